@@ -1,0 +1,38 @@
+// Package dispatch is the wire between gateway and worker for a sync call.
+//
+// The gateway POSTs the event, byte for byte as it would have been queued, to
+// [Path] on the worker. Who is to be called stands in the request headers below.
+// The worker answers with the function's own status, headers and (streamed)
+// body, and sets [HeaderOutcome] on every answer. When the outcome is not
+// "succeeded" the body is the failure as JSON ([invocation.Failure]) and the
+// gateway, not the worker, words the answer for the caller.
+//
+// Busy workers answer 503 with HeaderOutcome "busy" before they read the body;
+// the gateway may then try another one. After any other answer it must not:
+// the function may have run.
+package dispatch
+
+// Path is where a worker takes sync calls.
+const Path = "/v1/invoke"
+
+// Request headers. All are required.
+const (
+	HeaderInvocation = "Nightshift-Invocation" // the request's ULID
+	HeaderSite       = "Nightshift-Site"       // site name
+	HeaderDeploy     = "Nightshift-Deploy"     // deploy ID
+	HeaderFunction   = "Nightshift-Function"   // function name
+)
+
+// HeaderOutcome is the response header with the attempt's outcome: one of the
+// invocation outcomes, [Busy], or [Refused].
+const HeaderOutcome = "Nightshift-Outcome"
+
+// Outcomes beyond those of an attempt. In both cases the function has not run.
+const (
+	Busy    = "busy"    // no process free within the worker's ceiling; try another worker
+	Refused = "refused" // the request is malformed or names an unknown deploy or function; body: {"message": …}
+)
+
+// HeaderPrefix is what all our own headers start with. None of them is passed
+// on from an outside caller, and none to one.
+const HeaderPrefix = "Nightshift-"

@@ -1,0 +1,18 @@
+package redisdb
+
+// Step is a piece of Lua that rides along in another package's script, so that
+// both happen or neither does. Check and Apply are bodies of Lua functions that
+// are given the step's own KEYS and ARGV, numbered from 1.
+//
+// All Checks of a script run before anything is written: one that returns
+// anything but 1 stops the whole script, and the integer that it returned
+// reaches the caller. Then every Apply runs. An empty Check passes, an empty
+// Apply does nothing.
+//
+// All keys must share the hash slot of the script that the step rides in.
+type Step struct {
+	Check string
+	Apply string
+	Keys  []string
+	Args  []any
+}

@@ -1,0 +1,11 @@
+module github.com/nightshift/nightshift/worker
+
+go 1.26.0
+
+require (
+	github.com/nightshift/nightshift/shared v0.0.0
+)
+
+replace (
+	github.com/nightshift/nightshift/shared => ../shared
+)
