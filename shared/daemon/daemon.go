@@ -137,7 +137,10 @@ func (st *Stack) Add(name string, s Service) { st.entries = append(st.entries, e
 func (st *Stack) Start(ctx context.Context) error {
 	for _, e := range st.entries {
 		if err := e.s.Start(ctx); err != nil {
-			stopErr := st.Stop(context.WithoutCancel(ctx))
+			// The caller may have given up already; what was started ends all the same.
+			stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			stopErr := st.Stop(stopCtx)
 			return errors.Join(fmt.Errorf("starting %s: %w", e.name, err), stopErr)
 		}
 		st.started++

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/function"
@@ -47,7 +48,7 @@ var validSite = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 // letters, digits and inner hyphens, 63 at most, and no "--", which separates
 // a deploy from its site.
 func ValidSite(name string) bool {
-	return validSite.MatchString(name) && !regexp.MustCompile(`--`).MatchString(name)
+	return validSite.MatchString(name) && !strings.Contains(name, "--")
 }
 
 // Function finds a function by its exact name.

@@ -1,0 +1,65 @@
+# Everything that people and CI run. `make` prints what there is.
+#
+# Modules are listed once, in go.work. The pattern `work` means all of them.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+MODULES  := $(shell go list -m -f '{{.Dir}}')
+SERVICES := gateway worker scheduler
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# Tools are pinned here and fetched by the Go command.
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+QUICKSTART := examples/quickstart
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/{nightshift,gateway,worker,scheduler}
+	@mkdir -p bin
+	@for s in $(SERVICES); do go build -trimpath -o bin/$$s ./$$s/cmd/$$s; done
+	@go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/nightshift ./cli/cmd/nightshift
+
+.PHONY: run
+run: build $(QUICKSTART)/node_modules ## run everything in one process, with examples/quickstart, on :8888
+	@exec bin/nightshift dev $(QUICKSTART)
+
+# npm writes this file last, so it tells whether the install is whole and fresh.
+$(QUICKSTART)/node_modules: $(QUICKSTART)/node_modules/.package-lock.json
+$(QUICKSTART)/node_modules/.package-lock.json: $(QUICKSTART)/package-lock.json
+	@npm ci --prefix $(QUICKSTART) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: test
+test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
+	go test -race $(shell go list work | grep -v /test/e2e | grep -v /test/chaos)
+
+.PHONY: e2e
+e2e: build $(QUICKSTART)/node_modules ## run the system tests on real processes (needs redis-server)
+	go test -race -count=1 ./test/e2e/...
+
+.PHONY: lint
+lint: ## check format, vet and staticcheck
+	@unformatted=$$(gofmt -l $(MODULES)); [ -z "$$unformatted" ] || { echo "gofmt -w these: $$unformatted"; exit 1; }
+	go vet work
+	$(STATICCHECK) work
+
+.PHONY: verify
+verify: ## check that go.mod files are tidy and each module builds without the workspace
+	go work sync
+	@for m in $(MODULES); do (cd $$m && go mod tidy && GOWORK=off go build ./...) || exit 1; done
+	git diff --exit-code -- '*go.mod' '*go.sum' go.work go.work.sum
+
+.PHONY: tidy
+tidy: ## make go.mod and go.sum files tidy
+	@for m in $(MODULES); do (cd $$m && go mod tidy) || exit 1; done
+	go work sync
+
+.PHONY: clean
+clean: ## remove what the build made
+	rm -rf bin
