@@ -1,0 +1,214 @@
+package artifact
+
+import (
+	"archive/zip"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/nightshift/nightshift/shared/fault"
+)
+
+// MaxFiles bounds the files and directories of one artifact.
+const MaxFiles = 100_000
+
+// What file systems take, the smallest of the usual ones.
+const (
+	maxName = 255
+	maxPath = 1024
+)
+
+// Unpack extracts a zip of the given size into dir, which must not exist yet
+// (else fault.Conflict): it appears complete or not at all. Entries that would
+// leave dir, links and other special files, contradicting entries, more than
+// [MaxFiles] entries and more than maxBytes unpacked are fault.Invalid, as is
+// what is no zip. Files are readable by the owner's group and others, and
+// executable if their owner may execute them in the zip.
+func Unpack(from io.ReaderAt, size int64, dir string, maxBytes int64) error {
+	archive, err := zip.NewReader(from, size)
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "unpacking: this is not a complete zip")
+	}
+	if err := check(archive.File, maxBytes); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(dir); err == nil {
+		return fault.New(fault.Conflict, "unpacking: %s is there already", dir)
+	}
+	// The leading dot and the fixed prefix let the owner of the parent
+	// directory find what a crash left behind.
+	temp, err := os.MkdirTemp(filepath.Dir(dir), TempPrefix+"*")
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "unpacking: making a directory")
+	}
+	if err := extract(archive.File, temp, maxBytes); err != nil {
+		return errors.Join(err, os.RemoveAll(temp))
+	}
+	if err := os.Rename(temp, dir); err != nil {
+		kind := fault.Internal
+		if errors.Is(err, fs.ErrExist) {
+			kind = fault.Conflict
+		}
+		return errors.Join(fault.Wrap(err, kind, "unpacking: naming the directory"), os.RemoveAll(temp))
+	}
+	return nil
+}
+
+// TempPrefix is how the names of the directories start that [Unpack] works in,
+// beside the final one. What is left of them after a crash may be removed.
+const TempPrefix = ".unpack-"
+
+// check refuses an archive by its table of contents, before anything is written.
+func check(entries []*zip.File, maxBytes int64) error {
+	if len(entries) > MaxFiles {
+		return fault.New(fault.Invalid, "unpacking: %d entries; %d are allowed", len(entries), MaxFiles)
+	}
+	var total uint64
+	paths := newPaths()
+	for _, e := range entries {
+		var err error
+		switch mode := e.Mode(); {
+		case mode.Type() == fs.ModeDir:
+			err = paths.addDir(strings.TrimSuffix(e.Name, "/"))
+		case mode.IsRegular() && !strings.HasSuffix(e.Name, "/"):
+			err = paths.addFile(e.Name)
+		default:
+			err = fault.New(fault.Invalid, "unpacking: %q is a link or a special file; only files and directories are allowed", e.Name)
+		}
+		if err != nil {
+			return err
+		}
+		// Compared one by one, so that the sum cannot wrap around.
+		if e.UncompressedSize64 > uint64(maxBytes) || total+e.UncompressedSize64 > uint64(maxBytes) {
+			return tooMuch(maxBytes)
+		}
+		total += e.UncompressedSize64
+	}
+	return nil
+}
+
+func tooMuch(maxBytes int64) error {
+	return fault.New(fault.Invalid, "unpacking: more than %d MiB unpacked; leave out what the function does not need", maxBytes>>20)
+}
+
+// extract writes checked entries under dir. It goes through an os.Root, which
+// keeps the writes inside even if a name slipped past the check.
+func extract(entries []*zip.File, dir string, maxBytes int64) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "unpacking: opening the directory")
+	}
+	defer root.Close()
+	left := maxBytes
+	for _, e := range entries {
+		name := filepath.FromSlash(strings.TrimSuffix(e.Name, "/"))
+		parent := name
+		if !e.Mode().IsDir() {
+			parent = filepath.Dir(name)
+		}
+		if err := root.MkdirAll(parent, 0o755); err != nil {
+			return fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
+		}
+		if e.Mode().IsDir() {
+			continue
+		}
+		n, err := extractFile(root, name, e, left)
+		if err != nil {
+			return err
+		}
+		if left -= n; left < 0 {
+			return tooMuch(maxBytes)
+		}
+	}
+	return nil
+}
+
+// extractFile writes at most limit+1 bytes: sizes in a zip are claims.
+func extractFile(root *os.Root, name string, e *zip.File, limit int64) (int64, error) {
+	content, err := e.Open()
+	if err != nil {
+		return 0, fault.Wrap(err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
+	}
+	defer content.Close()
+	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode(e.Mode()&0o100 != 0))
+	if err != nil {
+		return 0, fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
+	}
+	source := &readError{Reader: content}
+	n, err := io.Copy(out, io.LimitReader(source, limit+1))
+	err = errors.Join(err, out.Close())
+	switch {
+	case source.err != nil:
+		return n, fault.Wrap(source.err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
+	case err != nil:
+		return n, fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
+	}
+	return n, nil
+}
+
+func fileMode(executable bool) fs.FileMode {
+	if executable {
+		return 0o755
+	}
+	return 0o644
+}
+
+// paths collects the names of an archive and refuses those that are no proper
+// relative paths or that contradict an earlier one.
+type paths struct {
+	files, dirs map[string]bool
+}
+
+func newPaths() *paths { return &paths{files: map[string]bool{}, dirs: map[string]bool{}} }
+
+func (p *paths) addFile(name string) error {
+	if err := checkPath(name); err != nil {
+		return err
+	}
+	if p.files[name] || p.dirs[name] {
+		return fault.New(fault.Invalid, "the path %q stands twice in the artifact", name)
+	}
+	p.files[name] = true
+	return p.addParents(name)
+}
+
+func (p *paths) addDir(name string) error {
+	if err := checkPath(name); err != nil {
+		return err
+	}
+	if p.files[name] {
+		return fault.New(fault.Invalid, "the path %q stands twice in the artifact", name)
+	}
+	p.dirs[name] = true
+	return p.addParents(name)
+}
+
+func (p *paths) addParents(name string) error {
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if p.files[dir] {
+			return fault.New(fault.Invalid, "the path %q is a file and a directory in the artifact", dir)
+		}
+		if p.dirs[dir] {
+			return nil // and so are its parents
+		}
+		p.dirs[dir] = true
+	}
+	return nil
+}
+
+func checkPath(name string) error {
+	bad := !fs.ValidPath(name) || name == "." || len(name) > maxPath || strings.ContainsAny(name, "\\\x00") || !filepath.IsLocal(filepath.FromSlash(name))
+	if !bad {
+		for part := range strings.SplitSeq(name, "/") {
+			bad = bad || len(part) > maxName
+		}
+	}
+	if bad {
+		return fault.New(fault.Invalid, "the path %q cannot stand in an artifact: it must be relative, with slashes, without \"..\", %d characters at most", name, maxPath)
+	}
+	return nil
+}

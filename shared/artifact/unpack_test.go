@@ -1,0 +1,241 @@
+package artifact_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nightshift/nightshift/shared/artifact"
+	"github.com/nightshift/nightshift/shared/fault"
+)
+
+func unpack(data []byte, dir string, maxBytes int64) error {
+	return artifact.Unpack(bytes.NewReader(data), int64(len(data)), dir, maxBytes)
+}
+
+func TestPackIsDeterministic(t *testing.T) {
+	t.Parallel()
+	a := artifact.File{Path: "a.js", Data: []byte("a")}
+	b := artifact.File{Path: "lib/b.js", Data: []byte("b"), Executable: true}
+	one, digestOne := pack(t, a, b)
+	two, digestTwo := pack(t, b, a)
+	if !bytes.Equal(one, two) || digestOne != digestTwo {
+		t.Errorf("the order of the files changes the zip: %s and %s", digestOne, digestTwo)
+	}
+	if _, other := pack(t, a, artifact.File{Path: b.Path, Data: b.Data}); other == digestOne {
+		t.Error("the executable bit does not change the digest")
+	}
+}
+
+func TestPackRefusesBadPaths(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"", ".", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", `a\b`, "a\x00b", strings.Repeat("x", 256), strings.Repeat("x/", 600) + "x"} {
+		if _, _, err := artifact.Pack([]artifact.File{{Path: path}}); !fault.Is(err, fault.Invalid) {
+			t.Errorf("Pack with path %.20q = %v, want invalid", path, err)
+		}
+	}
+	for _, twice := range [][]artifact.File{
+		{{Path: "a"}, {Path: "a"}},
+		{{Path: "a"}, {Path: "a/b"}},
+		{{Path: "a/b"}, {Path: "a"}},
+	} {
+		if _, _, err := artifact.Pack(twice); !fault.Is(err, fault.Invalid) {
+			t.Errorf("Pack(%v) = %v, want invalid", twice, err)
+		}
+	}
+}
+
+func TestUnpackGivesBackWhatWasPacked(t *testing.T) {
+	t.Parallel()
+	data, _ := pack(t,
+		artifact.File{Path: "send.mjs", Data: []byte("export default 1")},
+		artifact.File{Path: "node_modules/x/index.js", Data: []byte("x")},
+		artifact.File{Path: "bin/run", Data: []byte("#!/bin/sh\n"), Executable: true},
+		artifact.File{Path: "empty"},
+	)
+	dir := filepath.Join(t.TempDir(), "out")
+	if err := unpack(data, dir, 1<<20); err != nil {
+		t.Fatalf("Unpack: %v", err)
+	}
+	for path, want := range map[string]string{"send.mjs": "export default 1", "node_modules/x/index.js": "x", "bin/run": "#!/bin/sh\n", "empty": ""} {
+		if got, err := os.ReadFile(filepath.Join(dir, path)); err != nil || string(got) != want {
+			t.Errorf("%s holds %q, %v; want %q", path, got, err, want)
+		}
+	}
+	for path, want := range map[string]fs.FileMode{"send.mjs": 0, "bin/run": 0o100} {
+		info, err := os.Stat(filepath.Join(dir, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode() & 0o100; got != want {
+			t.Errorf("%s: owner's executable bit is %v, want %v", path, got, want)
+		}
+	}
+	if err := unpack(data, dir, 1<<20); !fault.Is(err, fault.Conflict) {
+		t.Errorf("Unpack over it = %v, want conflict", err)
+	}
+}
+
+// entry is one entry of a zip made by hand.
+type entry struct {
+	name string
+	mode fs.FileMode
+	data string
+}
+
+func handmade(t testing.TB, entries ...entry) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	for _, e := range entries {
+		header := &zip.FileHeader{Name: e.name, Method: zip.Deflate}
+		header.SetMode(e.mode)
+		f, err := w.CreateHeader(header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write([]byte(e.data)); err != nil && e.data != "" {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// liar is a zip whose table of contents claims that a long file has one byte.
+func liar(t testing.TB) []byte {
+	t.Helper()
+	content := strings.Repeat("0", 1<<20)
+	data := handmade(t, entry{"bomb", 0o644, content})
+	size := []byte{0, 0, 0x10, 0} // 1 MiB, little endian
+	if bytes.Count(data, size) == 0 {
+		t.Fatal("the zip does not state the size as expected")
+	}
+	return bytes.ReplaceAll(data, size, []byte{1, 0, 0, 0})
+}
+
+// hostile are zips that must not be unpacked.
+func hostile(t testing.TB) map[string][]byte {
+	good := handmade(t, entry{"a.js", 0o644, strings.Repeat("good code ", 100)})
+	flipped := bytes.Clone(good)
+	flipped[45] ^= 0xff
+	return map[string][]byte{
+		"not a zip":          []byte("hello"),
+		"empty":              nil,
+		"cut short":          good[:len(good)-30],
+		"flipped bits":       flipped,
+		"parent":             handmade(t, entry{"../escaped", 0o644, "x"}),
+		"inner parent":       handmade(t, entry{"a/../../escaped", 0o644, "x"}),
+		"absolute":           handmade(t, entry{"/escaped", 0o644, "x"}),
+		"backslashes":        handmade(t, entry{`..\escaped`, 0o644, "x"}),
+		"symlink":            handmade(t, entry{"link", fs.ModeSymlink | 0o777, "/etc/passwd"}),
+		"write through link": handmade(t, entry{"link", fs.ModeSymlink | 0o777, ".."}, entry{"link/escaped", 0o644, "x"}),
+		"link as directory":  handmade(t, entry{"link/", fs.ModeSymlink | 0o777, ""}),
+		"device":             handmade(t, entry{"tty", fs.ModeDevice | fs.ModeCharDevice | 0o666, ""}),
+		"pipe":               handmade(t, entry{"pipe", fs.ModeNamedPipe | 0o666, ""}),
+		"twice":              handmade(t, entry{"a", 0o644, "1"}, entry{"a", 0o644, "2"}),
+		"file and directory": handmade(t, entry{"a", 0o644, "1"}, entry{"a/b", 0o644, "2"}),
+		"directory and file": handmade(t, entry{"a/b", 0o644, "1"}, entry{"a", 0o644, "2"}),
+		"long name":          handmade(t, entry{strings.Repeat("n", 300), 0o644, "x"}),
+		"deep":               handmade(t, entry{strings.Repeat("d/", 2000) + "x", 0o644, "x"}),
+		"bomb":               handmade(t, entry{"bomb", 0o644, strings.Repeat("0", 2<<20)}),
+		"many small":         handmade(t, entry{"a", 0o644, strings.Repeat("0", 700<<10)}, entry{"b", 0o644, strings.Repeat("0", 700<<10)}),
+		"false size":         liar(t),
+	}
+}
+
+const fuzzMaxBytes = 1<<20 - 1
+
+func TestUnpackRefusesHostileZips(t *testing.T) {
+	t.Parallel()
+	for name, data := range hostile(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if err := unpackAndLookAround(t, data); !fault.Is(err, fault.Invalid) {
+				t.Errorf("Unpack = %v, want invalid", err)
+			}
+		})
+	}
+}
+
+func TestUnpackRefusesTooManyEntries(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	for i := range artifact.MaxFiles + 1 {
+		if _, err := w.CreateHeader(&zip.FileHeader{Name: fmt.Sprint(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unpackAndLookAround(t, out.Bytes()); !fault.Is(err, fault.Invalid) {
+		t.Errorf("Unpack = %v, want invalid", err)
+	}
+}
+
+func FuzzUnpack(f *testing.F) {
+	for _, data := range hostile(f) {
+		f.Add(data)
+	}
+	f.Add(handmade(f, entry{"a.js", 0o644, "code"}, entry{"lib/", fs.ModeDir | 0o755, ""}, entry{"lib/b", 0o755, "b"}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := unpackAndLookAround(t, data); err != nil && !fault.Is(err, fault.Invalid) {
+			t.Errorf("Unpack = %v; a zip can only be invalid", err)
+		}
+	})
+}
+
+// unpackAndLookAround unpacks, and fails the test if anything stands outside
+// of the directory, if the directory is there although there was an error, or
+// if more came out than was allowed.
+func unpackAndLookAround(t *testing.T, data []byte) error {
+	t.Helper()
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "out")
+	err := unpack(data, dir, fuzzMaxBytes)
+	entries, readErr := os.ReadDir(parent)
+	if readErr != nil {
+		t.Fatal(readErr)
+	}
+	for _, e := range entries {
+		if e.Name() != "out" || err != nil {
+			t.Errorf("%s was left in the parent directory (error: %v)", e.Name(), err)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	var total int64
+	walkErr := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() && !info.IsDir() {
+			t.Errorf("%s is %v; want files and directories only", path, info.Mode())
+		}
+		if info.Mode().IsRegular() {
+			total += info.Size()
+		}
+		return nil
+	})
+	if walkErr != nil {
+		t.Fatal(walkErr)
+	}
+	if total > fuzzMaxBytes {
+		t.Errorf("%d bytes came out, %d are allowed", total, fuzzMaxBytes)
+	}
+	return nil
+}
