@@ -3,17 +3,16 @@ module github.com/nightshift/nightshift/test
 go 1.26.0
 
 require (
-	github.com/nightshift/nightshift/gateway v0.0.0
-	github.com/nightshift/nightshift/scheduler v0.0.0
-	github.com/nightshift/nightshift/shared v0.0.0
-	github.com/nightshift/nightshift/worker v0.0.0
-	github.com/nightshift/nightshift/cli v0.0.0
+	github.com/emersion/go-smtp v0.25.1
+	golang.org/x/mod v0.42.0
 )
 
+require github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
+
 replace (
+	github.com/nightshift/nightshift/cli => ../cli
 	github.com/nightshift/nightshift/gateway => ../gateway
 	github.com/nightshift/nightshift/scheduler => ../scheduler
 	github.com/nightshift/nightshift/shared => ../shared
 	github.com/nightshift/nightshift/worker => ../worker
-	github.com/nightshift/nightshift/cli => ../cli
 )

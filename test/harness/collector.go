@@ -1,0 +1,63 @@
+package harness
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Hit is one request that a function sent to the collector.
+type Hit struct {
+	Time  time.Time
+	Query url.Values
+}
+
+// Collector is an HTTP server to which functions tell what they do, so that a
+// test sees side effects and not only records.
+type Collector struct {
+	server *http.Server
+	served chan struct{}
+	url    string
+
+	mu   sync.Mutex
+	hits []Hit
+}
+
+// StartCollector listens on a free port of loopback.
+func StartCollector() (*Collector, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	c := &Collector{url: "http://" + l.Addr().String(), served: make(chan struct{})}
+	c.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.hits = append(c.hits, Hit{Time: time.Now(), Query: r.URL.Query()})
+	})}
+	go func() {
+		defer close(c.served)
+		_ = c.server.Serve(l) // ends with Close
+	}()
+	return c, nil
+}
+
+// URL is where functions send to; what they say is the query.
+func (c *Collector) URL() string { return c.url }
+
+// Hits returns what came so far, in the order of arrival.
+func (c *Collector) Hits() []Hit {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.hits)
+}
+
+// Close ends the collector.
+func (c *Collector) Close() error {
+	err := c.server.Close()
+	<-c.served
+	return err
+}

@@ -1,0 +1,148 @@
+// Package harness runs the real system for a test: it builds the binaries,
+// starts them as processes with settings by environment only, stops or kills
+// them, and leaves nothing behind.
+//
+// A [Fleet] owns all that a test starts. Closing it ends every process, and
+// every descendant that any of them had, by process ID; what a process wrote is
+// in its [Log], to be shown when the test fails. Nothing here knows the testing
+// package, so scripts and programs use it alike.
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// programs are the binaries of the product, by the package that makes each.
+var programs = map[string]string{
+	"gateway":    "./gateway/cmd/gateway",
+	"worker":     "./worker/cmd/worker",
+	"scheduler":  "./scheduler/cmd/scheduler",
+	"nightshift": "./cli/cmd/nightshift",
+}
+
+// Root is the root of the repository.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+}
+
+// Build builds all programs into dir.
+func Build(ctx context.Context, dir string) error {
+	for name, pkg := range programs {
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(dir, name), pkg)
+		cmd.Dir = Root()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("building %s: %w\n%s", name, err, out)
+		}
+	}
+	return nil
+}
+
+// Fleet is a set of processes that end together.
+type Fleet struct {
+	mu        sync.Mutex
+	processes []*Process
+}
+
+// Start starts a process of the fleet. A name may be used again once its
+// process has ended.
+func (f *Fleet) Start(spec Spec) (*Process, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p := f.find(spec.Name); p != nil && p.Running() {
+		return nil, fmt.Errorf("%s runs already", spec.Name)
+	}
+	p, err := start(spec)
+	if err != nil {
+		return nil, err
+	}
+	f.processes = append(f.processes, p)
+	return p, nil
+}
+
+// Process returns the newest process of a name.
+func (f *Fleet) Process(name string) (*Process, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p := f.find(name); p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("no process was started under the name %s", name)
+}
+
+func (f *Fleet) find(name string) *Process {
+	for _, p := range slices.Backward(f.processes) {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// Running lists the running processes, oldest first.
+func (f *Fleet) Running() []*Process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(f.processes), func(p *Process) bool { return !p.Running() })
+}
+
+// All lists every process that was started, oldest first.
+func (f *Fleet) All() []*Process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.processes)
+}
+
+// Close ends all processes and their descendants, newest first.
+func (f *Fleet) Close() error {
+	var errs []error
+	for _, p := range slices.Backward(f.All()) {
+		errs = append(errs, p.destroy())
+	}
+	return errors.Join(errs...)
+}
+
+// FreePort finds a TCP port on loopback that nobody uses now.
+func FreePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// Eventually calls try until it returns nil. When ctx ends first, the last
+// error that try returned is the answer.
+func Eventually(ctx context.Context, try func() error) error {
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("given up: %w", err)
+		case <-tick.C:
+		}
+	}
+}
+
+// Environ is a small environment for a process: what programs need of ours to
+// run at all, and the given settings.
+func Environ(settings ...string) []string {
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "TMPDIR=" + os.TempDir()}
+	return append(env, settings...)
+}

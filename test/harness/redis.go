@@ -1,0 +1,92 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// Redis is a private redis-server on a unix socket. It writes each command to
+// disk before it answers, so that killing it loses nothing that was confirmed.
+type Redis struct {
+	fleet *Fleet
+	dir   string
+}
+
+// StartRedis starts a server of its own for the fleet.
+func (f *Fleet) StartRedis(ctx context.Context) (*Redis, error) {
+	// Socket paths are limited to about 100 bytes, which folders of tests exceed.
+	dir, err := os.MkdirTemp("", "redis")
+	if err != nil {
+		return nil, err
+	}
+	r := &Redis{fleet: f, dir: dir}
+	return r, r.Restart(ctx)
+}
+
+// URL is what NIGHTSHIFT_REDIS_URL takes. It stays the same over a restart.
+func (r *Redis) URL() string { return "unix://" + r.socket() }
+
+func (r *Redis) socket() string { return filepath.Join(r.dir, "s") }
+
+// Restart starts the server on its data again and waits until it answers.
+func (r *Redis) Restart(ctx context.Context) error {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return fmt.Errorf("the system tests need redis-server on PATH (apt-get install redis-server): %w", err)
+	}
+	p, err := r.fleet.Start(Spec{
+		Name: "redis", Path: path, Env: Environ(), Dir: r.dir,
+		Args: []string{
+			"--port", "0", "--unixsocket", r.socket(), "--dir", r.dir, "--save", "",
+			"--appendonly", "yes", "--appendfsync", "always",
+		},
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return Eventually(ctx, func() error {
+		if !p.Running() {
+			return fmt.Errorf("redis-server ended:\n%s", p.Log.Tail(20))
+		}
+		return r.ping()
+	})
+}
+
+func (r *Redis) ping() error {
+	conn, err := net.DialTimeout("unix", r.socket(), time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return err
+	}
+	reply := make([]byte, 7)
+	if _, err := conn.Read(reply); err != nil {
+		return err
+	}
+	if string(reply) != "+PONG\r\n" {
+		return fmt.Errorf("redis-server answers %q to PING", reply)
+	}
+	return nil
+}
+
+// Kill ends the server at once.
+func (r *Redis) Kill(ctx context.Context) error {
+	p, err := r.fleet.Process("redis")
+	if err != nil {
+		return err
+	}
+	return p.Kill(ctx)
+}
+
+// Remove deletes the data. The fleet must be closed.
+func (r *Redis) Remove() error { return os.RemoveAll(r.dir) }
