@@ -1,0 +1,329 @@
+package schedule
+
+import (
+	"fmt"
+	"maps"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nightshift/nightshift/shared/fault"
+)
+
+// hint ends every complaint about an expression.
+const hint = `a valid schedule looks like "5 4 * * *" (at 04:05 every day) or "@hourly"`
+
+// names are the @ names, as Netlify's own validator takes them.
+var names = map[string]string{
+	"@yearly":   "0 0 1 1 *",
+	"@annually": "0 0 1 1 *",
+	"@monthly":  "0 0 1 * *",
+	"@weekly":   "0 0 * * 0",
+	"@daily":    "0 0 * * *",
+	"@hourly":   "0 * * * *",
+	"@minutely": "* * * * *",
+	"@secondly": "* * * * * *",
+	"@weekdays": "0 0 * * 1-5",
+	"@weekends": "0 0 * * 0,6",
+}
+
+// Names lists the accepted @ names in alphabetical order.
+func Names() []string { return slices.Sorted(maps.Keys(names)) }
+
+// kind describes one of the six fields.
+type kind struct {
+	name     string
+	min, max int
+	words    []string // names of the values, from min on, lower case
+}
+
+// The fields in the order of an expression with seconds.
+var kinds = [6]kind{
+	{name: "second", max: 59},
+	{name: "minute", max: 59},
+	{name: "hour", max: 23},
+	{name: "day of month", min: 1, max: 31},
+	{name: "month", min: 1, max: 12, words: strings.Fields("jan feb mar apr may jun jul aug sep oct nov dec")},
+	{name: "day of week", max: 7, words: strings.Fields("sun mon tue wed thu fri sat")},
+}
+
+const (
+	hourField       = 2
+	dayOfMonthField = 3
+	dayOfWeekField  = 5
+)
+
+// field is what one field allows.
+type field struct {
+	values uint64 // bit n: the value n; Sunday is bit 0
+	// any is * or ?. For the day fields that differs from a list of all values.
+	any bool
+	// lastDay is L in the day of month.
+	lastDay bool
+	// special holds the canonical spelling of 5L and 1#3 in the day of week.
+	special []string
+}
+
+type fields [6]field
+
+// parseFields reads an expression, without the question whether it ever fires.
+func parseFields(expr string) (fields, error) {
+	var fs fields
+	text := strings.TrimSpace(expr)
+	switch {
+	case text == "":
+		return fs, fault.New(fault.Invalid, "the schedule is empty; %s", hint)
+	case len(text) > maxLength:
+		return fs, fault.New(fault.Invalid, "the schedule is longer than %d characters; %s", maxLength, hint)
+	case strings.HasPrefix(text, "@"):
+		named, ok := names[text]
+		if !ok {
+			return fs, fault.New(fault.Invalid, "schedule %q is not one of %s; %s", expr, strings.Join(Names(), ", "), hint)
+		}
+		text = named
+	}
+	parts := strings.Fields(text)
+	switch len(parts) {
+	case 5:
+		parts = append([]string{"0"}, parts...)
+	case 6:
+	default:
+		return fs, fault.New(fault.Invalid, "schedule %q has %d fields instead of 5, or 6 with seconds; %s", expr, len(parts), hint)
+	}
+	for i, part := range parts {
+		f, err := parseField(i, strings.ToLower(part))
+		if err != nil {
+			return fs, fault.New(fault.Invalid, "schedule %q, %s %q: %s; %s", expr, kinds[i].name, part, err, hint)
+		}
+		fs[i] = f
+	}
+	return fs, nil
+}
+
+func parseField(i int, text string) (field, error) {
+	if text == "*" || text == "?" && (i == dayOfMonthField || i == dayOfWeekField) {
+		return field{any: true, values: kinds[i].all()}, nil
+	}
+	var f field
+	for entry := range strings.SplitSeq(text, ",") {
+		if err := f.add(i, entry); err != nil {
+			return field{}, err
+		}
+	}
+	slices.Sort(f.special)
+	f.special = slices.Compact(f.special)
+	return f, nil
+}
+
+// all is the set of every value of a field.
+func (k kind) all() uint64 {
+	last := k.max
+	if last == 7 {
+		last = 6 // the second Sunday
+	}
+	return uint64(1)<<(last+1) - uint64(1)<<k.min
+}
+
+// add adds one entry of a field's list.
+func (f *field) add(i int, entry string) error {
+	k := kinds[i]
+	if entry == "" {
+		return fmt.Errorf("a value is missing at a comma")
+	}
+	if i == dayOfMonthField && entry == "l" {
+		f.lastDay = true
+		return nil
+	}
+	if i == dayOfWeekField {
+		if day, nth, ok := strings.Cut(entry, "#"); ok {
+			return f.addNth(day, nth)
+		}
+		// "jul" does not end a weekday, and a lone L names no day.
+		if day, ok := strings.CutSuffix(entry, "l"); ok {
+			d, err := k.value(day)
+			if err != nil {
+				return fmt.Errorf("L stands behind a weekday, as in 5L for the last Friday of the month")
+			}
+			f.special = append(f.special, fmt.Sprintf("%dL", d%7))
+			return nil
+		}
+	}
+	return f.addRange(k, entry)
+}
+
+func (f *field) addNth(day, nth string) error {
+	d, err := kinds[dayOfWeekField].value(day)
+	if err != nil {
+		return err
+	}
+	if len(nth) != 1 || nth[0] < '1' || nth[0] > '5' {
+		return fmt.Errorf("a number from 1 to 5 must follow #, as in 1#2 for the second Monday of the month")
+	}
+	f.special = append(f.special, fmt.Sprintf("%d#%s", d%7, nth))
+	return nil
+}
+
+// addRange adds *, 5, 5-9, each with an optional /step.
+func (f *field) addRange(k kind, entry string) error {
+	body, stepText, stepped := strings.Cut(entry, "/")
+	step := 1
+	if stepped {
+		n, err := number(stepText)
+		if err != nil || n < 1 || n > k.max {
+			return fmt.Errorf("the step %q must be a number from 1 to %d", stepText, k.max)
+		}
+		step = n
+	}
+	first, last := k.min, k.max
+	switch low, high, isRange := strings.Cut(body, "-"); {
+	case body == "*":
+		last = bits.Len64(k.all()) - 1 // not Sunday twice
+	case isRange:
+		var err error
+		if first, err = k.value(low); err != nil {
+			return err
+		}
+		if last, err = k.value(high); err != nil {
+			return err
+		}
+		if first > last {
+			return fmt.Errorf("the range %s runs backwards; write it as two ranges", body)
+		}
+	default:
+		value, err := k.value(body)
+		if err != nil {
+			return err
+		}
+		first = value
+		if !stepped {
+			last = value
+		} else {
+			last = max(value, bits.Len64(k.all())-1)
+		}
+	}
+	for v := first; v <= last; v += step {
+		if k.max == 7 {
+			f.values |= 1 << (v % 7)
+			continue
+		}
+		f.values |= 1 << v
+	}
+	return nil
+}
+
+// value reads one value of a field: a number in its range or a name.
+func (k kind) value(text string) (int, error) {
+	if i := slices.Index(k.words, text); i >= 0 {
+		return k.min + i, nil
+	}
+	n, err := number(text)
+	if err == nil && n >= k.min && n <= k.max {
+		return n, nil
+	}
+	if k.words != nil {
+		return 0, fmt.Errorf("%q is not a number from %d to %d or a name such as %s", text, k.min, k.max, strings.ToUpper(k.words[1]))
+	}
+	return 0, fmt.Errorf("%q is not a number from %d to %d", text, k.min, k.max)
+}
+
+// number reads one or two digits and nothing else: no sign, no blank.
+func number(text string) (int, error) {
+	if len(text) > 2 {
+		return 0, strconv.ErrRange
+	}
+	n, err := strconv.ParseUint(text, 10, 8)
+	return int(n), err
+}
+
+// everyHour reports whether no hour is excluded.
+func (fs *fields) everyHour() bool { return fs[hourField].values == kinds[hourField].all() }
+
+// explicit spells the fields for the calendar search: value lists only, so that
+// nothing is left to its reading of ranges and steps, and seven fields, so that
+// nothing is left to its counting them.
+func (fs *fields) explicit() string {
+	var parts []string
+	for _, f := range fs {
+		parts = append(parts, f.spell(func(values []int) []string {
+			var texts []string
+			for _, v := range values {
+				texts = append(texts, strconv.Itoa(v))
+			}
+			return texts
+		}))
+	}
+	return strings.Join(parts, " ") + " *"
+}
+
+// canonical spells the fields for people and for keys: five of them when the
+// second is 0, runs as ranges.
+func (fs *fields) canonical() string {
+	var parts []string
+	for i, f := range fs {
+		if i == 0 && f.values == 1 {
+			continue
+		}
+		if i != dayOfMonthField && i != dayOfWeekField && f.values == kinds[i].all() {
+			f.any = true // elsewhere all values and any value are the same
+		}
+		parts = append(parts, f.spell(kinds[i].ranges))
+	}
+	return strings.Join(parts, " ")
+}
+
+func (f field) spell(list func(values []int) []string) string {
+	if f.any {
+		return "*"
+	}
+	var values []int
+	for set := f.values; set != 0; set &= set - 1 {
+		values = append(values, bits.TrailingZeros64(set))
+	}
+	entries := list(values)
+	if f.lastDay {
+		entries = append(entries, "L")
+	}
+	return strings.Join(append(entries, f.special...), ",")
+}
+
+// ranges spells a set of values shortly: */n where they fill the field in even
+// steps, else single values and ranges.
+func (k kind) ranges(values []int) []string {
+	if step := k.evenStep(values); step > 1 {
+		return []string{fmt.Sprintf("*/%d", step)}
+	}
+	var entries []string
+	for start := 0; start < len(values); {
+		end := start
+		for end+1 < len(values) && values[end+1] == values[end]+1 {
+			end++
+		}
+		if end-start >= 2 {
+			entries = append(entries, fmt.Sprintf("%d-%d", values[start], values[end]))
+		} else {
+			for _, v := range values[start : end+1] {
+				entries = append(entries, strconv.Itoa(v))
+			}
+		}
+		start = end + 1
+	}
+	return entries
+}
+
+// evenStep returns n if */n spells exactly the values, else 0.
+func (k kind) evenStep(values []int) int {
+	if len(values) < 3 || values[0] != k.min {
+		return 0
+	}
+	step := values[1] - values[0]
+	for i, v := range values {
+		if v != k.min+i*step {
+			return 0
+		}
+	}
+	if last := bits.Len64(k.all()) - 1; values[len(values)-1]+step <= last {
+		return 0
+	}
+	return step
+}
