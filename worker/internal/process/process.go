@@ -1,0 +1,252 @@
+// Package process runs one child process and everything it starts, and reads
+// what they write.
+//
+// A child leads a process group of its own. Whatever ends it, the whole group
+// ends with it, and so do descendants that left the group (see [Config.Cookie]):
+// when [Process.Done] is closed nothing is left. The child also dies with us.
+//
+// Its output is read line by line and given to whoever is attached at the
+// time. [Process.Flush] draws the line between two owners exactly, whatever
+// the child's language: we hold a writing end of each pipe too, write a secret
+// marker behind what the child wrote, and wait until our reader has met it.
+package process
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// drainDelay is how long the readers wait for the end of the output after the
+// group is dead. Only a process that escaped both the group and the cookie can
+// still hold a pipe open; it must not hold us.
+const drainDelay = time.Second
+
+// Config says what to run.
+type Config struct {
+	// Path is the executable; Args are its arguments without its own name.
+	Path string
+	Args []string
+	// Dir is the working directory. Default: ours.
+	Dir string
+	// Env is the whole environment, KEY=value. Nothing of ours is added.
+	Env []string
+	// Cookie is an entry of Env that no other child has. Descendants inherit
+	// it, which tells them apart when they made a session of their own.
+	Cookie string
+	// Log and MaxOutput, if set, are attached before the child can write.
+	Log       func(stream, text string)
+	MaxOutput int64
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	Code   int            // meaningful if Signal is 0
+	Signal syscall.Signal // 0 if it exited by itself
+}
+
+// String completes a sentence: "the process …".
+func (e Exit) String() string {
+	if e.Signal != 0 {
+		return fmt.Sprintf("was ended by signal %d (%s)", int(e.Signal), e.Signal)
+	}
+	return fmt.Sprintf("exited with code %d", e.Code)
+}
+
+// Process is a started child. It is safe for concurrent use.
+type Process struct {
+	output  *output
+	readers [2]*reader
+	marks   [2]*os.File // our own writing ends
+	done    chan struct{}
+
+	flushing sync.Mutex
+
+	mu     sync.Mutex
+	pid    int
+	reaped bool // the pid may be somebody else's by now
+	exit   Exit
+}
+
+// Start starts a child. Its standard input is /dev/null.
+func Start(cfg Config) (*Process, error) {
+	p := &Process{output: &output{log: cfg.Log, left: cfg.MaxOutput}, done: make(chan struct{})}
+	marker := []byte("\x00" + rand.Text() + "\n")
+	cmd := exec.Command(cfg.Path, cfg.Args...)
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = cfg.Dir, cfg.Env, attributes()
+	if cmd.Env == nil {
+		cmd.Env = []string{} // nil would mean ours
+	}
+	var child [2]*os.File
+	for i, stream := range []string{"stdout", "stderr"} {
+		r, w, err := os.Pipe()
+		if err == nil {
+			child[i], p.readers[i] = w, newReader(r, stream, marker, p.output)
+			p.marks[i], err = reopen(w)
+		}
+		if err != nil {
+			p.closePipes(child[:])
+			return nil, fmt.Errorf("making a pipe for a child's output: %w", err)
+		}
+	}
+	cmd.Stdout, cmd.Stderr = child[0], child[1]
+
+	started := make(chan error)
+	go p.supervise(cmd, cfg.Cookie, started)
+	err := <-started
+	for _, w := range child {
+		w.Close()
+	}
+	if err != nil {
+		p.closePipes(nil)
+		return nil, fmt.Errorf("starting %s: %w", cfg.Path, err)
+	}
+	return p, nil
+}
+
+// supervise starts the child, waits for it and cleans up behind it.
+//
+// The kernel ties a child's parent-death signal to the thread that forked, not
+// to our process. So that thread is kept until the child has ended; as it
+// would block in wait all that time anyway, this costs nothing.
+func (p *Process) supervise(cmd *exec.Cmd, cookie string, started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := cmd.Start(); err != nil {
+		started <- err
+		return
+	}
+	p.pid = cmd.Process.Pid
+	started <- nil
+
+	var reading sync.WaitGroup
+	for _, r := range p.readers {
+		reading.Go(r.run)
+	}
+	// While the leader is a zombie its pid cannot be given to anybody else, so
+	// the group can be killed without hitting a stranger.
+	awaitExit(p.pid)
+	p.mu.Lock()
+	signalGroup(p.pid, syscall.SIGKILL)
+	p.reaped = true
+	p.mu.Unlock()
+	_ = cmd.Wait() // its error is the exit status, which is read below
+	killStrays(cookie)
+
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok {
+		p.exit = Exit{Code: status.ExitStatus()}
+		if status.Signaled() {
+			p.exit = Exit{Code: -1, Signal: status.Signal()}
+		}
+	}
+	for i := range p.marks {
+		p.marks[i].Close()
+		p.readers[i].file.SetReadDeadline(time.Now().Add(drainDelay))
+	}
+	reading.Wait()
+	close(p.done)
+}
+
+func (p *Process) closePipes(more []*os.File) {
+	for i := range p.readers {
+		if p.readers[i] != nil {
+			p.readers[i].file.Close()
+		}
+		if p.marks[i] != nil {
+			p.marks[i].Close()
+		}
+	}
+	for _, f := range more {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// PID is the child's process ID, which is its group's too.
+func (p *Process) PID() int { return p.pid }
+
+// Done is closed when the child and its group are gone and all they wrote has
+// been given out.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Exit is how the child ended. Call it after Done.
+func (p *Process) Exit() Exit { return p.exit }
+
+// Stop ends the group: TERM, and KILL after the grace. It returns when Done is
+// closed, so it waits for whoever is attached to take the last lines.
+func (p *Process) Stop(grace time.Duration) {
+	if grace > 0 {
+		p.signal(syscall.SIGTERM)
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-p.done:
+			return
+		case <-timer.C:
+		}
+	}
+	p.signal(syscall.SIGKILL)
+	<-p.done
+}
+
+func (p *Process) signal(sig syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reaped {
+		signalGroup(p.pid, sig)
+	}
+}
+
+// signalGroup ignores errors: the only one that can happen is that nobody is left.
+func signalGroup(pgid int, sig syscall.Signal) { _ = syscall.Kill(-pgid, sig) }
+
+// Attach gives each line from now on to log, up to max bytes in all; what is
+// over is counted and dropped. log is called by one goroutine at a time; while
+// it blocks, the child's writing blocks. What is written while nobody is
+// attached is dropped.
+func (p *Process) Attach(log func(stream, text string), max int64) { p.output.attach(log, max) }
+
+// Detach ends what Attach began. log is not called any more once it returned.
+func (p *Process) Detach() { p.output.detach() }
+
+// Dropped is how many bytes went over the limit since Attach.
+func (p *Process) Dropped() int64 {
+	p.output.mu.Lock()
+	defer p.output.mu.Unlock()
+	return p.output.dropped
+}
+
+// Flush returns when all that had been written before it was called has been
+// given out. It fails if that takes longer than ctx allows; the process is
+// then of no more use. If the process has ended, it waits for Done.
+func (p *Process) Flush(ctx context.Context) error {
+	p.flushing.Lock()
+	defer p.flushing.Unlock()
+	deadline, _ := ctx.Deadline() // without one: the zero time, no deadline
+	for i, r := range p.readers {
+		_ = p.marks[i].SetWriteDeadline(deadline)
+		if _, err := p.marks[i].Write(r.marker); err != nil {
+			if errors.Is(err, os.ErrClosed) {
+				break
+			}
+			return fmt.Errorf("marking the output: %w", err)
+		}
+	}
+	for _, r := range p.readers {
+		select {
+		case <-r.met:
+		case <-p.done:
+		case <-ctx.Done():
+			return fmt.Errorf("reading the output: %w", context.Cause(ctx))
+		}
+	}
+	return nil
+}
