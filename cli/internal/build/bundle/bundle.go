@@ -1,0 +1,216 @@
+// Package bundle packs one function with all that it imports into files that
+// run on Node by themselves.
+//
+// The entry keeps the place that its source has in the site, so that paths
+// relative to the file or to the site's root lead to the included files in
+// a deploy as they do in the repository. ES modules become one .mjs, CommonJS
+// one .cjs; what a bundled CommonJS package expects of its surroundings
+// (require, __dirname, __filename) is there in both.
+package bundle
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/evanw/esbuild/pkg/api" // bundles in process, in milliseconds, without Node
+	"github.com/nightshift/nightshift/cli/internal/build/insource"
+	"github.com/nightshift/nightshift/cli/internal/build/problem"
+	"github.com/nightshift/nightshift/shared/artifact"
+	"github.com/nightshift/nightshift/shared/function"
+)
+
+// Input is what is bundled.
+type Input struct {
+	Root            string // of the site, absolute
+	Source          string // the file to start from, absolute, below Root
+	Module          insource.Module
+	ExternalModules []string
+	IncludedFiles   []string
+}
+
+// Output is a packed function.
+type Output struct {
+	Entry string // path of the entry within Files
+	Files []artifact.File
+	// Inputs are the files that the result depends on and that people edit:
+	// absolute, without what lies in node_modules.
+	Inputs   []string
+	Problems []problem.Problem
+}
+
+// target is the oldest Node that runs functions.
+const target = "20"
+
+// Build bundles. A problem that is an error leaves Files empty.
+func Build(in Input) Output {
+	rel, err := filepath.Rel(in.Root, in.Source)
+	if err != nil || strings.HasPrefix(rel, "..") {
+		return Output{Problems: []problem.Problem{problem.Errorf(problem.Position{File: in.Source}, "lies outside the site %s; functions must be inside of it", in.Root)}}
+	}
+	commonJS := in.Module.CommonJS && in.Module.API == function.APIv1
+	stem := strings.TrimSuffix(rel, filepath.Ext(rel))
+	options := api.BuildOptions{
+		AbsWorkingDir:  in.Root,
+		Bundle:         true,
+		Write:          false,
+		Outdir:         in.Root,
+		Outbase:        in.Root,
+		AssetNames:     "_assets/[name]-[hash]",
+		Platform:       api.PlatformNode,
+		Engines:        []api.Engine{{Name: api.EngineNode, Version: target}},
+		Format:         api.FormatESModule,
+		OutExtension:   map[string]string{".js": ".mjs"},
+		Sourcemap:      api.SourceMapLinked,
+		SourcesContent: api.SourcesContentExclude,
+		KeepNames:      true,
+		Metafile:       true,
+		LogLevel:       api.LogLevelSilent,
+		LegalComments:  api.LegalCommentsNone,
+		Charset:        api.CharsetUTF8,
+		Loader:         map[string]api.Loader{".js": api.LoaderJSX, ".node": api.LoaderCopy},
+		Plugins:        []api.Plugin{helperPackage(in.Root)},
+		Banner:         map[string]string{"js": esmBanner},
+		Define:         map[string]string{"__dirname": "__nightshift_dirname", "__filename": "__nightshift_filename"},
+	}
+	for _, name := range in.ExternalModules {
+		options.External = append(options.External, name, name+"/*")
+	}
+	entry := stem + ".mjs"
+	switch {
+	case commonJS:
+		entry = stem + ".cjs"
+		options.Format = api.FormatCommonJS
+		options.OutExtension = map[string]string{".js": ".cjs"}
+		options.Banner, options.Define = nil, nil
+		options.EntryPoints = []string{"./" + filepath.ToSlash(rel)}
+	case in.Module.CommonJS:
+		// A default export of CommonJS hides one level down, or two; this digs it out.
+		options.Stdin = &api.StdinOptions{
+			Contents:   fmt.Sprintf("import m from %q\nexport default m && m.default || m\n", "./"+filepath.Base(rel)),
+			ResolveDir: filepath.Dir(in.Source),
+			Sourcefile: stem + ".entry.js",
+			Loader:     api.LoaderJS,
+		}
+		options.Outdir, options.Outbase = "", ""
+		options.Outfile = filepath.Join(in.Root, entry)
+	default:
+		options.EntryPoints = []string{"./" + filepath.ToSlash(rel)}
+	}
+	result := api.Build(options)
+	inputs := inputsOf(in, result.Metafile)
+	if len(result.Errors) > 0 {
+		return Output{Inputs: inputs, Problems: explain(insource.Messages(result.Errors))}
+	}
+	out := Output{Entry: filepath.ToSlash(entry), Inputs: inputs}
+	for _, f := range result.OutputFiles {
+		name, err := filepath.Rel(in.Root, f.Path)
+		if err != nil {
+			name = filepath.Base(f.Path)
+		}
+		out.Files = append(out.Files, artifact.File{Path: filepath.ToSlash(name), Data: f.Contents})
+	}
+	out.add(copyModules(in))
+	out.add(copyIncluded(in))
+	if problem.Errors(out.Problems) > 0 {
+		out.Files = nil
+		return out
+	}
+	slices.SortFunc(out.Files, func(a, b artifact.File) int { return strings.Compare(a.Path, b.Path) })
+	out.Files = slices.CompactFunc(out.Files, func(a, b artifact.File) bool { return a.Path == b.Path })
+	return out
+}
+
+// add appends files behind those that are there: the bundle's own win.
+func (o *Output) add(files []artifact.File, inputs []string, problems []problem.Problem) {
+	have := map[string]bool{}
+	for _, f := range o.Files {
+		have[f.Path] = true
+	}
+	for _, f := range files {
+		if !have[f.Path] {
+			have[f.Path] = true
+			o.Files = append(o.Files, f)
+		}
+	}
+	o.Inputs = append(o.Inputs, inputs...)
+	o.Problems = append(o.Problems, problems...)
+}
+
+// esmBanner gives ES modules what bundled CommonJS code reaches for. require is
+// made global instead of declared, because a declaration would clash with the
+// `const require = createRequire(…)` that many authors write themselves; the
+// other two names are put in place of unbound ones only.
+const esmBanner = `import { createRequire as __nightshift_createRequire } from "node:module"; ` +
+	`import { fileURLToPath as __nightshift_fileURLToPath } from "node:url"; ` +
+	`import { dirname as __nightshift_path_dirname } from "node:path"; ` +
+	`globalThis.require ??= __nightshift_createRequire(import.meta.url); ` +
+	`const __nightshift_filename = __nightshift_fileURLToPath(import.meta.url), __nightshift_dirname = __nightshift_path_dirname(__nightshift_filename);`
+
+var unresolved = regexp.MustCompile(`^Could not resolve "([^"]+)"`)
+
+// explain adds what to do where esbuild only says what is wrong.
+func explain(problems []problem.Problem) []problem.Problem {
+	for i, p := range problems {
+		m := unresolved.FindStringSubmatch(p.Message)
+		switch {
+		case m == nil:
+		case strings.HasPrefix(m[1], "."), strings.HasPrefix(m[1], "/"):
+			problems[i].Message = fmt.Sprintf("there is no file for the import %q", m[1])
+		default:
+			problems[i].Message = fmt.Sprintf("the package %q is not installed; run npm install in the site", m[1])
+		}
+	}
+	return problems
+}
+
+// inputsOf lists the local files of a bundle. After an error there is no
+// metafile, and the source alone is known.
+func inputsOf(in Input, metafile string) []string {
+	inputs := []string{in.Source}
+	var meta struct {
+		Inputs map[string]json.RawMessage `json:"inputs"`
+	}
+	if json.Unmarshal([]byte(metafile), &meta) != nil {
+		return inputs
+	}
+	for name := range meta.Inputs {
+		if strings.Contains(name, "node_modules/") || strings.Contains(name, ":") || strings.HasPrefix(name, "<") {
+			continue
+		}
+		abs := filepath.Join(in.Root, filepath.FromSlash(name))
+		if info, err := os.Stat(abs); err == nil && info.Mode().IsRegular() {
+			inputs = append(inputs, abs)
+		}
+	}
+	slices.Sort(inputs)
+	return slices.Compact(inputs)
+}
+
+// readFile reads a file as part of an artifact.
+func readFile(from, to string) (artifact.File, error) {
+	info, err := os.Stat(from)
+	if err != nil {
+		return artifact.File{}, err
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return artifact.File{}, err
+	}
+	return artifact.File{Path: path.Clean(filepath.ToSlash(to)), Data: data, Executable: info.Mode()&0o111 != 0}, nil
+}
+
+// reason is an error without the path, which the problem's place says already.
+func reason(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}

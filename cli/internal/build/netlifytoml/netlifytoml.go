@@ -1,0 +1,260 @@
+// Package netlifytoml reads the parts of netlify.toml that concern functions.
+//
+//	[build]   functions                          the directory, as old sites have it
+//	[dev]     command, functions                 what `nightshift dev` runs beside, and the directory there
+//	[functions]            directory, included_files, external_node_modules, …  for all functions
+//	[functions."<glob>"]   settings of the functions whose name matches
+//
+// Everything else in the file is Netlify's business. It is listed as a
+// warning, with its line, so that nobody takes it for honoured.
+package netlifytoml
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"       // the reference implementation; its errors carry line and column
+	"github.com/bmatcuk/doublestar/v4" // globs with ** and {a,b}, as Netlify's minimatch has them
+	"github.com/nightshift/nightshift/cli/internal/build/problem"
+	"github.com/nightshift/nightshift/cli/internal/build/setting"
+)
+
+// Name is the file's name.
+const Name = "netlify.toml"
+
+// File is what a netlify.toml says. The zero File is that of a site without one.
+type File struct {
+	Directory    string // [functions] directory, or [build] functions
+	DirectoryAt  problem.Position
+	DevDirectory string // [dev] functions
+	DevCommand   string // [dev] command
+
+	sections []section
+}
+
+// section is one [functions."<glob>"].
+type section struct {
+	glob   string
+	weight int
+	set    setting.Set
+}
+
+// hoisted are the keys that stand directly in [functions] and mean all
+// functions; any other key there is the name or glob of some.
+var hoisted = []string{
+	"deno_import_map", "external_node_modules", "ignored_node_modules", "included_files",
+	"memory", "node_bundler", "region", "schedule", "vcpu",
+}
+
+// devIgnored are keys of [dev] that configure Netlify's own dev server.
+var devIgnored = "it configures Netlify's own dev server"
+
+// Read reads <root>/netlify.toml. A missing file is an empty one. The problems
+// that are errors make the file unusable as a whole.
+func Read(root string) (File, []problem.Problem) {
+	data, err := os.ReadFile(filepath.Join(root, Name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return File{}, nil
+	}
+	if err != nil {
+		return File{}, []problem.Problem{problem.Errorf(problem.Position{File: Name}, "cannot be read: %v", errors.Unwrap(err))}
+	}
+	return parse(string(data))
+}
+
+func parse(text string) (File, []problem.Problem) {
+	var doc map[string]any
+	if _, err := toml.Decode(text, &doc); err != nil {
+		return File{}, []problem.Problem{syntaxError(text, err)}
+	}
+	p := parser{places: locate(text)}
+	for _, key := range slices.Sorted(maps.Keys(doc)) {
+		switch table, isTable := doc[key].(map[string]any); {
+		case key == "build" && isTable:
+			p.build(table)
+		case key == "dev" && isTable:
+			p.dev(table)
+		case key == "functions" && isTable:
+			p.functions(table)
+		case key == "build" || key == "dev" || key == "functions":
+			p.errorf([]string{key}, "%s must be a table: write [%s]", key, key)
+		default:
+			p.warnf([]string{key}, "%s has no effect: Nightshift serves functions only", key)
+		}
+	}
+	problem.Sort(p.problems)
+	return p.file, p.problems
+}
+
+func syntaxError(text string, err error) problem.Problem {
+	at := problem.Position{File: Name}
+	message := err.Error()
+	if e, ok := errors.AsType[toml.ParseError](err); ok {
+		message = e.Message
+		if message == "" {
+			message = strings.TrimPrefix(regexp.MustCompile(`^toml: line \d+( \(last key "[^"]*"\))?: `).ReplaceAllString(e.Error(), ""), "toml: ")
+		}
+		at.Line, at.Column = e.Position.Line, e.Position.Col
+		at.Text = lineOf(text, at.Line)
+	}
+	return problem.Errorf(at, "is not valid TOML: %s", message)
+}
+
+type parser struct {
+	file     File
+	places   places
+	problems []problem.Problem
+}
+
+func (p *parser) errorf(key []string, format string, args ...any) {
+	p.problems = append(p.problems, problem.Errorf(p.places.at(key), format, args...))
+}
+
+func (p *parser) warnf(key []string, format string, args ...any) {
+	p.problems = append(p.problems, problem.Warnf(p.places.at(key), format, args...))
+}
+
+// text reads a string or reports that it is none.
+func (p *parser) text(key []string, value any) string {
+	s, ok := value.(string)
+	if !ok {
+		p.errorf(key, "%s must be a string", strings.Join(key, "."))
+	}
+	return s
+}
+
+func (p *parser) build(table map[string]any) {
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		path := []string{"build", key}
+		if key != "functions" {
+			p.warnf(path, "build.%s has no effect: Nightshift bundles the functions and builds nothing else", key)
+			continue
+		}
+		if dir := p.text(path, table[key]); p.file.Directory == "" {
+			p.file.Directory, p.file.DirectoryAt = dir, p.places.at(path)
+		}
+	}
+}
+
+func (p *parser) dev(table map[string]any) {
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		path := []string{"dev", key}
+		switch key {
+		case "command":
+			p.file.DevCommand = p.text(path, table[key])
+		case "functions":
+			p.file.DevDirectory = p.text(path, table[key])
+		default:
+			p.warnf(path, "dev.%s has no effect: %s", key, devIgnored)
+		}
+	}
+}
+
+func (p *parser) functions(table map[string]any) {
+	all := setting.Set{}
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		path := []string{"functions", key}
+		settings, isTable := table[key].(map[string]any)
+		camel := setting.CamelCase(key)
+		switch {
+		case key == "directory":
+			p.file.Directory, p.file.DirectoryAt = p.text(path, table[key]), p.places.at(path)
+		case isTable:
+			p.section(key, settings)
+		case slices.Contains(hoisted, key), camel != "background" && setting.Known(camel):
+			all[camel] = setting.Value{Data: plain(table[key]), At: p.places.at(path)}
+		case camel == "background":
+			p.errorf(path, "background must be said of certain functions: [functions.\"name\"] background = true")
+		default:
+			p.errorf(path, "functions.%s is neither a setting nor a table; settings of one function stand in [functions.%q]", key, key)
+		}
+	}
+	if len(all) > 0 {
+		p.file.sections = append(p.file.sections, section{glob: "*", weight: weigh("*"), set: all})
+	}
+	slices.SortStableFunc(p.file.sections, func(a, b section) int { return cmp.Compare(a.weight, b.weight) })
+}
+
+func (p *parser) section(glob string, table map[string]any) {
+	if !doublestar.ValidatePattern(glob) {
+		p.errorf([]string{"functions", glob}, "%q is not a valid glob", glob)
+		return
+	}
+	set := setting.Set{}
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		path := []string{"functions", glob, key}
+		if key == "directory" {
+			p.errorf(path, "directory is said once for all functions, in [functions]")
+			continue
+		}
+		set[setting.CamelCase(key)] = setting.Value{Data: plain(table[key]), At: p.places.at(path)}
+	}
+	p.file.sections = append(p.file.sections, section{glob: glob, weight: weigh(glob), set: set})
+}
+
+// weigh says how exact a glob is: its literal characters, and one less if it has a wildcard.
+func weigh(glob string) int {
+	wild := strings.ContainsAny(glob, "*?[{")
+	n := len(regexp.MustCompile(`[^A-Za-z0-9_-]`).ReplaceAllString(glob, ""))
+	if wild {
+		n--
+	}
+	return n
+}
+
+// Settings are those of a function: of all sections that match its name, the
+// more exact one wins; lists are joined.
+func (f *File) Settings(name string) setting.Set {
+	out := setting.Set{}
+	for _, s := range f.sections {
+		if doublestar.MatchUnvalidated(s.glob, name) {
+			out = setting.Merge(out, s.set)
+		}
+	}
+	return out
+}
+
+// Unmatched warns about sections that name one function which is not there.
+func (f *File) Unmatched(names []string) []problem.Problem {
+	var out []problem.Problem
+	for _, s := range f.sections {
+		if s.glob == "*" || slices.ContainsFunc(names, func(n string) bool { return doublestar.MatchUnvalidated(s.glob, n) }) {
+			continue
+		}
+		at := problem.Position{File: Name}
+		for _, v := range s.set {
+			if at.Line == 0 || v.At.Line < at.Line {
+				at = v.At
+			}
+		}
+		at.Column = 0
+		out = append(out, problem.Warnf(at, "[functions.%q] matches no function", s.glob))
+	}
+	return out
+}
+
+// plain is a TOML value with the types that package setting knows.
+func plain(v any) any {
+	switch v := v.(type) {
+	case int64:
+		return float64(v)
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = plain(v[i])
+		}
+		return out
+	case string, bool, float64, map[string]any:
+		return v
+	default:
+		return fmt.Sprint(v)
+	}
+}

@@ -1,0 +1,224 @@
+// Package setting turns what people write about a function, in its source and
+// in netlify.toml, into a checked description of it.
+//
+// Both places use the same keys. Netlify's own are spelled with underscores in
+// the file and in camel case in the source, so keys are compared in camel
+// case. Every value carries its place, and every mistake is a problem at that
+// place: a value of the wrong type is never dropped, because a dropped
+// schedule would be a public function.
+package setting
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/nightshift/nightshift/cli/internal/build/problem"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/schedule"
+)
+
+// Value is a static value and where it stands. Data is nil, bool, float64,
+// string, []any or map[string]any.
+type Value struct {
+	Data any
+	At   problem.Position
+}
+
+// Set is settings by key, in camel case.
+type Set map[string]Value
+
+// Merge lays over on top of under. Lists that both have are joined where Netlify joins them.
+func Merge(under, over Set) Set {
+	out := maps.Clone(under)
+	if out == nil {
+		out = Set{}
+	}
+	for key, value := range over {
+		if below, ok := under[key].Data.([]any); ok {
+			if above, ok := value.Data.([]any); ok {
+				value.Data = slices.Concat(below, above)
+			}
+		}
+		out[key] = value
+	}
+	return out
+}
+
+// Replace lays over on top of under, key by key: a function's own source wins whole.
+func Replace(under, over Set) Set {
+	out := maps.Clone(under)
+	if out == nil {
+		out = Set{}
+	}
+	maps.Copy(out, over)
+	return out
+}
+
+// CamelCase spells a key of netlify.toml as the source has it.
+func CamelCase(key string) string {
+	var b strings.Builder
+	up := false
+	for _, r := range key {
+		switch {
+		case r == '_':
+			up = true
+		case up:
+			b.WriteString(strings.ToUpper(string(r)))
+			up = false
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// Bundling is what settings say about how the code is packed.
+type Bundling struct {
+	IncludedFiles   []string // globs, relative to the site; "!" in front takes files out again
+	ExternalModules []string // packages that are copied instead of bundled
+}
+
+// unsupported are keys that Netlify knows and Nightshift cannot honour yet.
+var unsupported = map[string]string{
+	"memory":             "the memory of a function is not limited yet",
+	"vcpu":               "the processors of a function are not limited yet",
+	"region":             "functions run where your workers run",
+	"name":               "display names are not kept",
+	"generator":          "it is not kept",
+	"nodeBundler":        "functions are always bundled with esbuild",
+	"nodeVersion":        "functions run on the Node of the worker",
+	"ignoredNodeModules": "modules are bundled when they are imported",
+	"rateLimit":          "calls are NOT limited; put a limit in front, or use concurrency",
+	"denoImportMap":      "there are no edge functions",
+	"onRollback":         "runs stay with the deploy that accepted them (pinned)",
+}
+
+// supported are the keys that Resolve reads.
+var supported = []string{
+	"background", "schedule", "timezone", "catchUp", "overlap", "path", "excludedPath", "method", "preferStatic",
+	"timeout", "retries", "retryDelays", "concurrency", "includedFiles", "externalNodeModules",
+}
+
+// Known reports whether a key (in camel case) means something here or at Netlify.
+func Known(key string) bool {
+	_, other := unsupported[key]
+	return other || slices.Contains(supported, key)
+}
+
+// Resolve checks the settings of one function and lays them over base, which
+// says name, API, runtime and source. The kind follows from the settings and
+// the name.
+func Resolve(base function.Function, set Set) (function.Function, Bundling, []problem.Problem) {
+	r := reader{set: set}
+	f := base
+	f.Schedule = r.text("schedule", "a cron expression such as \"0 6 * * *\"")
+	f.Timezone = r.text("timezone", "an IANA zone such as \"Europe/Berlin\"")
+	f.CatchUp = r.choice("catchUp", "last", "all", "none")
+	f.Overlap = r.choice("overlap", "allow", "skip")
+	r.choice("onRollback", "pinned", "latest")
+	background := r.flag("background") || strings.HasSuffix(f.Name, "-background")
+	f.Kind = function.Sync
+	switch {
+	case f.Schedule != "":
+		f.Kind = function.Scheduled
+	case background:
+		f.Kind = function.Background
+	}
+
+	f.Paths = r.paths("path")
+	f.ExcludedPaths = r.paths("excludedPath")
+	f.Methods = r.methods()
+	f.PreferStatic = r.flag("preferStatic")
+
+	f.TimeoutMS = r.timeout()
+	if f.Kind == function.Scheduled && background && f.TimeoutMS == 0 {
+		f.TimeoutMS = function.DefaultBackgroundTimeout.Milliseconds()
+	}
+	if n, ok := r.number("retries", 0, function.MaxRetries, true, "a whole number"); ok {
+		retries := int(n)
+		f.Retries = &retries
+	}
+	f.RetryDelaysMS = r.delays()
+	if n, ok := r.number("concurrency", 1, 100_000, true, "a whole number"); ok {
+		f.Concurrency = int(n)
+	}
+	b := Bundling{
+		IncludedFiles:   r.texts("includedFiles", "a glob such as \"data/**\""),
+		ExternalModules: r.texts("externalNodeModules", "a package name"),
+	}
+	r.schedule(&f)
+	r.unknown()
+	return f, b, r.problems
+}
+
+// schedule checks what the settings of a schedule say together.
+func (r *reader) schedule(f *function.Function) {
+	if f.Kind != function.Scheduled {
+		if v, ok := r.set["schedule"]; ok && v.Data == "" {
+			r.errorf(v.At, "schedule is empty; write a cron expression such as \"0 6 * * *\", or take the key out")
+		}
+		return
+	}
+	if _, err := schedule.Parse(f.Schedule, f.Timezone); err != nil {
+		message, _ := fault.Public(err)
+		if fault.KindOf(err) == fault.Internal {
+			message = err.Error()
+		}
+		r.errorf(r.set["schedule"].At, "schedule %q: %s", f.Schedule, message)
+	}
+	if len(f.Paths) > 0 {
+		r.errorf(r.set["path"].At, "a scheduled function cannot have a path, because nothing calls it over HTTP; take out path or schedule")
+	}
+}
+
+// unknown reports keys that have no effect.
+func (r *reader) unknown() {
+	for _, key := range slices.Sorted(maps.Keys(r.set)) {
+		v := r.set[key]
+		if why, ok := unsupported[key]; ok {
+			r.warnf(v.At, "%s has no effect: %s", key, why)
+			continue
+		}
+		if slices.Contains(supported, key) {
+			continue
+		}
+		if like := similar(key); like != "" {
+			r.errorf(v.At, "there is no setting %q; did you mean %q?", key, like)
+			continue
+		}
+		r.warnf(v.At, "there is no setting %q; it has no effect", key)
+	}
+}
+
+// similar finds the setting that a key is a misspelling of, or "".
+func similar(key string) string {
+	best, distance := "", 3
+	for _, candidate := range supported {
+		if d := edits(strings.ToLower(key), strings.ToLower(candidate)); d < distance && d < len(candidate)/2 {
+			best, distance = candidate, d
+		}
+	}
+	return best
+}
+
+// edits is the Levenshtein distance.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
