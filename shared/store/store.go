@@ -1,35 +1,107 @@
 // Package store keeps what must outlive a process: invocation records with
 // their attempts, results and logs; sites and deploys; live workers; schedule
 // cursors. All of it is in Redis, and this package makes every key of it.
+//
+// # Records
+//
+// A record is one hash. It stands in the hash slot of the queue that delivers
+// it, so that one script makes the record and the task. Its state moves along
+// invocation.CanMove only, by scripts that are given that table and check it
+// inside Redis. Running means that the newest attempt is open; the number of
+// that attempt is the fencing token, and whoever holds an older one is refused.
+// Attempts are a journal, one line for each start and one for each end, so that
+// a reader takes everything but the event in one command, and no script parses JSON.
+//
+// Every write may be repeated. The driver sends a command again when a
+// connection breaks, and then nobody knows whether the first one got through:
+// scripts that are not idempotent by nature therefore carry a token of the call
+// and recognise the second arrival.
+//
+// # Clocks
+//
+// Every instant that is stored or compared is Redis's own, to the millisecond.
+//
+// # Errors
+//
+// A Redis that does not answer, or refuses, is fault.Unavailable with the cause
+// inside. When the caller's context has ended, the error wraps context.Canceled
+// or context.DeadlineExceeded instead.
 package store
 
 import (
 	"context"
+	"crypto/rand"
+	_ "embed" // the scripts
 	"errors"
+	"fmt"
 	"time"
 
-	"github.com/nightshift/nightshift/shared/deploy"
-	"github.com/nightshift/nightshift/shared/function"
-	"github.com/nightshift/nightshift/shared/invocation"
-	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/redis/go-redis/v9"
 )
 
-// Options are the same for all services of an installation.
+// Options are the same for all services of an installation. The zero value is good.
 type Options struct {
 	// Retention is how long a finished record is kept. Default 168h; 1m or more.
-	Retention time.Duration
-	// DeadRetention is the same for records in state dead. Default 720h.
-	DeadRetention time.Duration
-	// MaxLogLines is how many log lines an invocation keeps, newest. Default 10,000.
-	MaxLogLines int
+	Retention time.Duration `env:"RETENTION"`
+	// DeadRetention is the same for records in state dead. Default 720h; 1m or more.
+	DeadRetention time.Duration `env:"DEAD_RETENTION"`
+	// MaxLogLines is how many log lines an invocation keeps, newest; Redis keeps
+	// up to a hundred more where that is cheaper. Default 10,000; 1 or more.
+	MaxLogLines int `env:"MAX_LOG_LINES"`
+}
+
+// Defaults and limits.
+const (
+	defaultRetention     = 7 * 24 * time.Hour
+	defaultDeadRetention = 30 * 24 * time.Hour
+	defaultMaxLogLines   = 10_000
+	minRetention         = time.Minute
+
+	// retryAfter is when a caller may expect Redis to be back.
+	retryAfter = 2 * time.Second
+)
+
+// Validate says what is wrong with the options, as fault.Invalid, or nil.
+func (o Options) Validate() error {
+	switch {
+	case o.Retention != 0 && o.Retention < minRetention:
+		return fault.New(fault.Invalid, "the retention of finished invocations is %v; it must be 1m or more", o.Retention)
+	case o.DeadRetention != 0 && o.DeadRetention < minRetention:
+		return fault.New(fault.Invalid, "the retention of dead invocations is %v; it must be 1m or more", o.DeadRetention)
+	case o.MaxLogLines < 0:
+		return fault.New(fault.Invalid, "an invocation cannot keep %d log lines; it must be 1 or more", o.MaxLogLines)
+	}
+	return nil
+}
+
+// withDefaults fills what is zero, and raises what Validate would refuse.
+func (o Options) withDefaults() Options {
+	if o.Retention == 0 {
+		o.Retention = defaultRetention
+	}
+	if o.DeadRetention == 0 {
+		o.DeadRetention = defaultDeadRetention
+	}
+	if o.MaxLogLines <= 0 {
+		o.MaxLogLines = defaultMaxLogLines
+	}
+	o.Retention = max(o.Retention, minRetention)
+	o.DeadRetention = max(o.DeadRetention, minRetention)
+	return o
 }
 
 // Store is safe for concurrent use.
-type Store struct{}
+type Store struct {
+	rdb  redis.UniversalClient
+	opts Options
+}
 
-// New makes a store. The caller keeps rdb.
-func New(rdb redis.UniversalClient, opts Options) *Store { panic("stub") }
+// New makes a store. The caller keeps rdb. Options that [Options.Validate]
+// would refuse are raised to the least that is allowed.
+func New(rdb redis.UniversalClient, opts Options) *Store {
+	return &Store{rdb: rdb, opts: opts.withDefaults()}
+}
 
 // Errors that callers act on. Everything else is a fault (NotFound, Unavailable).
 var (
@@ -37,204 +109,100 @@ var (
 	ErrFinished = errors.New("the invocation is already finished")
 	// ErrFenced: a newer attempt owns the invocation; drop what you have.
 	ErrFenced = errors.New("a newer attempt owns the invocation")
+	// ErrSuperseded: a newer term leads.
+	ErrSuperseded = errors.New("a newer term leads")
 )
 
-// ---- invocations
-
-// Create is the step that makes a record in state queued, in the same script
-// that enqueues its task. Its Check returns 0 when the record is there already.
-func (s *Store) Create(inv invocation.Invocation, event []byte) redisdb.Step { panic("stub") }
-
-// Begun is an attempt that may run.
-type Begun struct {
-	Invocation invocation.Invocation // with the new attempt as its last one
-	Event      []byte
-	Attempt    int
-	Failures   int // earlier attempts that count against the retry limit
+// failed turns an error of the driver into one that callers can act on. doing
+// says what was being done, as in "reading the catalog".
+func failed(ctx context.Context, err error, doing string) error {
+	if err == nil {
+		return nil
+	}
+	if ended := ctx.Err(); ended != nil {
+		return fmt.Errorf("%s: %w", doing, ended)
+	}
+	// The driver hands the deadline to the socket, whose timer may fire a moment
+	// before the context's own.
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return fmt.Errorf("%s: %w", doing, context.DeadlineExceeded)
+	}
+	return fault.Wrap(err, fault.Unavailable, "%s: Redis does not answer as it should; try again in a moment", doing).After(retryAfter)
 }
 
-// Begin opens the next attempt. An attempt that was still open is closed as
-// worker_lost; after invocation.MaxCrashes of those the invocation is dead
-// instead and Begin returns ErrFinished, as it does for every terminal state,
-// and for a cancelled one. Without a record (expired): fault.NotFound.
-func (s *Store) Begin(ctx context.Context, kind function.Kind, id, worker string) (Begun, error) {
-	panic("stub")
+// run runs a script that answers with one word.
+func (s *Store) run(ctx context.Context, script *redis.Script, doing string, keys []string, args ...any) (string, error) {
+	word, err := script.Run(ctx, s.rdb, keys, args...).Text()
+	return word, failed(ctx, err, doing)
 }
 
-// End is how an attempt ended.
-type End struct {
-	Outcome invocation.Outcome
-	Failure *invocation.Failure
-	Result  *invocation.Result
-	Verdict invocation.Verdict
+// runList runs a script that answers with a list, which begins with a word.
+func (s *Store) runList(ctx context.Context, script *redis.Script, doing string, keys []string, args ...any) (string, []string, error) {
+	list, err := script.Run(ctx, s.rdb, keys, args...).StringSlice()
+	if err != nil {
+		return "", nil, failed(ctx, err, doing)
+	}
+	if len(list) == 0 {
+		return "", nil, fmt.Errorf("%s: the script answered with nothing", doing)
+	}
+	return list[0], list[1:], nil
 }
 
-// Finish closes an attempt and moves the invocation to the verdict's state. It
-// returns ErrFenced if the attempt is not the open, newest one. Doing it twice
-// (a lost reply) is nil the second time.
-func (s *Store) Finish(ctx context.Context, kind function.Kind, id string, attempt int, end End) error {
-	panic("stub")
+// unexpected is the error for an answer that no script gives.
+func unexpected(doing, answer string) error {
+	return fmt.Errorf("%s: the script answered %q", doing, answer)
 }
 
-// Cancel asks for an end. Queued and failed invocations become cancelled at
-// once; of a running one the worker is told, and the state returned is still
-// running. Terminal: fault.Conflict. Unknown: fault.NotFound.
-func (s *Store) Cancel(ctx context.Context, id string) (invocation.State, error) { panic("stub") }
-
-// WatchCancels calls fn with the ID of each running invocation that is to be
-// cancelled, until ctx ends. It misses some when the connection breaks, so
-// callers also poll CancelRequested.
-func (s *Store) WatchCancels(ctx context.Context, fn func(id string)) error { panic("stub") }
-
-// CancelRequested returns those of the invocations that are to be cancelled.
-func (s *Store) CancelRequested(ctx context.Context, kind function.Kind, ids []string) ([]string, error) {
-	panic("stub")
+// pairs makes a map of a flat list of fields and values.
+func pairs(list []string) map[string]string {
+	m := make(map[string]string, len(list)/2)
+	for i := 0; i+1 < len(list); i += 2 {
+		m[list[i]] = list[i+1]
+	}
+	return m
 }
 
-// Invocation reads a record, or fault.NotFound.
-func (s *Store) Invocation(ctx context.Context, id string) (invocation.Invocation, error) {
-	panic("stub")
+// newToken names one call, so that a script can tell its repetition from another call.
+func newToken() string { return rand.Text() }
+
+// pause waits for d, or returns the context's error.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// ---- logs
-
-// LogSource says who wrote log lines.
-type LogSource struct {
-	Site       string        `json:"site"`
-	Deploy     string        `json:"deploy"`
-	Function   string        `json:"function"`
-	Kind       function.Kind `json:"kind"`
-	Invocation string        `json:"invocation"`
-}
-
-// LogEntry is a line of the live feed.
-type LogEntry struct {
-	LogSource
-	invocation.LogLine
-}
-
-// AppendLog adds lines to the invocation's log, if it has a record (sync calls
-// have none) and the attempt is its newest, and sends them to the live feed.
-func (s *Store) AppendLog(ctx context.Context, src LogSource, lines []invocation.LogLine) error {
-	panic("stub")
-}
-
-// Log reads up to limit lines after the cursor ("" is the beginning).
-func (s *Store) Log(ctx context.Context, id, after string, limit int) ([]invocation.LogLine, error) {
-	panic("stub")
-}
-
-// FollowLog calls emit for each line after the cursor, waits for more, and
-// returns nil once the invocation is terminal and its last line was emitted,
-// or the error that emit or ctx gave.
-func (s *Store) FollowLog(ctx context.Context, id, after string, emit func(invocation.LogLine) error) error {
-	panic("stub")
-}
-
-// WatchLogs calls fn for each line that any function of the site writes from
-// now on, until ctx ends. Best effort: a slow reader misses lines. ready, if
-// not nil, is closed once the subscription stands.
-func (s *Store) WatchLogs(ctx context.Context, site string, ready chan<- struct{}, fn func(LogEntry)) error {
-	panic("stub")
-}
-
-// ---- catalog: sites and deploys
-
-// CreateDeploy stores a new deploy. Same ID twice: fault.Conflict.
-func (s *Store) CreateDeploy(ctx context.Context, d deploy.Deploy) error { panic("stub") }
-
-// SetDeployState moves a deploy from uploading to ready or error.
-// Already there: nil. Any other move: fault.Conflict.
-func (s *Store) SetDeployState(ctx context.Context, id string, to deploy.State) error { panic("stub") }
-
-// Publish points the site at a deploy of it that is ready, else fault.Conflict.
-// It makes the site if there is none, and tells everybody who watches.
-func (s *Store) Publish(ctx context.Context, site, deployID string) error { panic("stub") }
-
-// Deploy reads a deploy, or fault.NotFound.
-func (s *Store) Deploy(ctx context.Context, id string) (deploy.Deploy, error) { panic("stub") }
-
-// Deploys lists a site's deploys, newest first.
-func (s *Store) Deploys(ctx context.Context, site string, limit int) ([]deploy.Deploy, error) {
-	panic("stub")
-}
-
-// Catalog is what all callers route by: each site's published deploy.
-type Catalog struct {
-	Version   int64                    // grows with each publish
-	Published map[string]deploy.Deploy // by site name; sites without a published deploy are absent
-}
-
-// Catalog reads the whole catalog.
-func (s *Store) Catalog(ctx context.Context) (Catalog, error) { panic("stub") }
-
-// CatalogVersion reads only the version: one GET.
-func (s *Store) CatalogVersion(ctx context.Context) (int64, error) { panic("stub") }
-
-// WatchCatalog calls fn with the catalog: once at the start, and after each
-// change, within a second, until ctx ends. Pub/sub tells it at once; a version
-// check each second catches what pub/sub lost. While Redis is away it keeps quiet
-// and goes on afterwards.
-func (s *Store) WatchCatalog(ctx context.Context, fn func(Catalog)) error { panic("stub") }
-
-// ---- workers
-
-// Worker is a live worker, as it reports itself.
-type Worker struct {
-	ID          string         `json:"id"`
-	Addr        string         `json:"addr"` // host:port where it takes sync calls
-	StartedAt   time.Time      `json:"started_at"`
-	Concurrency int            `json:"concurrency"` // queued deliveries at once
-	Capacity    int            `json:"capacity"`    // function processes at once
-	Busy        int            `json:"busy"`        // processes running an attempt
-	Warm        map[string]int `json:"warm"`        // idle processes by WarmKey
-	Draining    bool           `json:"draining"`
-}
-
-// WarmKey names a function of a deploy in Worker.Warm.
-func WarmKey(deployID, function string) string { return deployID + "/" + function }
-
-// Heartbeat reports a worker as alive for the ttl.
-func (s *Store) Heartbeat(ctx context.Context, w Worker, ttl time.Duration) error { panic("stub") }
-
-// Withdraw takes a worker off the list at once.
-func (s *Store) Withdraw(ctx context.Context, id string) error { panic("stub") }
-
-// Workers lists the live workers, by ID. Expired ones are left out and removed.
-func (s *Store) Workers(ctx context.Context) ([]Worker, error) { panic("stub") }
-
-// ---- schedules
-
-// Reasons with which Fire's Check stops a script.
-const (
-	FireAlready    = -1 // the cursor has passed this tick: somebody fired it
-	FireSuperseded = -2 // a newer term leads: stop being the leader
-	FireUnknown    = -3 // the cursor is gone: the schedule was dropped or changed
-)
-
-// BeginTerm starts a new term of leadership and returns its number. All writes
-// of lower terms are refused from then on.
-func (s *Store) BeginTerm(ctx context.Context) (int64, error) { panic("stub") }
-
-// Cursors reads all schedule cursors: by schedule key, the last tick that was
-// fired or skipped, or the moment at which the schedule was first seen.
-func (s *Store) Cursors(ctx context.Context) (map[string]time.Time, error) { panic("stub") }
-
-// SyncCursors makes the set of cursors equal to keys: new ones start at Redis's
-// now, others are dropped, those that stay keep their place. It returns the
-// resulting cursors, or ErrSuperseded.
-func (s *Store) SyncCursors(ctx context.Context, term int64, keys []string) (map[string]time.Time, error) {
-	panic("stub")
-}
-
-// ErrSuperseded: a newer term leads.
-var ErrSuperseded = errors.New("a newer term leads")
-
-// Fire is the step that advances a schedule's cursor to a tick, in the same
-// script that enqueues the tick's task. Check returns one of the reasons above.
-func (s *Store) Fire(term int64, key string, tick time.Time) redisdb.Step { panic("stub") }
-
-// Skip advances a cursor without firing, with the same checks.
-func (s *Store) Skip(ctx context.Context, term int64, key string, tick time.Time) error {
-	panic("stub")
+// subscribe calls fn with each message of a channel, one at a time, until ctx
+// ends, and returns the context's error. The driver reconnects and subscribes
+// again when the connection breaks; what was sent meanwhile is lost. ready, if
+// not nil, is called once, as soon as the subscription stands. A reader slower
+// than the sender misses messages.
+func (s *Store) subscribe(ctx context.Context, channel string, ready func(), fn func(payload string)) error {
+	sub := s.rdb.Subscribe(ctx, channel)
+	defer sub.Close()
+	messages := sub.ChannelWithSubscriptions(redis.WithChannelSize(256), redis.WithChannelSendTimeout(time.Second))
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case m, open := <-messages:
+			if !open {
+				return fault.New(fault.Unavailable, "watching %s: the Redis client was closed", channel)
+			}
+			switch m := m.(type) {
+			case *redis.Subscription:
+				if ready != nil {
+					ready()
+					ready = nil
+				}
+			case *redis.Message:
+				fn(m.Payload)
+			}
+		}
+	}
 }

@@ -1,0 +1,80 @@
+package store
+
+import (
+	"regexp"
+
+	"github.com/nightshift/nightshift/shared/function"
+)
+
+// Every key and channel of this package is made here. What stands in braces is
+// the hash tag: keys that one script touches share it, and with it the slot of
+// a Redis Cluster. Records, logs, cursors and the term share the tag of the
+// queue, because they take part in its scripts.
+
+// recordKey is the hash of an invocation.
+func recordKey(kind function.Kind, id string) string {
+	return "nightshift:{" + string(kind) + "}:inv:" + id
+}
+
+// logKey is the stream of an invocation's log lines.
+func logKey(kind function.Kind, id string) string {
+	return "nightshift:{" + string(kind) + "}:log:" + id
+}
+
+// deployKey is the hash of a deploy.
+func deployKey(id string) string { return "nightshift:{catalog}:deploy:" + id }
+
+// deploysKey is the sorted set of a site's deploys, by time of creation.
+func deploysKey(site string) string { return "nightshift:{catalog}:deploys:" + site }
+
+// publishedKey is the hash of published deploys by site.
+func publishedKey() string { return "nightshift:{catalog}:published" }
+
+// versionKey is the number of the catalog's version.
+func versionKey() string { return "nightshift:{catalog}:version" }
+
+// workersKey is the hash of workers by ID.
+func workersKey() string { return "nightshift:{workers}:live" }
+
+// termKey is the number of the newest term of leadership.
+func termKey() string { return "nightshift:{" + string(function.Scheduled) + "}:term" }
+
+// cursorsKey is the hash of schedule cursors.
+func cursorsKey() string { return "nightshift:{" + string(function.Scheduled) + "}:cursors" }
+
+// cancelChannel carries IDs of running invocations that are to be cancelled.
+func cancelChannel() string { return "nightshift:cancel" }
+
+// catalogChannel carries each new version of the catalog.
+func catalogChannel() string { return "nightshift:catalog" }
+
+// logChannel carries the live feed of a site's log lines.
+func logChannel(site string) string { return "nightshift:logs:" + site }
+
+// recordKinds are the kinds whose invocations have records.
+func recordKinds() []function.Kind { return []function.Kind{function.Background, function.Scheduled} }
+
+// hasRecord reports whether invocations of a kind have records.
+func hasRecord(kind function.Kind) bool {
+	return kind == function.Background || kind == function.Scheduled
+}
+
+var (
+	invocationID = regexp.MustCompile(`^[0-7][0-9A-HJKMNP-TV-Z]{25}$`)
+	deployID     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	cursorForm   = regexp.MustCompile(`^[0-9]{1,19}(-[0-9]{1,19})?$`)
+)
+
+// IDs and cursors come from outside, from anybody who can send a request, and
+// become parts of keys and commands: only what these accept goes further.
+
+// validID reports whether an invocation ID is a ULID: 26 characters of
+// Crockford's base 32, upper case.
+func validID(id string) bool { return invocationID.MatchString(id) }
+
+// validDeployID reports whether a deploy ID can be one: 1 to 64 letters,
+// digits, hyphens and underscores.
+func validDeployID(id string) bool { return deployID.MatchString(id) }
+
+// validCursor reports whether a cursor can be one that [Store.Log] gave.
+func validCursor(cursor string) bool { return cursorForm.MatchString(cursor) }

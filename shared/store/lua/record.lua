@@ -1,0 +1,43 @@
+-- Head of begin.lua, finish.lua and cancel.lua: what every move of a record
+-- needs. The record is a hash; running means that its newest attempt is open.
+-- A record's moves are checked against the list that the caller passes, which
+-- comes from the one table of package invocation.
+
+-- now is Redis's clock in milliseconds.
+local function now()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- may reports whether "from>to" stands in the space-separated list of moves.
+local function may(from, to, moves)
+  return string.find(' ' .. moves .. ' ', ' ' .. from .. '>' .. to .. ' ', 1, true) ~= nil
+end
+
+-- note appends a line to the journal of attempts. The parts of other origin in
+-- it are JSON already, so no JSON is parsed or written here.
+local function note(record, line)
+  redis.call('HSET', record, 'attempts', (redis.call('HGET', record, 'attempts') or '') .. line .. '\n')
+end
+
+-- close ends the open attempt in the journal. failure is JSON or empty.
+local function close(record, number, at, outcome, failure)
+  local line = '{"n":' .. number .. ',"end":' .. at .. ',"outcome":"' .. outcome .. '"'
+  if failure ~= '' then
+    line = line .. ',"error":' .. failure
+  end
+  note(record, line .. '}')
+  redis.call('HSET', record, 'outcome', outcome)
+end
+
+-- enter puts the record into a state. retention is in milliseconds, and 0 for
+-- the states that are not terminal.
+local function enter(record, log, state, at, retention)
+  redis.call('HSET', record, 'state', state)
+  redis.call('HDEL', record, 'next')
+  if tonumber(retention) > 0 then
+    redis.call('HSET', record, 'finished', at)
+    redis.call('PEXPIRE', record, retention)
+    redis.call('PEXPIRE', log, retention)
+  end
+end
