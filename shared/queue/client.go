@@ -1,0 +1,216 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// enqueueTimeout bounds Enqueue.
+	enqueueTimeout = 2 * time.Second
+	// timeoutMargin is what asynq's timeout stands above the function's: asynq
+	// frees the slot and forgets the handler's verdict at its own timeout, so
+	// the handler must always be done before.
+	timeoutMargin = 30 * time.Second
+	// noRetryLimit keeps asynq from ever archiving a task by itself.
+	noRetryLimit = math.MaxInt32
+)
+
+// Verdicts of [Client.Enqueue] that do not come from a step's own convention.
+const (
+	// Queued: the task is in its queue, and all steps are applied.
+	Queued = 1
+	// Existed is what a step's Check returns, by convention, when its work was
+	// done by an earlier try whose reply was lost.
+	Existed = 0
+)
+
+// Client puts tasks into queues. It is safe for concurrent use.
+type Client struct {
+	asynq *asynq.Client
+	redis *enqueueClient
+}
+
+// NewClient makes a client. With pipelined true, concurrent calls share round
+// trips: the gateway's way. A lone call is as fast either way. The caller keeps
+// rdb, and closes it after the client.
+func NewClient(rdb redis.UniversalClient, pipelined bool) (*Client, error) {
+	if rdb == nil {
+		return nil, fault.New(fault.Internal, "queue.NewClient needs a Redis client")
+	}
+	c := &enqueueClient{UniversalClient: rdb}
+	if pipelined {
+		c.batch = &batcher{rdb: rdb}
+	}
+	return &Client{asynq: asynq.NewClientFromRedisClient(c), redis: c}, nil
+}
+
+// Enqueue stores the task together with the steps, atomically, or not at all.
+//
+// It detaches from ctx's cancellation (the caller's client hanging up must not
+// leave it open whether the task is accepted) and gives up after 2 s.
+//
+// The verdict, if err is nil:
+//
+//   - [Queued] (1): the task is in its queue, now or from an earlier try with
+//     the same ID, and every step's Apply has run.
+//   - anything else is the integer with which the first unwilling step's Check
+//     stopped the script; then this call has written nothing. [Existed] (0)
+//     means by convention that an earlier try had stored everything and only
+//     its reply was lost: a caller that chose a fresh ID treats it as accepted.
+//
+// Steps are checked in the order given. A step that says "done already" for a
+// part of the work only (a record) must stand after those that fence (a cursor).
+//
+// Errors: [fault.Unavailable] with RetryAfter if Redis did not take the task, or
+// nobody can say whether it did; trying again with the same ID is safe. A task
+// that makes no sense, and a step whose Lua breaks, are [fault.Internal]: bugs.
+func (c *Client) Enqueue(ctx context.Context, t Task, steps ...redisdb.Step) (verdict int, err error) {
+	if err := t.validate(); err != nil {
+		return 0, err
+	}
+	payload, err := json.Marshal(t.Target)
+	if err != nil {
+		return 0, fault.Wrap(err, fault.Internal, "encoding the target of task %s", t.ID)
+	}
+	p := &plan{steps: steps}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueTimeout)
+	defer cancel()
+	_, err = c.asynq.EnqueueContext(context.WithValue(ctx, planKey{}, p), asynq.NewTask(taskType, payload),
+		asynq.TaskID(t.ID),
+		asynq.Queue(string(t.Queue)),
+		asynq.MaxRetry(noRetryLimit),
+		asynq.Timeout(asynqTimeout(t.Timeout)))
+	if err != nil {
+		if p.err != nil {
+			err = p.err // asynq keeps only the text of it
+		}
+		return 0, enqueueFault(err, t.ID)
+	}
+	return p.verdict, nil
+}
+
+// Close waits for the round trips under way, at most 2 s. There must be no
+// Enqueue after it.
+func (c *Client) Close() error {
+	if c.redis.batch != nil {
+		c.redis.batch.wait()
+	}
+	return nil
+}
+
+func (t *Task) validate() error {
+	switch {
+	case t.ID == "" || strings.ContainsAny(t.ID, "{} \t\n"):
+		return fault.New(fault.Internal, "enqueuing a task: the ID %q is empty or has a brace or a space", t.ID)
+	case !isQueue(t.Queue):
+		return fault.New(fault.Internal, "enqueuing task %s: there is no queue %q, only background and scheduled", t.ID, t.Queue)
+	case t.Timeout <= 0:
+		return fault.New(fault.Internal, "enqueuing task %s: the timeout is %v and must be more than 0", t.ID, t.Timeout)
+	}
+	return nil
+}
+
+// asynqTimeout rounds up to whole seconds: asynq cuts the rest off, and takes a
+// timeout below one second for none.
+func asynqTimeout(own time.Duration) time.Duration {
+	return (own + timeoutMargin + time.Second - 1).Truncate(time.Second)
+}
+
+// enqueueFault says whose fault it is. Everything that Redis, the network or a
+// deadline did is Unavailable; a script that Redis cannot run is a bug of ours.
+func enqueueFault(err error, id string) error {
+	text := err.Error()
+	broken := strings.Contains(text, "user_script") && !strings.HasPrefix(text, "OOM")
+	if broken || strings.HasPrefix(text, "CROSSSLOT") || fault.KindOf(err) == fault.Internal && isFault(err) {
+		return fault.Wrap(err, fault.Internal, "enqueuing task %s", id)
+	}
+	return fault.Wrap(err, fault.Unavailable, "The queue does not take work at the moment. Try again in a few seconds.").After(2 * time.Second)
+}
+
+func isFault(err error) bool {
+	_, ok := errors.AsType[*fault.Error](err)
+	return ok
+}
+
+// plan rides on the context through asynq to [enqueueClient.EvalSha].
+type plan struct {
+	steps   []redisdb.Step
+	verdict int
+	err     error
+}
+
+type planKey struct{}
+
+// enqueueClient is the Redis that our asynq.Client sees: where asynq runs its
+// enqueue script, ours runs instead, with the steps in it.
+type enqueueClient struct {
+	redis.UniversalClient
+	batch   *batcher // nil: each call is a round trip
+	scripts compositions
+}
+
+// EvalSha replaces the one script that asynq's client runs.
+func (c *enqueueClient) EvalSha(ctx context.Context, _ string, keys []string, args ...any) *redis.Cmd {
+	cmd := redis.NewCmd(ctx)
+	p, ok := ctx.Value(planKey{}).(*plan)
+	if !ok || !enqueueShape.matches(keys, args) {
+		cmd.SetErr(fault.New(fault.Internal, "asynq runs an enqueue script of an unknown shape: %d keys, %d arguments", len(keys), len(args)))
+		return cmd
+	}
+	if p.verdict, p.err = c.run(ctx, p.steps, keys, args); p.err != nil {
+		cmd.SetErr(p.err)
+		return cmd
+	}
+	cmd.SetVal(int64(1)) // asynq need not know the verdict
+	return cmd
+}
+
+func (c *enqueueClient) run(ctx context.Context, steps []redisdb.Step, keys []string, args []any) (int, error) {
+	script, err := c.scripts.script(steps)
+	if err != nil {
+		return 0, err
+	}
+	keys, args = operands(keys, args, steps)
+	if c.batch == nil {
+		return script.Run(ctx, c.UniversalClient, keys, args...).Int()
+	}
+	return script.Run(ctx, batchedScripts{c.UniversalClient, c.batch}, keys, args...).Int()
+}
+
+// batchedScripts sends scripts through the batcher.
+type batchedScripts struct {
+	redis.UniversalClient
+	batch *batcher
+}
+
+func (s batchedScripts) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	return s.batch.do(ctx, scriptCmd(ctx, "evalsha", sha, keys, args))
+}
+
+func (s batchedScripts) Eval(ctx context.Context, src string, keys []string, args ...any) *redis.Cmd {
+	return s.batch.do(ctx, scriptCmd(ctx, "eval", src, keys, args))
+}
+
+func scriptCmd(ctx context.Context, name, script string, keys []string, args []any) *redis.Cmd {
+	all := make([]any, 0, 3+len(keys)+len(args))
+	all = append(all, name, script, len(keys))
+	for _, k := range keys {
+		all = append(all, k)
+	}
+	all = append(all, args...)
+	cmd := redis.NewCmd(ctx, all...)
+	if len(keys) > 0 {
+		cmd.SetFirstKeyPos(3) // a cluster sends the command to the node of this key
+	}
+	return cmd
+}

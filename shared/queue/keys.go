@@ -1,0 +1,57 @@
+package queue
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/nightshift/nightshift/shared/function"
+)
+
+// queues are the queues by falling priority. A worker asks them in this order,
+// so the last one is the one whose emptiness means that there is nothing to do.
+var queues = []function.Kind{function.Scheduled, function.Background}
+
+// isQueue reports whether tasks of the kind are queued at all.
+func isQueue(kind function.Kind) bool { return slices.Contains(queues, kind) }
+
+// asynq's keys, as far as this package touches them. The braces are the hash
+// tag that keeps a queue's keys, and the records of its invocations, together.
+
+func queueKey(kind function.Kind, name string) string {
+	return "asynq:{" + string(kind) + "}:" + name
+}
+
+func pendingKey(kind function.Kind) string { return queueKey(kind, "pending") } // list, head on the right
+func activeKey(kind function.Kind) string  { return queueKey(kind, "active") }  // list
+func leaseKey(kind function.Kind) string   { return queueKey(kind, "lease") }   // zset, score: end of the lease, Unix s
+func pausedKey(kind function.Kind) string  { return queueKey(kind, "paused") }  // exists while an operator holds the queue
+func taskKeyPrefix(kind function.Kind) string {
+	return queueKey(kind, "t:") // + task ID: hash with msg, state, pending_since
+}
+
+// A shape is how one of asynq's scripts is recognised: by its keys and the
+// number of its arguments. asynq exports nothing better. A test runs the real
+// thing against these, so an upgrade that changes them fails there.
+type shape struct {
+	keys []string // what each key begins with after the queue's prefix
+	args int
+}
+
+var (
+	enqueueShape = shape{keys: []string{"t:", "pending"}, args: 3}
+	dequeueShape = shape{keys: []string{"pending", "paused", "active", "lease"}, args: 2}
+	retryShape   = shape{keys: []string{"t:", "active", "lease", "retry", "processed:", "failed:", "processed", "failed"}, args: 6}
+)
+
+func (s shape) matches(keys []string, args []any) bool {
+	if len(keys) != len(s.keys) || len(args) != s.args {
+		return false
+	}
+	for i, want := range s.keys {
+		_, name, ok := strings.Cut(keys[i], "}:")
+		if !ok || name != want && !(strings.HasSuffix(want, ":") && strings.HasPrefix(name, want)) {
+			return false
+		}
+	}
+	return true
+}

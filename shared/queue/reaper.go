@@ -1,0 +1,66 @@
+package queue
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// reapGrace is how long a lease must be over. A worker whose clock agrees
+	// with that of Redis has given the task up before.
+	reapGrace = 2 * time.Second
+	// reapBatch bounds what a sweep does to one queue, as Redis does nothing
+	// else meanwhile.
+	reapBatch = 200
+)
+
+//go:embed reap.lua
+var reapSource string
+
+var reapScript = redis.NewScript(reapSource)
+
+// Reaper hands tasks of dead workers back to their queues. Sweep it about once
+// a second, from as many processes as you like.
+//
+// A lease lasts 30 s and is extended every 5 s. So a task whose worker is killed
+// is pending again 27 to 34 s later (25 to 30 s of lease left, 2 s of grace, up
+// to 1 s of rounding, up to 1 s until the next sweep), and starts within
+// milliseconds if a worker is free.
+type Reaper struct {
+	rdb redis.UniversalClient
+	log *slog.Logger
+}
+
+// NewReaper makes a reaper. The caller keeps rdb.
+func NewReaper(rdb redis.UniversalClient, log *slog.Logger) *Reaper {
+	return &Reaper{rdb: rdb, log: log}
+}
+
+// Sweep does one round and returns how many tasks it handed back, at most 200
+// per queue. The error is [fault.Unavailable]; the count is right with it too.
+func (r *Reaper) Sweep(ctx context.Context) (int, error) {
+	var (
+		n    int
+		errs []error
+	)
+	for _, q := range queues {
+		ids, err := reapScript.Run(ctx, r.rdb,
+			[]string{leaseKey(q), activeKey(q), pendingKey(q)},
+			taskKeyPrefix(q), int(reapGrace/time.Second), reapBatch).StringSlice()
+		if err != nil {
+			errs = append(errs, fault.Wrap(err, fault.Unavailable, "looking for abandoned tasks in queue %s", q))
+			continue
+		}
+		n += len(ids)
+		for _, id := range ids {
+			r.log.Warn("handed back the task of a lost worker", "id", id, "queue", string(q))
+		}
+	}
+	return n, errors.Join(errs...)
+}
