@@ -1,0 +1,53 @@
+package runtimeapi
+
+import (
+	"net/http"
+	"strconv"
+)
+
+// next answers GET /2018-06-01/runtime/invocation/next: it waits for work.
+func (s *Server) next(w http.ResponseWriter, r *http.Request) {
+	if !s.askForWork(w) {
+		return
+	}
+	select {
+	case x := <-s.queue:
+		if s.gone(r.Context()) {
+			s.queue <- x // nobody is there to take it
+			return
+		}
+		s.deliver(w, x)
+	case <-r.Context().Done():
+	case <-s.closed:
+	}
+}
+
+// askForWork moves the child to waiting, which ends the exchange before.
+func (s *Server) askForWork(w http.ResponseWriter) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == running || s.phase == answering {
+		forbid(w, s.phase, waiting)
+		return false
+	}
+	s.phase = waiting
+	if s.current != nil {
+		close(s.current.back)
+		s.current = nil
+	}
+	return true
+}
+
+func (s *Server) deliver(w http.ResponseWriter, x *Exchange) {
+	s.mu.Lock()
+	s.phase, s.current = running, x
+	s.mu.Unlock()
+
+	// Written as they stand in the specification; Go would change the case of some.
+	h := w.Header()
+	h["Lambda-Runtime-Aws-Request-Id"] = []string{x.inv.ID}
+	h["Lambda-Runtime-Deadline-Ms"] = []string{strconv.FormatInt(x.inv.Deadline.UnixMilli(), 10)}
+	h["Lambda-Runtime-Invoked-Function-Arn"] = []string{x.inv.ARN}
+	h["Lambda-Runtime-Trace-Id"] = []string{"Root=1-00000000-000000000000000000000000;Sampled=0"}
+	write(w, http.StatusOK, x.inv.Event)
+}

@@ -1,0 +1,134 @@
+package runtimeapi
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// maxPrelude bounds the JSON before a streamed body, in bytes.
+const maxPrelude = 256 << 10
+
+// preludeEnd stands between the JSON and the body.
+var preludeEnd = make([]byte, 8)
+
+// Head is the status and the headers of a streamed response.
+type Head struct {
+	Status int
+	Header map[string][]string // names in lower case
+}
+
+// readPrelude reads the JSON and the eight NUL bytes that a streamed HTTP
+// response begins with, and returns how many bytes that was. JSON has no NUL
+// byte, so the first one ends it.
+func readPrelude(r *bufio.Reader) (*Head, int, error) {
+	var raw []byte
+	for {
+		part, err := r.ReadSlice(0)
+		raw = append(raw, part...)
+		if len(raw) > maxPrelude {
+			return nil, 0, fmt.Errorf("the streamed response's metadata is larger than %d KiB", maxPrelude>>10)
+		}
+		if err == nil {
+			break
+		}
+		if err != bufio.ErrBufferFull {
+			return nil, 0, fmt.Errorf("the streamed response ended inside its metadata")
+		}
+	}
+	end := make([]byte, len(preludeEnd)-1)
+	if _, err := io.ReadFull(r, end); err != nil || !bytes.Equal(end, preludeEnd[1:]) {
+		return nil, 0, fmt.Errorf("the streamed response's metadata does not end with eight NUL bytes")
+	}
+	head, err := parsePrelude(raw[:len(raw)-1])
+	if err != nil {
+		return nil, 0, err
+	}
+	return head, len(raw) + len(end), nil
+}
+
+// parsePrelude reads {statusCode, headers, multiValueHeaders, cookies}, all optional.
+func parsePrelude(raw []byte) (*Head, error) {
+	var prelude struct {
+		StatusCode        json.RawMessage            `json:"statusCode"`
+		Headers           map[string]json.RawMessage `json:"headers"`
+		MultiValueHeaders map[string]json.RawMessage `json:"multiValueHeaders"`
+		Cookies           []string                   `json:"cookies"`
+	}
+	if len(bytes.TrimSpace(raw)) > 0 {
+		if err := json.Unmarshal(raw, &prelude); err != nil {
+			return nil, fmt.Errorf("the streamed response's metadata is not valid: %w", err)
+		}
+	}
+	head := &Head{Status: 200, Header: HeaderOf(prelude.Headers, prelude.MultiValueHeaders)}
+	if status := strings.Trim(string(prelude.StatusCode), `" `); status != "" && status != "null" {
+		n, ok := Status(status)
+		if !ok {
+			return nil, fmt.Errorf("Your function response must have a numerical statusCode. You gave: %s", status)
+		}
+		head.Status = n
+	}
+	if len(prelude.Cookies) > 0 {
+		head.Header["set-cookie"] = append(head.Header["set-cookie"], prelude.Cookies...)
+	}
+	return head, nil
+}
+
+// Status reads a status code, 100 to 999, as a number is written in JSON.
+func Status(text string) (int, bool) {
+	var n float64
+	if json.Unmarshal([]byte(strings.TrimSpace(text)), &n) != nil || n != float64(int(n)) || n < 100 || n > 999 {
+		return 0, false
+	}
+	return int(n), true
+}
+
+// HeaderOf joins the two forms in which a Lambda result has headers. A name in
+// multi wins over the same name in single. Values that are not strings are
+// written as they stand in JSON; null is left out.
+func HeaderOf(single, multi map[string]json.RawMessage) map[string][]string {
+	header := make(map[string][]string, len(single)+len(multi))
+	for name, value := range single {
+		if values := headerValues(value); len(values) > 0 {
+			header[strings.ToLower(name)] = values
+		}
+	}
+	for name, value := range multi {
+		if values := headerValues(value); len(values) > 0 {
+			header[strings.ToLower(name)] = values
+		}
+	}
+	return header
+}
+
+func headerValues(raw json.RawMessage) []string {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil
+	}
+	switch raw[0] {
+	case '[':
+		var items []json.RawMessage
+		if json.Unmarshal(raw, &items) != nil {
+			return nil
+		}
+		var values []string
+		for _, item := range items {
+			if len(item) > 0 && item[0] != '[' { // a list in a list means nothing
+				values = append(values, headerValues(item)...)
+			}
+		}
+		return values
+	case '"':
+		var s string
+		if json.Unmarshal(raw, &s) != nil {
+			return nil
+		}
+		return []string{s}
+	default:
+		return []string{string(raw)}
+	}
+}

@@ -1,0 +1,82 @@
+// Errors as the Runtime API wants them: {errorType, errorMessage, stackTrace}.
+
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+
+const OWN = new URL('.', import.meta.url).href // file:///…/
+const OWN_PATH = new URL('.', import.meta.url).pathname
+const MAX_CAUSES = 5
+
+// Fault is an error of ours: its stack means nothing to the user.
+export class Fault extends Error {
+  constructor(type, message, options) {
+    super(message, options)
+    this.name = type
+    this.ownStack = true
+  }
+}
+
+// describe turns whatever was thrown into a report. Paths are given relative
+// to the task root, and our frames and Node's are left out.
+export function describe(reason, root = '') {
+  if (!isError(reason)) {
+    return { errorType: reason === null ? 'null' : typeof reason, errorMessage: show(reason), stackTrace: [] }
+  }
+  const report = {
+    errorType: String(reason.name || 'Error'),
+    errorMessage: relative(String(reason.message), root),
+    stackTrace: reason.ownStack ? [] : frames(reason, root),
+  }
+  let cause = reason.cause
+  for (let i = 0; isError(cause) && i < MAX_CAUSES; i++, cause = cause.cause) {
+    report.stackTrace.push(`Caused by: ${cause.name}: ${relative(String(cause.message), root)}`, ...frames(cause, root))
+  }
+  return report
+}
+
+// print writes an error to the function's log.
+export function print(report) {
+  const lines = [`${report.errorType}: ${report.errorMessage}`, ...report.stackTrace]
+  process.stderr.write(lines.join('\n') + '\n')
+}
+
+// locate adds the place of a syntax error to its stack. Node knows it for
+// CommonJS only; for ES modules it tells nobody but its own --check.
+export async function locate(error, file) {
+  if (!(error instanceof SyntaxError) || /^\S*:\d+\n/.test(error.stack)) return error
+  const env = { PATH: process.env.PATH }
+  const { stderr = '' } = await promisify(execFile)(process.execPath, ['--check', file], { env }).catch((e) => e)
+  const place = /^(\S*:\d+\n[^]*?)\n\n?SyntaxError/.exec(stderr)
+  if (place) error.stack = `${place[1]}\n${error.stack}`
+  return error
+}
+
+function isError(value) {
+  return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]'
+}
+
+function show(value) {
+  try {
+    return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)
+  } catch {
+    return Object.prototype.toString.call(value)
+  }
+}
+
+function frames(error, root) {
+  let stack = String(error.stack ?? '')
+  const title = /^(?:\w[\w$]*)(?: \[\w+\])?: /.exec(stack)
+  const header = `${error.message}`
+  const at = header ? stack.indexOf(header) : -1
+  if (title && at >= 0 && at <= title[0].length) {
+    stack = stack.slice(at + header.length).replace(/^\n/, '') // the report says name and message already
+  }
+  return relative(stack, root)
+    .split('\n')
+    .filter((line) => line !== '' && !line.includes(OWN) && !line.includes(OWN_PATH) && !/^\s+at .*\(?node:internal\//.test(line))
+}
+
+function relative(text, root) {
+  if (!root) return text
+  return text.replaceAll(`file://${root}/`, '').replaceAll(`${root}/`, '')
+}

@@ -1,0 +1,106 @@
+// Package node holds the bootstrap that runs functions in Node: a client of the
+// Lambda Runtime API that loads the user's module and calls its handler, for
+// both calling conventions. It is plain JavaScript without dependencies,
+// embedded and written out by [Install].
+//
+// The same process can be started before it is known which function it will
+// run; index.mjs tells how that goes.
+package node
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/fault"
+)
+
+//go:embed *.mjs
+var sources embed.FS
+
+// MinVersion is the oldest major version of Node that is supported.
+const MinVersion = 20
+
+// EnvVar names the Node executable to use instead of the one on PATH.
+const EnvVar = "NIGHTSHIFT_NODE"
+
+// Install writes the bootstrap into a directory, which must exist, and returns
+// the path of the file that Node is to be started with.
+func Install(dir string) (string, error) {
+	entries, err := sources.ReadDir(".")
+	if err != nil {
+		return "", err
+	}
+	for _, entry := range entries {
+		data, err := sources.ReadFile(entry.Name())
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(dir, entry.Name()), data, 0o444); err != nil {
+			return "", fmt.Errorf("writing the Node bootstrap: %w", err)
+		}
+	}
+	return filepath.Join(dir, "index.mjs"), nil
+}
+
+// FindNode returns the path and version ("20.11.1") of the Node executable that
+// NIGHTSHIFT_NODE names, or that is on PATH. Missing or too old is an error of
+// kind Invalid, in one line that says what to do.
+func FindNode(ctx context.Context) (path, version string, err error) {
+	path = os.Getenv(EnvVar)
+	if path == "" {
+		path = "node"
+	}
+	found, err := exec.LookPath(path)
+	switch {
+	case err != nil && path == "node":
+		return "", "", fault.New(fault.Invalid, "Node.js is not on PATH; install Node %d or newer, or name its executable in %s", MinVersion, EnvVar)
+	case err != nil:
+		return "", "", fault.New(fault.Invalid, "%s names %s, which is not an executable; install Node %d or newer there, or unset it", EnvVar, path, MinVersion)
+	}
+	if found, err = filepath.Abs(found); err != nil {
+		return "", "", err
+	}
+	version, err = versionOf(ctx, found)
+	if err != nil {
+		return "", "", fault.New(fault.Invalid, "%s does not answer --version as Node does (%v); install Node %d or newer", found, err, MinVersion)
+	}
+	if major(version) < MinVersion {
+		return "", "", fault.New(fault.Invalid, "%s is Node %s, which is too old; install Node %d or newer, or name another executable in %s", found, version, MinVersion, EnvVar)
+	}
+	return found, version, nil
+}
+
+func versionOf(ctx context.Context, path string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "--version")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	if err != nil {
+		return "", err
+	}
+	version, ok := strings.CutPrefix(strings.TrimSpace(string(out)), "v")
+	if !ok || major(version) == 0 {
+		return "", errors.New("unknown version")
+	}
+	return version, nil
+}
+
+// major is 0 for anything but a version.
+func major(version string) int {
+	first, _, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(first)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,70 @@
+// Lambda-style functions: handler(event, context[, callback]).
+
+import { STREAMING } from './awslambda.mjs'
+import { ResponseStream } from './stream.mjs'
+
+// invokeV1 calls the handler and sends what it gave: by promise, by callback,
+// by context.done/succeed/fail, or by a plain return value.
+//
+// A response goes out as soon as it is there; callbackWaitsForEmptyEventLoop
+// is accepted and has no effect, as on a local Netlify server.
+export async function invokeV1(handler, event, invocation, reply) {
+  if (handler[STREAMING]) return invokeStreaming(handler, event, invocation, reply)
+
+  let settle
+  const settled = new Promise((resolve, reject) => {
+    settle = (error, value) => (error === null || error === undefined ? resolve(value) : reject(error))
+  })
+  const context = contextOf(invocation, settle)
+  invocation.onStall = () => settle(null, null) // as Lambda answers for a callback that never came
+  const returned = handler(event, context, settle)
+  if (typeof returned?.then === 'function') {
+    invocation.onStall = null
+    returned.then((value) => settle(null, value), (error) => settle(error ?? new Error(`rejected with ${error}`)))
+  } else if (returned !== undefined) {
+    settle(null, returned)
+  }
+  await send(await settled, reply)
+}
+
+// send passes a result on. A stream as the body cannot be put into JSON.
+async function send(result, reply) {
+  const body = result?.body
+  if (!isStream(body)) return reply.result(result)
+  const { statusCode, headers, multiValueHeaders } = result
+  reply.begin({ statusCode, headers, multiValueHeaders })
+  for await (const chunk of body) await reply.write(Buffer.from(chunk))
+  await reply.end()
+}
+
+function isStream(body) {
+  return typeof body === 'object' && body !== null && typeof body[Symbol.asyncIterator] === 'function'
+}
+
+// invokeStreaming calls handler(event, responseStream, context). The
+// invocation lasts until both the handler and its stream have ended.
+async function invokeStreaming(handler, event, invocation, reply) {
+  const stream = new ResponseStream(reply)
+  await handler(event, stream, contextOf(invocation, () => {}))
+  if (!stream.writableEnded) stream.end()
+  await stream.sent
+}
+
+function contextOf({ id, deadline, arn }, settle) {
+  return {
+    awsRequestId: id,
+    callbackWaitsForEmptyEventLoop: true,
+    clientContext: {},
+    done: settle,
+    fail: (error) => settle(error ?? new Error('handled')),
+    functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,
+    functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION,
+    getRemainingTimeInMillis: () => deadline - Date.now(),
+    identity: undefined,
+    invokedFunctionArn: arn,
+    logGroupName: process.env.AWS_LAMBDA_LOG_GROUP_NAME,
+    logStreamName: process.env.AWS_LAMBDA_LOG_STREAM_NAME,
+    memoryLimitInMB: process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+    succeed: (value) => settle(null, value),
+  }
+}
