@@ -1,0 +1,488 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/nightshift/nightshift/shared/redisdb/redistest"
+	"github.com/redis/go-redis/v9"
+)
+
+// recordKey stands for another package's key beside the queue.
+const recordKey = "nightshift:{background}:inv:a"
+
+// create is a step as a record makes it: once, and 0 if it is there.
+func create() redisdb.Step {
+	return redisdb.Step{
+		Check: `return 1 - redis.call("EXISTS", KEYS[1])`,
+		Apply: `redis.call("HSET", KEYS[1], "event", ARGV[1])`,
+		Keys:  []string{recordKey}, Args: []any{"payload"},
+	}
+}
+
+// refuse is a step that stops the script.
+func refuse(verdict int) redisdb.Step {
+	return redisdb.Step{Check: "return tonumber(ARGV[1]) -- and a comment", Args: []any{verdict}}
+}
+
+// note is a step that appends to a list what it was given.
+func note(values ...any) redisdb.Step {
+	return redisdb.Step{
+		Apply: `for i = 1, #ARGV do redis.call("RPUSH", KEYS[2], ARGV[i]) end redis.call("INCR", KEYS[1])`,
+		Keys:  []string{"n:{background}", "l:{background}"}, Args: values,
+	}
+}
+
+func TestEnqueueStoresTheTask(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	want := Target{Site: "shop", Deploy: "d1", Function: "send-email"}
+	for _, tc := range []struct {
+		id      string
+		kind    function.Kind
+		timeout time.Duration
+		want    time.Duration
+	}{
+		{"a", function.Background, 15 * time.Minute, 15*time.Minute + 30*time.Second},
+		{"b", function.Scheduled, time.Millisecond, 31 * time.Second},
+		{"c", function.Background, 1500 * time.Millisecond, 32 * time.Second},
+	} {
+		if v, err := b.client.Enqueue(t.Context(), Task{ID: tc.id, Queue: tc.kind, Target: want, Timeout: tc.timeout}); v != Queued || err != nil {
+			t.Fatalf("Enqueue(%s) = %d, %v", tc.id, v, err)
+		}
+		info, err := b.tasks.GetTaskInfo(string(tc.kind), tc.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got Target
+		if err := json.Unmarshal(info.Payload, &got); err != nil || got != want {
+			t.Errorf("%s: payload %s, %v; want %+v", tc.id, info.Payload, err, want)
+		}
+		if info.Timeout != tc.want || info.Retention != 0 || info.MaxRetry < 1<<30 || !info.Deadline.IsZero() {
+			t.Errorf("%s: timeout %v, retention %v, retries %d, deadline %v; want %v, 0, no limit, none",
+				tc.id, info.Timeout, info.Retention, info.MaxRetry, info.Deadline, tc.want)
+		}
+		if ok := b.rdb.SIsMember(t.Context(), "asynq:queues", string(tc.kind)).Val(); !ok {
+			t.Errorf("%s: the queue %s is not in asynq's list of queues", tc.id, tc.kind)
+		}
+	}
+}
+
+func TestEnqueueRefusesNonsense(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for name, spoil := range map[string]func(*Task){
+		"no ID":        func(t *Task) { t.ID = "" },
+		"brace in ID":  func(t *Task) { t.ID = "a{b}" },
+		"sync":         func(t *Task) { t.Queue = function.Sync },
+		"no timeout":   func(t *Task) { t.Timeout = 0 },
+		"past timeout": func(t *Task) { t.Timeout = -time.Second },
+	} {
+		tk := task("a")
+		spoil(&tk)
+		if _, err := b.client.Enqueue(t.Context(), tk); !fault.Is(err, fault.Internal) {
+			t.Errorf("%s: %v; want internal", name, err)
+		}
+	}
+	if _, err := NewClient(nil, true); err == nil {
+		t.Error("NewClient(nil) works; want an error")
+	}
+}
+
+// both runs a test with a plain and a pipelined client on the same Redis.
+func both(t *testing.T, run func(t *testing.T, pipelined bool)) {
+	t.Helper()
+	for name, pipelined := range map[string]bool{"plain": false, "pipelined": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t, pipelined)
+		})
+	}
+}
+
+func setupMode(t *testing.T, pipelined bool, rdb redis.UniversalClient) *bundle {
+	t.Helper()
+	b := setupOn(t, rdb)
+	var err error
+	if b.client, err = NewClient(rdb, pipelined); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestEnqueueSteps(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name    string
+		steps   []redisdb.Step
+		again   bool // the task is in the queue already, without steps
+		verdict int
+		record  bool // the record exists afterwards
+		list    []string
+	}{
+		{name: "none", verdict: Queued},
+		{name: "one", steps: []redisdb.Step{create()}, verdict: Queued, record: true},
+		{name: "two, each with its own operands", steps: []redisdb.Step{note("x", "y"), create(), note("z")}, verdict: Queued, record: true, list: []string{"x", "y", "z"}},
+		{name: "empty step", steps: []redisdb.Step{{}, create(), {Check: " \n"}}, verdict: Queued, record: true},
+		{name: "refused", steps: []redisdb.Step{refuse(-2), create()}, verdict: -2},
+		{name: "refused by the last", steps: []redisdb.Step{create(), note("x"), refuse(7)}, verdict: 7},
+		{name: "first refusal counts", steps: []redisdb.Step{refuse(-3), refuse(-4)}, verdict: -3},
+		{name: "refused with 0", steps: []redisdb.Step{refuse(0), note("x")}, verdict: Existed},
+		{name: "task there, steps not", steps: []redisdb.Step{create()}, again: true, verdict: Queued, record: true},
+	} {
+		for mode, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+			t.Run(mode+"/"+tc.name, func(t *testing.T) {
+				t.Parallel()
+				b := setupOn(t, open(t))
+				if tc.again {
+					b.enqueue("a")
+				}
+				verdict, err := b.client.Enqueue(t.Context(), task("a"), tc.steps...)
+				if verdict != tc.verdict || err != nil {
+					t.Fatalf("Enqueue = %d, %v; want %d", verdict, err, tc.verdict)
+				}
+				wantPending := []string(nil)
+				if tc.verdict == Queued {
+					wantPending = []string{"a"}
+				}
+				if got := b.pending(function.Background); !slices.Equal(got, wantPending) {
+					t.Errorf("pending %v; want %v", got, wantPending)
+				}
+				if got := b.rdb.Exists(t.Context(), recordKey).Val() == 1; got != tc.record {
+					t.Errorf("record exists: %v; want %v", got, tc.record)
+				}
+				if got := b.rdb.LRange(t.Context(), "l:{background}", 0, -1).Val(); !slices.Equal(got, tc.list) && len(got)+len(tc.list) > 0 {
+					t.Errorf("notes %v; want %v", got, tc.list)
+				}
+			})
+		}
+	}
+}
+
+func TestEnqueueTwice(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, pipelined bool) {
+		b := setupMode(t, pipelined, redistest.New(t))
+		b.enqueue("a")
+		b.enqueue("a")
+		b.enqueue("a", note("x"))
+		if got := b.pending(function.Background); !slices.Equal(got, []string{"a"}) {
+			t.Errorf("pending %v; want the task once", got)
+		}
+	})
+}
+
+func TestEnqueueOutlivesItsCaller(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, pipelined bool) {
+		b := setupMode(t, pipelined, redistest.New(t))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if v, err := b.client.Enqueue(ctx, task("a"), create()); v != Queued || err != nil {
+			t.Errorf("Enqueue = %d, %v on a cancelled context; want %d", v, err, Queued)
+		}
+	})
+}
+
+func TestEnqueueAfterScriptsWereFlushed(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, pipelined bool) {
+		b := setupMode(t, pipelined, redistest.New(t))
+		b.enqueue("a", note("x"))
+		if err := b.rdb.ScriptFlush(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		b.enqueue("b", note("y"))
+		if got := b.pending(function.Background); !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("pending %v; want a, b", got)
+		}
+	})
+}
+
+// The two rows that every remote write has: failed, and failed but done.
+func TestEnqueueFails(t *testing.T) {
+	t.Parallel()
+	for name, how := range map[string]redistest.Fault{"failed": redistest.Failed, "failed but done": redistest.FailedButDone} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			both(t, func(t *testing.T, pipelined bool) {
+				b := setupMode(t, pipelined, redistest.New(t))
+				b.enqueue("warm-up", note("x")) // so that the script is known
+				var breaker redistest.Breaker
+				b.rdb.AddHook(&breaker)
+				script := func(cmd redis.Cmder) bool { _, ok := scriptOf(cmd); return ok }
+				b.enqueue("warm-up-2", create())
+				b.rdb.Del(t.Context(), recordKey)
+				breaker.Break(1, how, script)
+
+				verdict, err := b.client.Enqueue(t.Context(), task("a"), create())
+				if !fault.Is(err, fault.Unavailable) {
+					t.Fatalf("Enqueue = %d, %v; want unavailable", verdict, err)
+				}
+				if _, after := fault.Public(err); after <= 0 {
+					t.Errorf("retry after %v; want a time", after)
+				}
+				want := Queued
+				if how == redistest.FailedButDone {
+					want = Existed
+				}
+				if verdict, err = b.client.Enqueue(t.Context(), task("a"), create()); verdict != want || err != nil {
+					t.Errorf("the second try = %d, %v; want %d", verdict, err, want)
+				}
+				if got := b.pending(function.Background); !slices.Equal(got, []string{"warm-up", "warm-up-2", "a"}) {
+					t.Errorf("pending %v; want a once", got)
+				}
+			})
+		})
+	}
+}
+
+// go-redis repeats a command by itself when the connection breaks before the
+// reply is read. The task and its record must be there once.
+func TestEnqueueReplyIsLostOnTheWire(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, pipelined bool) {
+		direct := redistest.New(t).(*redis.Client)
+		opts := *direct.Options()
+		var lose atomic.Bool
+		dial := opts.Dialer
+		opts.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, network, addr)
+			return &losingConn{conn, &lose}, err
+		}
+		rdb := redis.NewClient(&opts)
+		t.Cleanup(func() { _ = rdb.Close() })
+		b := setupMode(t, pipelined, rdb)
+		b.enqueue("warm-up", create())
+		b.rdb.Del(t.Context(), recordKey)
+
+		lose.Store(true)
+		verdict, err := b.client.Enqueue(t.Context(), task("a"), create())
+		if verdict != Existed || err != nil {
+			t.Errorf("Enqueue = %d, %v; want %d: the first try got through", verdict, err, Existed)
+		}
+		if lose.Load() {
+			t.Error("no reply was lost")
+		}
+		if got := b.pending(function.Background); !slices.Equal(got, []string{"warm-up", "a"}) {
+			t.Errorf("pending %v; want a once", got)
+		}
+	})
+}
+
+// losingConn swallows one reply and then breaks.
+type losingConn struct {
+	net.Conn
+	lose *atomic.Bool
+}
+
+func (c *losingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == nil && c.lose.CompareAndSwap(true, false) {
+		_ = c.Close()
+		return 0, io.EOF
+	}
+	return n, err
+}
+
+func TestEnqueueWithoutRedis(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, pipelined bool) {
+		srv := redistest.Start(t)
+		b := setupMode(t, pipelined, srv.Client())
+		b.enqueue("a")
+		srv.Stop()
+		start := time.Now()
+		verdict, err := b.client.Enqueue(t.Context(), task("b"))
+		if !fault.Is(err, fault.Unavailable) {
+			t.Fatalf("Enqueue = %d, %v; want unavailable", verdict, err)
+		}
+		if took := time.Since(start); took > 2*enqueueTimeout {
+			t.Errorf("it took %v; want about %v at most", took, enqueueTimeout)
+		}
+	})
+}
+
+// A Redis that accepts connections and says nothing: everybody gives up in time.
+func TestEnqueueOnHungRedis(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, pipelined bool) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var accepting sync.WaitGroup
+		accepting.Go(func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				accepting.Go(func() {
+					_, _ = io.Copy(io.Discard, conn)
+					_ = conn.Close()
+				})
+			}
+		})
+		defer accepting.Wait()
+		defer func() { _ = l.Close() }()
+		rdb, err := redisdb.Open("redis://" + l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = rdb.Close() }()
+		client, err := NewClient(rdb, pipelined)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		var callers sync.WaitGroup
+		for _, id := range ids(10) {
+			callers.Go(func() {
+				if v, err := client.Enqueue(t.Context(), task(id)); !fault.Is(err, fault.Unavailable) {
+					t.Errorf("Enqueue = %d, %v; want unavailable", v, err)
+				}
+			})
+		}
+		callers.Wait()
+		if took := time.Since(start); took > 2*enqueueTimeout {
+			t.Errorf("it took %v; want about %v", took, enqueueTimeout)
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestEnqueueBrokenStep(t *testing.T) {
+	t.Parallel()
+	for name, step := range map[string]redisdb.Step{
+		"syntax":          {Check: "return return"},
+		"runtime":         {Check: "return nothing.at.all"},
+		"no integer":      {Check: "return 'yes'"},
+		"nothing at all":  {Check: "local x = 1"},
+		"wrong kind":      {Apply: `redis.call("HSET", KEYS[1], "a", "b")`, Keys: []string{pendingKey(function.Background)}},
+		"unknown command": {Apply: `redis.call("NOSUCH")`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			if v, err := b.client.Enqueue(t.Context(), task("a"), step); !fault.Is(err, fault.Internal) {
+				t.Errorf("Enqueue = %d, %v; want internal", v, err)
+			}
+		})
+	}
+}
+
+func TestCompositionsAreCachedAndBounded(t *testing.T) {
+	t.Parallel()
+	var c compositions
+	a, err := c.script([]redisdb.Step{create(), note("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := c.script([]redisdb.Step{create(), note("y", "z")}); again != a {
+		t.Error("other operands make another script")
+	}
+	if other, _ := c.script([]redisdb.Step{note("x"), create()}); other == a {
+		t.Error("another order is the same script")
+	}
+	for i := range 2 * maxCompositions {
+		_, err = c.script([]redisdb.Step{{Check: fmt.Sprintf("return 1 -- %d", i)}})
+	}
+	if !fault.Is(err, fault.Internal) || !strings.Contains(err.Error(), "constant") {
+		t.Errorf("values in the source: %v; want an error that says what to do", err)
+	}
+	if _, err := c.script([]redisdb.Step{create(), note("x")}); err != nil {
+		t.Errorf("a known combination: %v", err)
+	}
+}
+
+func TestEnqueueConcurrently(t *testing.T) {
+	t.Parallel()
+	b := setupMode(t, true, redistest.New(t))
+	const n = 1000
+	var callers sync.WaitGroup
+	gate := make(chan struct{})
+	for i := range n {
+		callers.Go(func() {
+			<-gate
+			id := fmt.Sprintf("t%03d", i/2) // each ID twice
+			step := create()
+			step.Keys = []string{"nightshift:{background}:inv:" + id}
+			if v, err := b.client.Enqueue(t.Context(), task(id), step); v != Queued && v != Existed || err != nil {
+				t.Errorf("Enqueue = %d, %v", v, err)
+			}
+		})
+	}
+	close(gate)
+	callers.Wait()
+	if got := len(b.pending(function.Background)); got != n/2 {
+		t.Errorf("%d tasks; want %d", got, n/2)
+	}
+}
+
+// A caller that gives up while it waits for a flight is withdrawn: Redis never
+// sees its command.
+func TestBatcherWithdraws(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.New(t)
+	started, release := make(chan struct{}, maxFlights), make(chan struct{})
+	var seen sync.Map
+	rdb.AddHook(&watch{see: func(cmd redis.Cmder) {
+		if cmd.Name() != "echo" {
+			return
+		}
+		word := cmd.Args()[1].(string)
+		seen.Store(word, true)
+		if strings.HasPrefix(word, "first") {
+			started <- struct{}{}
+			<-release
+		}
+	}})
+	b := &batcher{rdb: rdb}
+	var callers sync.WaitGroup
+	do := func(ctx context.Context, word string, want error) {
+		callers.Go(func() {
+			if err := b.do(ctx, redis.NewCmd(ctx, "echo", word)).Err(); !errors.Is(err, want) {
+				t.Errorf("%s: %v; want %v", word, err, want)
+			}
+		})
+	}
+	waiting := func() int {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return len(b.waiting)
+	}
+	for range maxFlights {
+		do(t.Context(), "first", nil)
+		receive(t, "a flight starts", started)
+	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	do(ctx, "impatient", context.Canceled)
+	do(t.Context(), "patient", nil)
+	eventually(t, "both wait", func() bool { return waiting() == 2 })
+	giveUp()
+	close(release)
+	callers.Wait()
+	b.wait()
+	if _, ok := seen.Load("patient"); !ok {
+		t.Error("the patient caller's command was not sent")
+	}
+	if _, ok := seen.Load("impatient"); ok {
+		t.Error("the command of the caller who gave up was sent")
+	}
+}
