@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nightshift/nightshift/test/harness"
@@ -44,7 +45,7 @@ func (o *own) start(ctx context.Context) error {
 		return err
 	}
 	o.redis = redis
-	var addrs [5]string
+	var addrs [4]string
 	for i := range addrs {
 		port, err := harness.FreePort()
 		if err != nil {
@@ -56,22 +57,22 @@ func (o *own) start(ctx context.Context) error {
 		"NIGHTSHIFT_REDIS_URL=" + redis.URL(), "NIGHTSHIFT_TOKEN=" + token,
 		"NIGHTSHIFT_BLOB_URL=file://" + filepath.Join(o.dir, "blobs"), "TMPDIR=" + o.dir,
 	}
-	for _, s := range []struct{ name, addr, admin string }{
-		{"gateway", addrs[0], addrs[1]}, {"worker", addrs[2], addrs[3]}, {"scheduler", "", addrs[4]},
+	for _, s := range []struct{ name, data, health string }{
+		{"gateway", "NIGHTSHIFT_ADDR=" + addrs[0], "NIGHTSHIFT_ADMIN_ADDR=" + addrs[1]},
+		{"worker", "", "NIGHTSHIFT_WORKER_ADDR=" + addrs[2]},
+		{"scheduler", "", "NIGHTSHIFT_ADMIN_ADDR=" + addrs[3]},
 	} {
-		settings := append(harness.Environ(common...), "NIGHTSHIFT_ADMIN_ADDR="+s.admin)
-		switch s.name {
-		case "gateway":
-			settings = append(settings, "NIGHTSHIFT_ADDR="+s.addr)
-		case "worker":
-			settings = append(settings, "NIGHTSHIFT_WORKER_ADDR="+s.addr)
+		settings := append(harness.Environ(common...), s.health)
+		if s.data != "" {
+			settings = append(settings, s.data)
 		}
 		p, err := o.fleet.Start(harness.Spec{Name: s.name, Path: filepath.Join(o.dir, s.name), Env: settings})
 		if err != nil {
 			return err
 		}
 		o.services = append(o.services, service{s.name, p.Pid()})
-		if err := ready(ctx, p, "http://"+s.admin+"/readyz"); err != nil {
+		_, health, _ := strings.Cut(s.health, "=")
+		if err := ready(ctx, p, "http://"+health+"/readyz"); err != nil {
 			return err
 		}
 	}
