@@ -107,3 +107,18 @@ type Function struct {
 	TimeoutMS int64       `json:"timeout_ms"`
 	Source    string      `json:"source,omitempty"`
 }
+
+// Worker is a live worker.
+type Worker struct {
+	ID          string    `json:"id"`
+	Addr        string    `json:"addr"` // host:port where it takes sync calls
+	StartedAt   time.Time `json:"started_at"`
+	Concurrency int       `json:"concurrency"` // queued invocations at once
+	Capacity    int       `json:"capacity"`    // function processes at once
+	Busy        int       `json:"busy"`        // processes that run an attempt
+	Warm        int       `json:"warm"`        // idle processes with a function loaded
+	Draining    bool      `json:"draining"`
+}
+
+// LogLine is one line that an attempt wrote. An invocation's log is an array of them.
+type LogLine = invocation.LogLine

@@ -27,9 +27,11 @@ const (
 
 // Deploy is one immutable version of a site.
 type Deploy struct {
-	ID        string              `json:"id"`
-	Site      string              `json:"site"`
-	Branch    string              `json:"branch,omitempty"`
+	ID     string `json:"id"`
+	Site   string `json:"site"`
+	Branch string `json:"branch,omitempty"`
+	// Draft keeps the deploy unpublished when its last artifact arrives.
+	Draft     bool                `json:"draft,omitempty"`
 	State     State               `json:"state"`
 	CreatedAt time.Time           `json:"created_at"`
 	Functions []function.Function `json:"functions"`

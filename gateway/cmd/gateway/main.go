@@ -1,0 +1,40 @@
+// Command gateway runs the Nightshift gateway: it takes requests for functions
+// on the data plane, and deploys and questions on the control plane.
+//
+// It takes its settings from the environment; the required ones first:
+//
+//	NIGHTSHIFT_REDIS_URL       redis://host:6379/0; also rediss, unix, redis+sentinel, redis+cluster
+//	NIGHTSHIFT_BLOB_URL        file:///absolute/folder; the same place for gateways and workers
+//	NIGHTSHIFT_TOKEN           bearer token of the control plane
+//	NIGHTSHIFT_ADDR            data plane, default :8888
+//	NIGHTSHIFT_ADMIN_ADDR      control plane, default :8889; keep it off the internet
+//	NIGHTSHIFT_BASE_DOMAIN     <site>.<base domain>, default localhost
+//	NIGHTSHIFT_PUBLIC_URL      the base domain as callers see it, when TLS or a proxy stands before it
+//	NIGHTSHIFT_DEFAULT_SITE    site of every other host, default "default"
+//	NIGHTSHIFT_PUBLIC_STATUS   on or off: /.nightshift/invocations/<id> on the data plane, default on
+//	NIGHTSHIFT_TRUST_PROXY     true behind a proxy that sets X-Forwarded-For and -Proto, default false
+//	NIGHTSHIFT_RETENTION       how long finished records are kept, default 168h
+//	NIGHTSHIFT_DEAD_RETENTION  the same for dead ones, default 720h
+//	NIGHTSHIFT_LAME_DUCK       how long /readyz fails before a stop, default 1s
+//	NIGHTSHIFT_DRAIN           how long running requests have at a stop, default 30s
+//	NIGHTSHIFT_LOG_LEVEL       debug, info, warn or error, default info
+//
+// GET /healthz and /readyz on the control plane tell load balancers how it is,
+// without a token. SIGTERM and SIGINT stop it gracefully, a second one at once.
+// It exits with 2 if a setting is wrong. Logs are JSON lines on stderr.
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/nightshift/nightshift/gateway"
+	"github.com/nightshift/nightshift/shared/daemon"
+)
+
+func main() {
+	os.Exit(daemon.Main("gateway", func(cfg gateway.Config, log *slog.Logger) (daemon.Service, error) {
+		cfg.Logger = log
+		return gateway.New(cfg)
+	}))
+}

@@ -1,0 +1,145 @@
+package gateway
+
+import (
+	"cmp"
+	"log/slog"
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/fault"
+)
+
+// Config configures a gateway. Zero values take the default that is named.
+type Config struct {
+	// RedisURL is the Redis that all services share; see redisdb.Open. Required.
+	RedisURL string `env:"REDIS_URL"`
+	// BlobURL is where the code of functions is kept, the same for all
+	// services; see artifact.Open. Required.
+	BlobURL string `env:"BLOB_URL"`
+	// Addr is the data plane's host:port. Default :8888, under Dev 127.0.0.1:8888.
+	Addr string `env:"ADDR"`
+	// AdminAddr is the control plane's host:port. Default :8889, under Dev 127.0.0.1:8889.
+	AdminAddr string `env:"ADMIN_ADDR"`
+	// Token is what users of the control plane show as a bearer token. Required
+	// unless Dev is set; then an empty one opens it to local programs.
+	Token string `env:"TOKEN"`
+	// BaseDomain is what site names stand in front of: <site>.<base domain>.
+	// A host name without a port. Default localhost.
+	BaseDomain string `env:"BASE_DOMAIN"`
+	// PublicURL is the URL of the base domain as callers see it, when a proxy or
+	// TLS stands before the data plane: https://example.com. It is only shown,
+	// in the URLs of deploys. Default http://<base domain>:<port of Addr>.
+	PublicURL string `env:"PUBLIC_URL"`
+	// DefaultSite is the site of every host that names none. Default "default".
+	DefaultSite string `env:"DEFAULT_SITE"`
+	// PublicStatus is on or off: whether whoever knows an invocation's ID may
+	// look at it, follow its log and cancel it on the data plane. Default on.
+	PublicStatus string `env:"PUBLIC_STATUS"`
+	// TrustProxy takes the caller's address and scheme from X-Forwarded-For and
+	// X-Forwarded-Proto. Set it only behind a proxy that sets both. Default false.
+	TrustProxy bool `env:"TRUST_PROXY"`
+	// Retention is how long a finished invocation's record is kept, 1m or more.
+	// Default 168h.
+	Retention time.Duration `env:"RETENTION"`
+	// DeadRetention is the same for invocations in state dead. Default 720h.
+	DeadRetention time.Duration `env:"DEAD_RETENTION"`
+	// LameDuck is how long /readyz fails before the servers stop to take
+	// connections, so that load balancers notice. Default 1s, under Dev none;
+	// negative is none.
+	LameDuck time.Duration `env:"LAME_DUCK"`
+	// Drain is how long running requests have to end at a stop. Default 30s.
+	Drain time.Duration `env:"DRAIN"`
+	// Dev is for one developer's machine: scheduled functions can be called, and
+	// the control plane, on loopback only, needs no token.
+	Dev bool `env:"-"`
+	// Logger is required.
+	Logger *slog.Logger `env:"-"`
+}
+
+var validDomain = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
+
+// withDefaults fills in what is not set and says what is wrong with the rest.
+func (cfg Config) withDefaults() (Config, error) {
+	host, lameDuck := "", time.Second
+	if cfg.Dev {
+		host, lameDuck = "127.0.0.1", 0
+	}
+	cfg.Addr = cmp.Or(cfg.Addr, host+":8888")
+	cfg.AdminAddr = cmp.Or(cfg.AdminAddr, host+":8889")
+	cfg.BaseDomain = strings.ToLower(cmp.Or(cfg.BaseDomain, "localhost"))
+	cfg.DefaultSite = cmp.Or(cfg.DefaultSite, "default")
+	cfg.PublicStatus = cmp.Or(cfg.PublicStatus, "on")
+	cfg.LameDuck = max(0, cmp.Or(cfg.LameDuck, lameDuck))
+	cfg.Drain = cmp.Or(cfg.Drain, 30*time.Second)
+	return cfg, cfg.validate()
+}
+
+func (cfg *Config) validate() error {
+	invalid := func(format string, args ...any) error { return fault.New(fault.Invalid, format, args...) }
+	switch {
+	case cfg.Logger == nil:
+		return invalid("the gateway needs a logger")
+	case cfg.RedisURL == "":
+		return invalid("NIGHTSHIFT_REDIS_URL is not set; it looks like redis://host:6379/0")
+	case cfg.BlobURL == "":
+		return invalid("NIGHTSHIFT_BLOB_URL is not set; it looks like file:///var/lib/nightshift/blobs")
+	case cfg.Token == "" && !cfg.Dev:
+		return invalid("NIGHTSHIFT_TOKEN is not set; choose a long random one, for example with: openssl rand -hex 32")
+	case cfg.Token == "" && !isLoopback(cfg.AdminAddr):
+		return invalid("the control plane has no token and may listen on loopback only, not on %s; set NIGHTSHIFT_TOKEN or use 127.0.0.1", cfg.AdminAddr)
+	case !validDomain.MatchString(cfg.BaseDomain):
+		return invalid("NIGHTSHIFT_BASE_DOMAIN is %q; it must be a host name without scheme and port, like example.com", cfg.BaseDomain)
+	case !deploy.ValidSite(cfg.DefaultSite):
+		return invalid("NIGHTSHIFT_DEFAULT_SITE is %q; use lower-case letters, digits and inner single hyphens, 63 at most", cfg.DefaultSite)
+	case cfg.PublicStatus != "on" && cfg.PublicStatus != "off":
+		return invalid("NIGHTSHIFT_PUBLIC_STATUS is %q; it must be on or off", cfg.PublicStatus)
+	case cfg.Retention != 0 && cfg.Retention < time.Minute, cfg.DeadRetention != 0 && cfg.DeadRetention < time.Minute:
+		return invalid("NIGHTSHIFT_RETENTION and NIGHTSHIFT_DEAD_RETENTION must be 1m or more")
+	case cfg.Drain < 0:
+		return invalid("NIGHTSHIFT_DRAIN is %v; it must not be negative", cfg.Drain)
+	}
+	if cfg.PublicURL == "" {
+		return nil
+	}
+	u, err := url.Parse(cfg.PublicURL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+		return invalid("NIGHTSHIFT_PUBLIC_URL is %q; it looks like https://example.com", cfg.PublicURL)
+	}
+	return nil
+}
+
+// isLoopback reports whether an address to listen on is local to this machine.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// siteURL makes the URLs of sites and deploys, given the data plane's bound
+// address. The default site is at the base domain itself, which resolves where
+// <site>.localhost does not.
+func (cfg *Config) siteURL(bound string) func(site, deployID string) string {
+	public := cfg.PublicURL
+	if public == "" {
+		_, port, _ := net.SplitHostPort(bound)
+		public = "http://" + net.JoinHostPort(cfg.BaseDomain, port)
+	}
+	scheme, host, _ := strings.Cut(strings.TrimSuffix(public, "/"), "://")
+	return func(site, deployID string) string {
+		switch {
+		case deployID != "":
+			return scheme + "://" + deployID + "--" + site + "." + host
+		case site == cfg.DefaultSite:
+			return scheme + "://" + host
+		default:
+			return scheme + "://" + site + "." + host
+		}
+	}
+}

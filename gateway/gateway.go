@@ -1,0 +1,212 @@
+// Package gateway is the service in front: it takes requests for functions and
+// the orders of operators.
+//
+// It is stateless. What it must know to route (sites and their published
+// deploys) it holds as a snapshot that follows Redis; whom it can send sync
+// calls to (the live workers) it reads each second. Background calls go to
+// Redis and are answered 202 once they are stored there; sync calls go straight
+// to a worker. Any number of gateways may run beside each other.
+//
+// If Redis does not answer, background calls get 503 and are never lost after a
+// 202, and sync calls go on with the workers and sites last known.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/nightshift/nightshift/gateway/internal/fleet"
+	"github.com/nightshift/nightshift/gateway/internal/httpapi"
+	"github.com/nightshift/nightshift/gateway/internal/invoke"
+	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/artifact"
+	"github.com/nightshift/nightshift/shared/daemon"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/queue"
+	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/nightshift/nightshift/shared/store"
+	"github.com/redis/go-redis/v9"
+)
+
+// openTimeout bounds the opening of the blob store.
+const openTimeout = 10 * time.Second
+
+// Gateway is the service. It is used once: New, Start, Stop.
+type Gateway struct {
+	cfg       Config
+	log       *slog.Logger
+	redis     redis.UniversalClient
+	queue     *queue.Client
+	artifacts *artifact.Store
+	router    *route.Router
+	invoker   *invoke.Invoker
+	loops     []*daemon.Loop
+	data      *daemon.HTTP
+	control   *daemon.HTTP
+
+	stopping chan struct{} // closed at the beginning of Stop
+	stop     sync.Once
+	stopErr  error
+}
+
+// New validates the configuration and binds both addresses. Redis need not
+// answer yet. Errors are fault.Invalid where a setting is wrong.
+func New(cfg Config) (*Gateway, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{cfg: cfg, log: cfg.Logger, stopping: make(chan struct{})}
+	if err := g.open(); err != nil {
+		return nil, errors.Join(err, g.close(context.Background()))
+	}
+	return g, nil
+}
+
+// open makes all parts. What it has made when it fails, close closes.
+func (g *Gateway) open() error {
+	var err error
+	if g.redis, err = redisdb.Open(g.cfg.RedisURL); err != nil {
+		return err
+	}
+	if g.queue, err = queue.NewClient(g.redis, true); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	if g.artifacts, err = artifact.Open(ctx, g.cfg.BlobURL); err != nil {
+		return err
+	}
+	records := store.New(g.redis, store.Options{Retention: g.cfg.Retention, DeadRetention: g.cfg.DeadRetention})
+	workers := fleet.New(fleet.Config{Workers: records, Logger: g.log})
+	g.router = route.New(route.Options{BaseDomain: g.cfg.BaseDomain, DefaultSite: g.cfg.DefaultSite, Dev: g.cfg.Dev}, records)
+	g.invoker = invoke.New(invoke.Config{Queue: g.queue, Records: records, Fleet: workers, Logger: g.log})
+	g.loops = []*daemon.Loop{
+		daemon.NewLoop(workers.Run),
+		daemon.NewLoop(func(ctx context.Context) {
+			if err := records.WatchCatalog(ctx, g.router.Update); err != nil && ctx.Err() == nil {
+				g.log.Error("catalog no longer followed", "error", err)
+			}
+		}),
+	}
+	return g.serve(records)
+}
+
+// serve binds the servers.
+func (g *Gateway) serve(records *store.Store) error {
+	// The handlers need the bound port for URLs, the server needs a handler.
+	var data http.Handler
+	var err error
+	g.data, err = daemon.NewHTTP(daemon.HTTPConfig{
+		Addr: g.cfg.Addr, Logger: g.log,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { data.ServeHTTP(w, r) }),
+	})
+	if err != nil {
+		return err
+	}
+	var control http.Handler
+	data, control = httpapi.New(httpapi.Config{
+		Router: g.router, Invoker: g.invoker, Invocations: records, Deploys: records, Workers: records,
+		Artifacts: g.artifacts, Logger: g.log, Ready: g.ready, Stopping: g.stopping,
+		Token: g.cfg.Token, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus == "on", TrustProxy: g.cfg.TrustProxy,
+		SiteURL: g.cfg.siteURL(g.data.Addr()),
+	})
+	g.control, err = daemon.NewHTTP(daemon.HTTPConfig{Addr: g.cfg.AdminAddr, Logger: g.log, Handler: control})
+	return err
+}
+
+// Addr is the data plane's bound host:port.
+func (g *Gateway) Addr() string { return g.data.Addr() }
+
+// AdminAddr is the control plane's bound host:port.
+func (g *Gateway) AdminAddr() string { return g.control.Addr() }
+
+// Start begins to follow Redis and to serve. It does not wait for Redis: until
+// the sites are read, /readyz and callers are told so with 503.
+func (g *Gateway) Start(ctx context.Context) error {
+	for _, loop := range g.loops {
+		if err := loop.Start(ctx); err != nil {
+			return err
+		}
+	}
+	if err := g.control.Start(ctx); err != nil {
+		return err
+	}
+	if err := g.data.Start(ctx); err != nil {
+		return err
+	}
+	g.log.Info("gateway serves", "addr", g.Addr(), "admin_addr", g.AdminAddr(), "base_domain", g.cfg.BaseDomain,
+		"default_site", g.cfg.DefaultSite, "public_status", g.cfg.PublicStatus, "drain", g.cfg.Drain)
+	return nil
+}
+
+// ready says why the gateway cannot do its work, or nil.
+func (g *Gateway) ready(ctx context.Context) error {
+	select {
+	case <-g.stopping:
+		return fault.New(fault.Unavailable, "the gateway is stopping")
+	default:
+	}
+	if err := redisdb.Ping(ctx, g.redis); err != nil {
+		return err
+	}
+	if !g.router.Ready() {
+		return fault.New(fault.Unavailable, "the sites are not read from Redis yet")
+	}
+	return nil
+}
+
+// Stop lets /readyz fail, waits for load balancers to notice (Config.LameDuck),
+// lets running requests end (Config.Drain), and then closes everything.
+func (g *Gateway) Stop(ctx context.Context) error {
+	g.stop.Do(func() {
+		close(g.stopping)
+		if g.cfg.LameDuck > 0 {
+			select {
+			case <-time.After(g.cfg.LameDuck):
+			case <-ctx.Done():
+			}
+		}
+		g.stopErr = g.close(ctx)
+	})
+	return g.stopErr
+}
+
+// close undoes open and Start, in reverse.
+func (g *Gateway) close(ctx context.Context) error {
+	var errs []error
+	failed := func(what string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("stopping %s: %w", what, err))
+		}
+	}
+	drain, cancel := context.WithTimeout(ctx, g.cfg.Drain)
+	defer cancel()
+	if g.data != nil {
+		failed("the data plane", g.data.Stop(drain))
+	}
+	if g.control != nil {
+		failed("the control plane", g.control.Stop(drain))
+	}
+	for _, loop := range g.loops {
+		failed("a loop", loop.Stop(ctx))
+	}
+	if g.invoker != nil {
+		g.invoker.Close()
+	}
+	if g.artifacts != nil {
+		failed("the blob store", g.artifacts.Close())
+	}
+	if g.queue != nil {
+		failed("the queue", g.queue.Close())
+	}
+	if g.redis != nil {
+		failed("Redis", g.redis.Close())
+	}
+	return errors.Join(errs...)
+}

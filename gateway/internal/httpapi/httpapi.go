@@ -1,0 +1,211 @@
+// Package httpapi is the gateway over HTTP: the data plane, where functions are
+// called and invocations looked at, and the control plane, where deploys are
+// made. It is the only package that knows Echo.
+//
+// Each plane is one table of routes and one error handler. Sites own every path
+// of the data plane but /.netlify and /.nightshift, so nothing else is served
+// there, and the control plane has an address of its own.
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4" // the HTTP framework of the project
+	"github.com/nightshift/nightshift/gateway/internal/invoke"
+	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/daemon"
+	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/store"
+)
+
+// writeLimit bounds answers that we word ourselves; a call of a function has
+// the function's limit, and a followed log one per line.
+const writeLimit = 30 * time.Second
+
+// Invocations are the records; see package store.
+type Invocations interface {
+	Invocation(ctx context.Context, id string) (invocation.Invocation, error)
+	Cancel(ctx context.Context, id string) (invocation.State, error)
+	Log(ctx context.Context, id, after string, limit int) ([]invocation.LogLine, error)
+	FollowLog(ctx context.Context, id, after string, emit func(invocation.LogLine) error) error
+}
+
+// Deploys are sites and deploys; see package store.
+type Deploys interface {
+	CreateDeploy(ctx context.Context, d deploy.Deploy) error
+	SetDeployState(ctx context.Context, id string, to deploy.State) error
+	Publish(ctx context.Context, site, deployID string) error
+	Deploy(ctx context.Context, id string) (deploy.Deploy, error)
+	Catalog(ctx context.Context) (store.Catalog, error)
+}
+
+// Config configures both planes. All fields but the named ones are required.
+type Config struct {
+	Router      *route.Router
+	Invoker     *invoke.Invoker
+	Invocations Invocations
+	Deploys     Deploys
+	Workers     Workers
+	Artifacts   Artifacts
+	Logger      *slog.Logger
+	// Ready says why the gateway cannot do its work, or nil.
+	Ready func(context.Context) error
+	// Stopping is closed when the gateway begins to stop: followed logs end.
+	Stopping <-chan struct{}
+	// Token is what callers of the control plane show. Empty: none is needed,
+	// which only Dev may have.
+	Token string
+	// Dev checks that callers of the control plane are local and no web page.
+	Dev bool
+	// PublicStatus opens /.nightshift/invocations to whoever knows an ID.
+	PublicStatus bool
+	// TrustProxy takes the caller's address and scheme from X-Forwarded-For and
+	// X-Forwarded-Proto.
+	TrustProxy bool
+	// SiteURL is the URL of a site, or of a deploy of it; without trailing slash.
+	SiteURL func(site, deployID string) string
+	// Heartbeat is the time between two comments in a followed log. Default 15 s.
+	Heartbeat time.Duration
+}
+
+// server holds what the handlers need.
+type server struct {
+	Config
+	log *slog.Logger
+}
+
+// New makes the handlers of the data plane and of the control plane.
+func New(cfg Config) (data, control http.Handler) {
+	if cfg.Heartbeat == 0 {
+		cfg.Heartbeat = 15 * time.Second
+	}
+	s := &server{Config: cfg, log: cfg.Logger.With("component", "http")}
+	return s.dataPlane(), s.controlPlane()
+}
+
+// dataPlane is the table of what the world may ask.
+func (s *server) dataPlane() http.Handler {
+	e := s.echo()
+	e.GET("/.nightshift/invocations/:id", s.invocation, s.statusAccess)
+	e.DELETE("/.nightshift/invocations/:id", s.cancel, s.statusAccess)
+	e.GET("/.nightshift/invocations/:id/logs", s.logs(textLog), s.statusAccess)
+	e.RouteNotFound("/.nightshift/*", notFound)
+	e.RouteNotFound("/*", s.call) // any path, any method: sites own them
+	return e
+}
+
+// controlPlane is the table of what operators and their tools may ask.
+func (s *server) controlPlane() http.Handler {
+	e := s.echo()
+	health := echo.WrapHandler(daemon.Health(s.Ready)) // without a token: load balancers ask
+	e.GET("/healthz", health)
+	e.GET("/readyz", health)
+
+	v1 := e.Group("/api/v1", s.localOnly, s.authorised)
+	v1.POST("/sites/:site/deploys", s.createDeploy)
+	v1.GET("/sites/:site/deploys/:id", s.deploy)
+	v1.GET("/sites/:site/functions", s.functions)
+	v1.PUT("/deploys/:id/functions/:name", s.uploadFunction)
+	v1.GET("/workers", s.workers)
+	v1.GET("/invocations/:id", s.invocation)
+	v1.GET("/invocations/:id/logs", s.logs(jsonLog))
+	v1.POST("/invocations/:id/cancel", s.cancel)
+	v1.RouteNotFound("/*", notFound)
+	e.RouteNotFound("/*", notFound)
+	return e
+}
+
+// echo makes an Echo with what both planes have in common.
+func (s *server) echo() *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = s.answerError
+	e.IPExtractor = echo.ExtractIPDirect()
+	if s.TrustProxy {
+		e.IPExtractor = echo.ExtractIPFromXFFHeader()
+	}
+	e.Use(s.guard)
+	return e
+}
+
+// guard bounds the writing of the answer and turns a panic into an error.
+func (s *server) guard(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		// Recorders in tests have no deadlines; connections do.
+		_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(writeLimit))
+		defer func() {
+			switch cause := recover(); cause {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(cause) // the way to cut a connection
+			default:
+				s.log.Error("handler panicked", "panic", cause, "path", c.Path(), "stack", string(debug.Stack()))
+				err = fault.New(fault.Internal, "handler panicked")
+			}
+		}()
+		return next(c)
+	}
+}
+
+func notFound(c echo.Context) error {
+	return fault.New(fault.NotFound, "there is nothing at %s %s; the paths are in the API documentation", c.Request().Method, c.Request().URL.Path)
+}
+
+// answerError is where every error of a handler becomes an answer.
+func (s *server) answerError(err error, c echo.Context) {
+	if errors.Is(err, invoke.ErrCut) || errors.Is(err, invoke.ErrGone) || c.Response().Committed {
+		panic(http.ErrAbortHandler) // whatever was sent must not look whole
+	}
+	if failed, ok := errors.AsType[*invoke.Failed](err); ok {
+		c.Response().Header().Set("Cache-Control", "no-store")
+		_ = c.String(failed.Status, failed.Text)
+		return
+	}
+	answer, retryAfter := s.describe(err, c)
+	h := c.Response().Header()
+	if retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(retryAfter.Seconds()))))
+	}
+	h.Set("Cache-Control", "no-store")
+	// A write that does not succeed has nobody left to tell.
+	if c.Get(functionRoute) != nil { // Netlify answers in plain text there
+		_ = c.String(answer.Code, answer.Message)
+		return
+	}
+	if answer.Code == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	_ = c.JSON(answer.Code, answer)
+}
+
+// describe is what a caller may know of an error; the rest goes to the log.
+func (s *server) describe(err error, c echo.Context) (api.Error, time.Duration) {
+	if he, ok := errors.AsType[*echo.HTTPError](err); ok { // from Echo's own routing
+		return api.Error{Code: he.Code, Kind: string(fault.KindOfStatus(he.Code)), Message: http.StatusText(he.Code)}, 0
+	}
+	kind := fault.KindOf(err)
+	switch kind {
+	case fault.Internal:
+		s.log.Error("request not served", "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
+	case fault.Unavailable, fault.BadGateway:
+		s.log.Warn("request not served", "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
+	}
+	message, retryAfter := fault.Public(err)
+	return api.Error{Code: kind.HTTPStatus(), Kind: string(kind), Message: message}, retryAfter
+}
+
+// wants reports whether the request asks for a media type.
+func wants(c echo.Context, mediaType string) bool {
+	return strings.Contains(c.Request().Header.Get(echo.HeaderAccept), mediaType)
+}

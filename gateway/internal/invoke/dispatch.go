@@ -1,0 +1,151 @@
+package invoke
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+
+	"github.com/nightshift/nightshift/gateway/internal/fleet"
+	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/dispatch"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/store"
+)
+
+const (
+	// askFirst is the size, in bytes, from which the worker is asked before the
+	// event is sent: a busy one says so without reading it.
+	askFirst = 64 << 10
+	// maxFailure bounds what is read of a failure's description.
+	maxFailure = 1 << 20
+)
+
+// errNext says that a worker has not run the call and another one may.
+var errNext = errors.New("try the next worker")
+
+// newTransport makes the transport to the workers.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:               nil, // workers are on our own network
+		DialContext:         (&net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		MaxIdleConns:        1024,
+		MaxIdleConnsPerHost: 128,
+		// Below the two minutes after which a worker closes a kept connection,
+		// so that no call is sent into a closing one.
+		IdleConnTimeout:       time.Minute,
+		ExpectContinueTimeout: 2 * time.Second,
+		DisableCompression:    true, // the answer passes as it is
+	}
+}
+
+// dispatch sends a call to the best worker, or to the next best while workers
+// say that they have not run it, and passes the answer on.
+func (i *Invoker) dispatch(w http.ResponseWriter, r *http.Request, target route.Target, id string, event []byte) error {
+	key := store.WarmKey(target.Deploy, target.Function.Name)
+	var tried []string
+	busy := 0
+	for {
+		lease, ok := i.cfg.Fleet.Pick(r.Context(), key, tried, busy == 0)
+		switch {
+		case r.Context().Err() != nil:
+			if ok {
+				lease.Release()
+			}
+			return ErrGone
+		case !ok && busy > 0:
+			return fault.New(fault.Unavailable, "All workers are busy. Try again in a moment.").After(time.Second)
+		case !ok:
+			return fault.New(fault.Unavailable, "No worker is alive. Start one (bin/worker) and try again.").After(2 * time.Second)
+		}
+		refused, err := i.try(w, r, lease, target, id, event)
+		lease.Release()
+		if !errors.Is(err, errNext) {
+			return err
+		}
+		if !refused {
+			busy++
+		}
+		tried = append(tried, lease.ID)
+	}
+}
+
+// try sends a call to one worker. errNext means that it has not run there:
+// because the worker could not be reached (refused), or was busy.
+func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease, target route.Target, id string, event []byte) (refused bool, err error) {
+	limit := target.Function.Timeout() + i.cfg.Slack
+	ctx, cancel := context.WithTimeout(r.Context(), limit)
+	defer cancel()
+	// A caller that stops reading must not hold the call past its end.
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit + i.cfg.Slack)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return false, ErrGone
+	}
+	resp, sent, err := i.send(ctx, lease.Addr, target, id, event)
+	switch {
+	case err == nil:
+	case r.Context().Err() != nil:
+		return false, ErrGone
+	case !sent && ctx.Err() == nil:
+		i.log.Warn("worker not reached, dropped until it reports again", "worker", lease.ID, "addr", lease.Addr, "error", err)
+		lease.Drop()
+		return true, errNext
+	case ctx.Err() != nil:
+		return false, timedOut(target.Function)
+	default:
+		return false, fault.Wrap(err, fault.BadGateway, "The worker went away before the function answered. The function may have run.")
+	}
+	defer resp.Body.Close()
+	switch outcome := resp.Header.Get(dispatch.HeaderOutcome); outcome {
+	case dispatch.Busy:
+		// The worker may close the connection rather than read the event; what
+		// little it wrote is read so that a kept one can be used again.
+		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
+		return false, errNext
+	case dispatch.Refused:
+		return false, refusal(resp.Body)
+	case string(invocation.OK):
+		return false, i.pass(ctx, w, r, resp)
+	case "":
+		return false, fault.New(fault.BadGateway, "The worker gave an answer that is not one of ours (status %d).", resp.StatusCode)
+	default:
+		return false, failed(target.Function, invocation.Outcome(outcome), resp.Body)
+	}
+}
+
+// send posts the event. sent reports whether any of it may have reached the worker.
+func (i *Invoker) send(ctx context.Context, addr string, target route.Target, id string, event []byte) (resp *http.Response, sent bool, err error) {
+	var wrote atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+dispatch.Path, bytes.NewReader(event))
+	if err != nil {
+		return nil, false, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(dispatch.HeaderInvocation, id)
+	req.Header.Set(dispatch.HeaderSite, target.Site)
+	req.Header.Set(dispatch.HeaderDeploy, target.Deploy)
+	req.Header.Set(dispatch.HeaderFunction, target.Function.Name)
+	if len(event) >= askFirst {
+		req.Header.Set("Expect", "100-continue")
+	}
+	resp, err = i.transport.RoundTrip(req)
+	return resp, wrote.Load(), err
+}
+
+// refusal words a worker's refusal: our own two halves disagree.
+func refusal(body io.Reader) error {
+	var why struct {
+		Message string `json:"message"`
+	}
+	if err := json.NewDecoder(io.LimitReader(body, maxFailure)).Decode(&why); err != nil || why.Message == "" {
+		why.Message = "it gave no reason"
+	}
+	return fault.New(fault.BadGateway, "The worker refused the call: %s", why.Message)
+}

@@ -1,0 +1,201 @@
+// Package invoke carries calls from the data plane to functions.
+//
+// A background call is accepted: its event is built, stored and queued in one
+// step, and the caller has its 202 only once Redis has all of it. A sync call is
+// dispatched: the event goes straight to a worker over HTTP and the function's
+// answer streams back. Where a call did not reach a function (the worker is
+// busy, or refused the connection) another worker is tried; once it may have
+// reached one it is never sent again, because functions need not be idempotent.
+package invoke
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/nightshift/nightshift/gateway/internal/fleet"
+	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/event"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/queue"
+	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/nightshift/nightshift/shared/schedule"
+	"github.com/oklog/ulid/v2" // sortable IDs in the form that Netlify's request IDs have
+)
+
+// Limits of request bodies, in bytes, as Netlify has them.
+const (
+	MaxBackgroundBody = 256 << 10
+	MaxSyncBody       = 6 << 20
+)
+
+// RequestIDHeader tells the caller the ID of its call.
+const RequestIDHeader = "X-Nf-Request-Id"
+
+// InvocationPath is where the record of a background call is, before its ID.
+const InvocationPath = "/.nightshift/invocations/"
+
+// defaultSlack is how long after the function's own limit, which the worker
+// enforces, a call is given up: the worker's grace and the way back.
+const defaultSlack = 5 * time.Second
+
+// ErrCut says that the answer broke off after its head was sent: all that is
+// left is to cut the connection, so that the caller does not take it for whole.
+var ErrCut = errors.New("the answer of the function broke off")
+
+// ErrGone says that the caller hung up: there is nobody to answer.
+var ErrGone = errors.New("the caller hung up")
+
+// Queue takes background calls; see [queue.Client.Enqueue].
+type Queue interface {
+	Enqueue(ctx context.Context, t queue.Task, steps ...redisdb.Step) (verdict int, err error)
+}
+
+// Records makes the step that stores an invocation's record.
+type Records interface {
+	Create(inv invocation.Invocation, event []byte) redisdb.Step
+}
+
+// Config configures an Invoker.
+type Config struct {
+	Queue   Queue
+	Records Records
+	Fleet   *fleet.Fleet
+	Logger  *slog.Logger
+	// Slack is how long after the function's own limit a sync call is given up. Default 5 s.
+	Slack time.Duration
+}
+
+// Invoker is safe for concurrent use.
+type Invoker struct {
+	cfg       Config
+	log       *slog.Logger
+	transport *http.Transport
+}
+
+// New makes an Invoker.
+func New(cfg Config) *Invoker {
+	if cfg.Slack == 0 {
+		cfg.Slack = defaultSlack
+	}
+	return &Invoker{cfg: cfg, log: cfg.Logger.With("component", "invoke"), transport: newTransport()}
+}
+
+// Close closes idle connections to workers.
+func (i *Invoker) Close() { i.transport.CloseIdleConnections() }
+
+// Origin is what the server knows about a caller.
+type Origin struct {
+	ClientIP string
+	BaseURL  string // scheme://host as the caller sees it
+}
+
+// Serve answers a call of a function. Errors are faults for the caller,
+// [*Failed], [ErrCut] or [ErrGone]; nothing is written before one, but ErrCut.
+func (i *Invoker) Serve(w http.ResponseWriter, r *http.Request, target route.Target, origin Origin) error {
+	id, err := ulid.New(ulid.Now(), rand.Reader)
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "making an ID")
+	}
+	meta := event.Meta{
+		RequestID: id.String(), Site: target.Site, Deploy: target.Deploy, Published: target.Published,
+		ClientIP: origin.ClientIP, BaseURL: origin.BaseURL, Route: target.Route,
+	}
+	if target.Function.Kind == function.Background {
+		body, err := readBody(w, r, MaxBackgroundBody)
+		if err != nil {
+			return err
+		}
+		return i.accept(w, r, target, meta.RequestID, event.FromRequest(r, body, meta))
+	}
+	body, err := readBody(w, r, MaxSyncBody)
+	if err != nil {
+		return err
+	}
+	w.Header().Set(RequestIDHeader, meta.RequestID)
+	if target.Function.Kind == function.Scheduled {
+		next, err := nextTick(target.Function)
+		if err != nil {
+			return err
+		}
+		return i.dispatch(w, r, target, meta.RequestID, event.ForTick(target.Function.Name, next, meta))
+	}
+	return i.dispatch(w, r, target, meta.RequestID, event.FromRequest(r, body, meta))
+}
+
+// accept queues a background call and answers 202.
+func (i *Invoker) accept(w http.ResponseWriter, r *http.Request, target route.Target, id string, event []byte) error {
+	f := target.Function
+	verdict, err := i.cfg.Queue.Enqueue(r.Context(), queue.Task{
+		ID: id, Queue: f.Kind, Timeout: f.Timeout(),
+		Target: queue.Target{Site: target.Site, Deploy: target.Deploy, Function: f.Name},
+	}, i.cfg.Records.Create(invocation.Invocation{
+		ID: id, Site: target.Site, Deploy: target.Deploy, Function: f.Name, Kind: f.Kind, State: invocation.Queued,
+	}, event))
+	if err != nil {
+		return err
+	}
+	// The ID is ours and fresh, so a record that is there already is this very
+	// call's, stored by a try whose reply was lost.
+	if verdict != queue.Queued && verdict != queue.Existed {
+		return fault.New(fault.Internal, "queueing invocation %s: refused with %d", id, verdict)
+	}
+	h := w.Header()
+	h.Set("Content-Length", "0")
+	h.Set(RequestIDHeader, id)
+	h.Set("Location", InvocationPath+id)
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// nextTick is what a scheduled function is told when it is called by hand.
+func nextTick(f *function.Function) (time.Time, error) {
+	s, err := schedule.Parse(f.Schedule, f.Timezone)
+	if err != nil {
+		return time.Time{}, err
+	}
+	now := time.Now()
+	if next, ok := s.Next(now); ok {
+		return next, nil
+	}
+	return now, nil
+}
+
+// readBody reads a whole body of at most limit bytes.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	tooLarge := fault.New(fault.TooLarge, "Request body too large: the limit is %d KiB.", limit>>10)
+	if r.ContentLength > limit {
+		// Not one byte is read, so the connection cannot be used again.
+		w.Header().Set("Connection", "close")
+		return nil, tooLarge
+	}
+	body := http.MaxBytesReader(w, r.Body, limit)
+	var buf []byte
+	var err error
+	if r.ContentLength >= 0 {
+		buf = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(body, buf)
+	} else {
+		buf, err = io.ReadAll(body)
+	}
+	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		return nil, tooLarge
+	}
+	switch {
+	case err == nil:
+		// The server's limit for reading a request ends here. Left standing, it
+		// would look like a caller that hung up while the function runs.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+		return buf, nil
+	case r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, ErrGone
+	default:
+		return nil, fault.Wrap(err, fault.Invalid, "The request body could not be read to its end.")
+	}
+}

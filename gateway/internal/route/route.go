@@ -1,0 +1,183 @@
+// Package route finds the function that a request is for.
+//
+// The host decides site and deploy: <site>.<base> is the site's published
+// deploy, <deploy-id>--<site>.<base> that very deploy, for good, and any other
+// host the default site. The path then decides the function: one of the
+// functions' own patterns, or /.netlify/functions/<name>.
+//
+// Published deploys stand compiled in a snapshot that is swapped whole when the
+// catalog changes, so a request sees one catalog from start to end. Deploys
+// that are not published are read when somebody asks for one, and kept in a
+// bounded cache: a deploy that is ready never changes.
+package route
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync/atomic"
+
+	lru "github.com/hashicorp/golang-lru/v2" // a bounded cache with the right eviction, so that permalinks cannot fill memory
+	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/store"
+)
+
+// permalinks is how many unpublished deploys stay compiled.
+const permalinks = 256
+
+// InvalidName is the answer to a function name with bad characters, in
+// Netlify's words.
+const InvalidName = "Function name should consist only of alphanumeric characters, hyphen & underscores."
+
+// prefix is where functions without paths of their own are served.
+const prefix = "/.netlify/functions/"
+
+// Target is the function that a request is for.
+type Target struct {
+	Site      string
+	Deploy    string
+	Published bool // the deploy is the site's published one
+	Function  *function.Function
+	// Route is the pattern that matched; empty on the default URL.
+	Route string
+}
+
+// Deploys reads deploys that are not published. Unknown ones are
+// fault.NotFound, and a store that does not answer is fault.Unavailable.
+type Deploys interface {
+	Deploy(ctx context.Context, id string) (deploy.Deploy, error)
+}
+
+// Options are fixed for the life of a Router.
+type Options struct {
+	// BaseDomain is what site names stand in front of, without a port.
+	BaseDomain string
+	// DefaultSite answers for every host that names no site.
+	DefaultSite string
+	// Dev lets scheduled functions be called over HTTP.
+	Dev bool
+}
+
+// Router is safe for concurrent use.
+type Router struct {
+	opts     Options
+	deploys  Deploys
+	snapshot atomic.Pointer[snapshot]
+	previews *lru.Cache[string, *table]
+}
+
+// snapshot is one catalog, compiled.
+type snapshot struct {
+	version int64
+	sites   map[string]*table
+}
+
+// New makes a router that answers fault.Unavailable until the first Update.
+func New(opts Options, deploys Deploys) *Router {
+	previews, err := lru.New[string, *table](permalinks)
+	if err != nil {
+		panic(err) // only for a size below one
+	}
+	opts.BaseDomain = strings.ToLower(opts.BaseDomain)
+	return &Router{opts: opts, deploys: deploys, previews: previews}
+}
+
+// Update compiles a catalog and routes by it from now on. Compiled deploys that
+// stay published are taken over.
+func (r *Router) Update(catalog store.Catalog) {
+	old := r.snapshot.Load()
+	next := &snapshot{version: catalog.Version, sites: make(map[string]*table, len(catalog.Published))}
+	for site, d := range catalog.Published {
+		if old != nil && old.sites[site] != nil && old.sites[site].deploy.ID == d.ID {
+			next.sites[site] = old.sites[site]
+			continue
+		}
+		next.sites[site] = compile(d)
+	}
+	r.snapshot.Store(next)
+}
+
+// Ready reports whether there was a first Update.
+func (r *Router) Ready() bool { return r.snapshot.Load() != nil }
+
+// Version is the version of the catalog that requests are routed by, -1 before
+// the first one.
+func (r *Router) Version() int64 {
+	if s := r.snapshot.Load(); s != nil {
+		return s.version
+	}
+	return -1
+}
+
+// Route finds the target of a request, given its Host header, its method and
+// its escaped path. Errors are faults that the caller may be shown.
+func (r *Router) Route(ctx context.Context, host, method, path string) (Target, error) {
+	s := r.snapshot.Load()
+	if s == nil {
+		return Target{}, fault.New(fault.Unavailable, "The gateway has not read its sites from Redis yet. Try again in a moment.").After(retryAfter)
+	}
+	site, deployID := r.split(host)
+	published := s.sites[site]
+	t := published
+	if deployID != "" && (published == nil || published.deploy.ID != deployID) {
+		var err error
+		if t, err = r.permalink(ctx, site, deployID); err != nil {
+			return Target{}, err
+		}
+	}
+	if t == nil {
+		return Target{}, fault.New(fault.NotFound, "Site not found... Nothing is published on site %q yet. Deploy to it first.", site)
+	}
+	target, err := t.find(method, path, r.opts.Dev)
+	target.Published = t == published
+	return target, err
+}
+
+// split reads a Host header: the site, and the deploy if it names one.
+func (r *Router) split(host string) (site, deployID string) {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	label, ok := strings.CutSuffix(host, "."+r.opts.BaseDomain)
+	if !ok {
+		return r.opts.DefaultSite, ""
+	}
+	if id, site, ok := strings.Cut(label, "--"); ok && deploy.ValidSite(site) {
+		return site, id
+	}
+	if deploy.ValidSite(label) {
+		return label, ""
+	}
+	return r.opts.DefaultSite, ""
+}
+
+// permalink finds a deploy that is not published.
+func (r *Router) permalink(ctx context.Context, site, id string) (*table, error) {
+	if t, ok := r.previews.Get(id); ok && t.deploy.Site == site {
+		return t, nil
+	}
+	unknown := fault.New(fault.NotFound, "Deploy not found... Site %q has no complete deploy %q.", site, id)
+	if !validID(id) {
+		return nil, unknown
+	}
+	d, err := r.deploys.Deploy(ctx, id)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return nil, unknown
+	case err != nil:
+		return nil, fault.Wrap(err, fault.Unavailable, "The deploy %q could not be read. Try again in a moment.", id).After(retryAfter)
+	case d.Site != site || d.State != deploy.Ready:
+		return nil, unknown
+	}
+	t := compile(d)
+	r.previews.Add(id, t)
+	return t, nil
+}
+
+// validID keeps what cannot be a deploy ID away from the store.
+func validID(id string) bool {
+	return id != "" && len(id) <= 64 && strings.Trim(id, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
+}
