@@ -27,11 +27,15 @@ import (
 //	redis+cluster://[user:password@]h1:p1,h2:p2     (rediss+… for TLS)
 //
 // It does not wait for the server: a service starts without Redis, says so in
-// /readyz, and works as soon as Redis answers.
-func Open(rawURL string) (redis.UniversalClient, error) {
+// /readyz, and works as soon as Redis answers. adjust may change the options of
+// this one client, its timeouts for example.
+func Open(rawURL string, adjust ...func(*redis.UniversalOptions)) (redis.UniversalClient, error) {
 	opts, err := options(rawURL)
 	if err != nil {
 		return nil, err
+	}
+	for _, change := range adjust {
+		change(opts)
 	}
 	return redis.NewUniversalClient(opts), nil
 }

@@ -1,0 +1,37 @@
+// Scheduler fires the scheduled functions of all published deploys.
+//
+// Run two or more for availability: one leads, the others stand by and take
+// over at once when it stops, and within about six seconds when it is killed.
+// Exactly one invocation is made per tick, whatever happens to them. They need
+// nothing but Redis, keep nothing on disk and may be stopped at any time.
+//
+// It is configured by its environment:
+//
+//	NIGHTSHIFT_REDIS_URL               redis://…, rediss://…, unix://…, redis+sentinel://…, redis+cluster://… (required)
+//	NIGHTSHIFT_SCHEDULER_LOCK_TTL      how long a killed leader blocks its successor; 2s to 60s (default 5s)
+//	NIGHTSHIFT_SCHEDULER_ADDR          host:port for /healthz and /readyz (default: no listener)
+//	NIGHTSHIFT_SCHEDULER_UPKEEP_ONLY   true: hand back tasks of dead workers, fire no tick (default false)
+//	NIGHTSHIFT_BASE_DOMAIN             domain under which sites are served (default localhost)
+//	NIGHTSHIFT_RETENTION               how long records of finished invocations are kept (default 168h)
+//	NIGHTSHIFT_DEAD_RETENTION          the same for those that failed for good (default 720h)
+//	NIGHTSHIFT_LOG_LEVEL               debug, info, warn or error (default info)
+//
+// It logs JSON to standard error. Leadership changes are logged with the number
+// of the term: "leading" and "not leading any more". SIGINT and SIGTERM stop it
+// cleanly, a second one at once. Exit status: 0 stopped, 1 failed, 2 wrong settings.
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/nightshift/nightshift/scheduler"
+	"github.com/nightshift/nightshift/shared/daemon"
+)
+
+func main() {
+	os.Exit(daemon.Main("scheduler", func(cfg scheduler.Config, log *slog.Logger) (daemon.Service, error) {
+		cfg.Logger = log
+		return scheduler.New(cfg)
+	}))
+}

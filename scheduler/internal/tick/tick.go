@@ -1,0 +1,142 @@
+// Package tick turns schedules into invocations, exactly one per tick.
+//
+// A schedule is a function of a site's published deploy, with its expression
+// and zone. Its cursor, kept by the store, is the last tick that was dealt with.
+// It survives deploys that leave the schedule as it is, and starts at now for a
+// schedule that is new or changed: nothing fires for the time before.
+//
+// # Exactly once
+//
+// Due are the ticks after the cursor. One script checks the term and the
+// cursor, makes the record, enqueues the task and advances the cursor, or does
+// none of it. So it does not matter who fires, how often it is tried, or
+// whether the reply arrives:
+//
+//	queued       it fired now
+//	already      it had fired: by a predecessor, or by a try whose reply was lost
+//	superseded   another term leads; this one ends
+//	unknown      the schedule's cursor is gone; all cursors are read again
+//	an error     not known; the same tick is tried again, and none after it
+//
+// # Late ticks
+//
+// A tick up to [Window] late simply fires, which covers every failover. What
+// becomes of older ones, after an outage, the function's catchUp says:
+//
+//	last   the newest of them fires, the others do not (the default)
+//	all    all of them fire, the newest 1,000 at most
+//	none   none of them fires
+//
+// # Time
+//
+// Ticks are moments of the local clock as long as it agrees with that of Redis
+// to 2 s, and else of Redis's clock. Between two measurements time passes
+// monotonically, so that a clock that is set has no effect until it has been
+// compared. A clock set back repeats nothing, because the cursor is past it.
+//
+// Nothing polls: the loop sleeps until the next tick is due, or until its
+// measurement of the clock is 30 s old, or for good when there is no schedule.
+package tick
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/queue"
+	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/nightshift/nightshift/shared/store"
+)
+
+// Window is how late a tick may be and still fire as if it were on time.
+const Window = 5 * time.Minute
+
+// Store is what the loop needs of the store; see store.Store for the contracts.
+type Store interface {
+	WatchCatalog(ctx context.Context, fn func(store.Catalog)) error
+	SyncCursors(ctx context.Context, term int64, keys []string) (map[string]time.Time, error)
+	Skip(ctx context.Context, term int64, key string, tick time.Time) error
+	Fire(term int64, key string, tick time.Time) redisdb.Step
+	Create(inv invocation.Invocation, event []byte) redisdb.Step
+}
+
+// Queue is what the loop needs of the queue; see queue.Client.
+type Queue interface {
+	Enqueue(ctx context.Context, t queue.Task, steps ...redisdb.Step) (verdict int, err error)
+}
+
+// Config configures a Loop. All of it is required.
+type Config struct {
+	Store Store
+	Queue Queue
+	// RedisNow reads the clock of Redis.
+	RedisNow func(ctx context.Context) (time.Time, error)
+	// BaseURL is scheme://host of a site, which its functions see in their events.
+	BaseURL func(site string) string
+	Logger  *slog.Logger
+}
+
+// Loop fires ticks while its process leads.
+type Loop struct {
+	cfg Config
+	// localNow is the wall clock, which may jump; tests set it.
+	localNow func() time.Time
+}
+
+// New makes a loop.
+func New(cfg Config) *Loop { return &Loop{cfg: cfg, localNow: time.Now} }
+
+// Run fires ticks in a term until ctx ends, and then returns nil, or until a
+// newer term leads, and then returns store.ErrSuperseded.
+func (l *Loop) Run(ctx context.Context, term int64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel()
+
+	catalogs := make(chan store.Catalog, 1)
+	watchEnded := make(chan error, 1)
+	watch.Go(func() {
+		watchEnded <- l.cfg.Store.WatchCatalog(ctx, func(c store.Catalog) {
+			select { // only the newest one counts
+			case <-catalogs:
+			default:
+			}
+			catalogs <- c
+		})
+	})
+
+	t := &termLoop{
+		Config:   l.cfg,
+		log:      l.cfg.Logger.With("term", term),
+		term:     term,
+		clock:    &clock{redisNow: l.cfg.RedisNow, localNow: l.localNow, log: l.cfg.Logger},
+		catalogs: catalogs,
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-watchEnded:
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		case c := <-catalogs:
+			t.adopt(c)
+		case <-timer.C:
+		}
+		if err := t.step(ctx); err != nil {
+			return err
+		}
+		if d, any := t.untilNext(); any {
+			timer.Reset(d)
+		} else {
+			timer.Stop()
+		}
+	}
+}

@@ -1,0 +1,190 @@
+// Package scheduler is the service that fires schedules.
+//
+// Any number of schedulers run side by side; one of them leads and the others
+// stand by. The leader turns due ticks into invocations, exactly one per tick,
+// and hands tasks of dead workers back to their queues. When it stops, a standby
+// takes over at once; when it is killed, within LockTTL and a quarter. No tick
+// is lost or fired twice by that: package internal/leader says why the lock need
+// not be perfect, and internal/tick what happens to ticks that are late.
+//
+// A scheduler keeps no state of its own. It may start before Redis does.
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nightshift/nightshift/scheduler/internal/leader"
+	"github.com/nightshift/nightshift/scheduler/internal/sweep"
+	"github.com/nightshift/nightshift/scheduler/internal/tick"
+	"github.com/nightshift/nightshift/shared/daemon"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/queue"
+	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/nightshift/nightshift/shared/store"
+	"github.com/redis/go-redis/v9"
+)
+
+// Config configures a Scheduler. Its zero value with a RedisURL is usable.
+type Config struct {
+	// RedisURL is where everything meets; redisdb.Open lists the forms. Required.
+	RedisURL string `env:"REDIS_URL"`
+	// Addr is host:port for GET /healthz and GET /readyz. Default: no listener.
+	Addr string `env:"SCHEDULER_ADDR"`
+	// LockTTL is how long a killed leader stays in the way of a successor, 2s to
+	// 60s. Shorter values make a busy Redis cost leadership more often. Default 5s.
+	LockTTL time.Duration `env:"SCHEDULER_LOCK_TTL"`
+	// UpkeepOnly hands back the tasks of dead workers but fires no tick: for
+	// development, where schedules are fired by hand. Default false.
+	UpkeepOnly bool `env:"SCHEDULER_UPKEEP_ONLY"`
+	// BaseDomain is the domain under which sites are served, as the gateway has
+	// it; functions see it in the URL of their events. Default localhost.
+	BaseDomain string `env:"BASE_DOMAIN"`
+	// Records says how long records are kept; the same for all services.
+	Records store.Options
+	// Logger is required.
+	Logger *slog.Logger `env:"-"`
+}
+
+const defaultLockTTL = 5 * time.Second
+
+// prepare sets defaults and says what is wrong.
+func (c *Config) prepare() error {
+	if c.LockTTL == 0 {
+		c.LockTTL = defaultLockTTL
+	}
+	if c.BaseDomain == "" {
+		c.BaseDomain = "localhost"
+	}
+	switch {
+	case c.RedisURL == "":
+		return fault.New(fault.Invalid, "NIGHTSHIFT_REDIS_URL is not set; it looks like redis://user:password@host:6379/0")
+	case c.LockTTL < 2*time.Second || c.LockTTL > time.Minute:
+		return fault.New(fault.Invalid, "NIGHTSHIFT_SCHEDULER_LOCK_TTL is %v; it must be 2s to 60s", c.LockTTL)
+	case c.Logger == nil:
+		return fault.New(fault.Internal, "the scheduler needs a logger")
+	}
+	return c.Records.Validate()
+}
+
+// baseURL is where a site's functions seem to be called.
+func (c *Config) baseURL(site string) string {
+	scheme := "https"
+	if c.BaseDomain == "localhost" || strings.HasSuffix(c.BaseDomain, ".localhost") {
+		scheme = "http"
+	}
+	return scheme + "://" + site + "." + c.BaseDomain
+}
+
+// Scheduler is the service. It is a daemon.Service.
+type Scheduler struct {
+	cfg     Config
+	rdb     redis.UniversalClient
+	lockRDB redis.UniversalClient
+	queue   *queue.Client
+	elector *leader.Elector
+	ticks   *tick.Loop
+	reaper  *queue.Reaper
+	http    *daemon.HTTP // nil without an address
+	stack   daemon.Stack
+	stop    func() error // closes what New opened, once
+}
+
+// New validates the configuration and binds the address. It does not wait for
+// Redis. Stop releases what New took, also without Start.
+func New(cfg Config) (*Scheduler, error) {
+	if err := cfg.prepare(); err != nil {
+		return nil, err
+	}
+	rdb, err := redisdb.Open(cfg.RedisURL)
+	if err != nil {
+		return nil, err
+	}
+	// The lock has a client of its own: see leader.Config.
+	lockRDB, err := redisdb.Open(cfg.RedisURL, func(o *redis.UniversalOptions) {
+		o.MaxRetries, o.ReadTimeout, o.WriteTimeout, o.PoolSize = 1, time.Second, time.Second, 3
+	})
+	if err != nil {
+		return nil, errors.Join(err, rdb.Close())
+	}
+	s := &Scheduler{cfg: cfg, rdb: rdb, lockRDB: lockRDB, reaper: queue.NewReaper(rdb, cfg.Logger)}
+	s.stop = sync.OnceValue(s.close)
+	if s.queue, err = queue.NewClient(rdb, false); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	if cfg.Addr != "" {
+		health := daemon.Health(func(ctx context.Context) error { return redisdb.Ping(ctx, rdb) })
+		if s.http, err = daemon.NewHTTP(daemon.HTTPConfig{Addr: cfg.Addr, Handler: health, Logger: cfg.Logger}); err != nil {
+			return nil, errors.Join(err, s.stop())
+		}
+		s.stack.Add("health", s.http)
+	}
+	records := store.New(rdb, cfg.Records)
+	s.elector = leader.New(leader.Config{
+		Redis: lockRDB, Terms: store.New(lockRDB, cfg.Records), TTL: cfg.LockTTL, Logger: cfg.Logger,
+	})
+	s.ticks = tick.New(tick.Config{
+		Store: records, Queue: s.queue, BaseURL: cfg.baseURL, Logger: cfg.Logger,
+		RedisNow: func(ctx context.Context) (time.Time, error) { return redisdb.Now(ctx, rdb) },
+	})
+	s.stack.Add("leadership", daemon.NewLoop(func(ctx context.Context) { s.elector.Lead(ctx, s.lead) }))
+	return s, nil
+}
+
+// lead is the work of a term.
+func (s *Scheduler) lead(ctx context.Context, term int64) {
+	// Both parts end together: whoever may not fire need not sweep either.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var parts sync.WaitGroup
+	parts.Go(func() { sweep.Run(ctx, s.reaper, s.cfg.Logger) })
+	if s.cfg.UpkeepOnly {
+		parts.Wait()
+		return
+	}
+	if err := s.ticks.Run(ctx, term); err != nil {
+		s.cfg.Logger.Warn("firing ended", "term", term, "error", err)
+	}
+	cancel()
+	parts.Wait()
+}
+
+// Addr is the bound address, or "" without a listener.
+func (s *Scheduler) Addr() string {
+	if s.http == nil {
+		return ""
+	}
+	return s.http.Addr()
+}
+
+// Start begins to compete for leadership.
+func (s *Scheduler) Start(ctx context.Context) error {
+	s.cfg.Logger.Info("scheduler starts", "lock_ttl", s.cfg.LockTTL, "upkeep_only", s.cfg.UpkeepOnly,
+		"base_domain", s.cfg.BaseDomain, "addr", s.Addr())
+	return s.stack.Start(ctx)
+}
+
+// Stop gives leadership up and ends all work, within ctx. It is idempotent.
+func (s *Scheduler) Stop(ctx context.Context) error {
+	err := s.stack.Stop(ctx)
+	return errors.Join(err, s.stop())
+}
+
+func (s *Scheduler) close() error {
+	var errs []error
+	if s.http != nil {
+		errs = append(errs, s.http.Stop(context.Background())) // idle: unbinds what was never started
+	}
+	if s.queue != nil {
+		errs = append(errs, s.queue.Close())
+	}
+	if err := errors.Join(append(errs, s.lockRDB.Close(), s.rdb.Close())...); err != nil {
+		return fmt.Errorf("closing the scheduler: %w", err)
+	}
+	return nil
+}
