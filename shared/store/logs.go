@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -127,7 +128,7 @@ func (s *Store) feed(ctx context.Context, src LogSource, lines []invocation.LogL
 // fault.NotFound. A cursor that cannot be one: fault.Invalid.
 func (s *Store) Log(ctx context.Context, id, after string, limit int) ([]invocation.LogLine, error) {
 	if limit <= 0 {
-		limit = s.opts.MaxLogLines
+		limit = math.MaxInt32 // appending has bounded the log already
 	}
 	_, _, lines, err := s.readLog(ctx, recordKinds(), id, after, limit)
 	return lines, err

@@ -1,0 +1,276 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/redis/go-redis/v9"
+)
+
+// deployed makes a deploy that is ready and must be accepted.
+func (b *backend) deployed(t testing.TB, site, id string) deploy.Deploy {
+	t.Helper()
+	d := deploy.Deploy{
+		ID: id, Site: site, State: deploy.Ready, CreatedAt: time.UnixMilli(1_700_000_000_123).UTC(),
+		Functions: []function.Function{{Name: "f", Kind: function.Sync, Runtime: "node", API: 2}},
+	}
+	if err := b.CreateDeploy(t.Context(), d); err != nil {
+		t.Fatalf("CreateDeploy(%s) = %v", id, err)
+	}
+	return d
+}
+
+func (b *backend) publish(t testing.TB, site, id string) {
+	t.Helper()
+	if err := b.Publish(t.Context(), site, id); err != nil {
+		t.Fatalf("Publish(%s, %s) = %v", site, id, err)
+	}
+}
+
+func TestDeploys(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		want := b.deployed(t, "shop", "d1")
+		got, err := b.Deploy(t.Context(), "d1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Deploy (-want +got):\n%s", diff)
+		}
+		if err := b.CreateDeploy(t.Context(), want); !fault.Is(err, fault.Conflict) {
+			t.Errorf("CreateDeploy again = %v, want a conflict", err)
+		}
+		for _, d := range []deploy.Deploy{
+			{ID: "d 2", Site: "shop"}, {ID: "", Site: "shop"}, {ID: "d2", Site: "Shop"}, {ID: "d2", Site: "shop", State: deploy.Failed},
+		} {
+			if err := b.CreateDeploy(t.Context(), d); !fault.Is(err, fault.Invalid) {
+				t.Errorf("CreateDeploy(%+v) = %v, want invalid", d, err)
+			}
+		}
+
+		// Without a time of its own it is created at Redis's now, and thus the newest.
+		for _, id := range []string{"d2", "d3"} {
+			if err := b.CreateDeploy(t.Context(), deploy.Deploy{ID: id, Site: "shop"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.deployed(t, "other", "d4")
+		list := func(site string, limit int) string {
+			t.Helper()
+			all, err := b.Deploys(t.Context(), site, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ids []string
+			for _, d := range all {
+				if d.CreatedAt.IsZero() || d.Site != site {
+					t.Errorf("listed as %+v", d)
+				}
+				ids = append(ids, d.ID)
+			}
+			return fmt.Sprint(ids)
+		}
+		for _, c := range []struct {
+			site  string
+			limit int
+			want  string
+		}{{"shop", 0, "[d3 d2 d1]"}, {"shop", 2, "[d3 d2]"}, {"none", 5, "[]"}, {"No Site", 5, "[]"}} {
+			if got := list(c.site, c.limit); got != c.want {
+				t.Errorf("Deploys(%s, %d) = %s, want %s", c.site, c.limit, got, c.want)
+			}
+		}
+		for _, id := range []string{"d9", "", "x:y", "*"} {
+			if _, err := b.Deploy(t.Context(), id); !fault.Is(err, fault.NotFound) {
+				t.Errorf("Deploy(%q) = %v, want not found", id, err)
+			}
+			if err := b.SetDeployState(t.Context(), id, deploy.Ready); !fault.Is(err, fault.NotFound) {
+				t.Errorf("SetDeployState(%q) = %v, want not found", id, err)
+			}
+			if err := b.Publish(t.Context(), "shop", id); !fault.Is(err, fault.NotFound) {
+				t.Errorf("Publish(%q) = %v, want not found", id, err)
+			}
+		}
+	})
+}
+
+func TestDeployStates(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		for _, c := range []struct{ from, to deploy.State }{
+			{deploy.Uploading, deploy.Ready}, {deploy.Uploading, deploy.Failed}, {deploy.Uploading, deploy.Uploading},
+			{deploy.Ready, deploy.Ready}, {deploy.Ready, deploy.Failed}, {deploy.Ready, deploy.Uploading},
+			{deploy.Failed, deploy.Failed}, {deploy.Failed, deploy.Ready}, {deploy.Failed, "frozen"},
+		} {
+			id := newID()
+			if err := b.CreateDeploy(t.Context(), deploy.Deploy{ID: id, Site: "shop"}); err != nil {
+				t.Fatal(err)
+			}
+			if c.from != deploy.Uploading {
+				if err := b.SetDeployState(t.Context(), id, c.from); err != nil {
+					t.Fatalf("SetDeployState(%s) = %v", c.from, err)
+				}
+			}
+			err := b.SetDeployState(t.Context(), id, c.to)
+			want := c.from
+			if c.to != deploy.Uploading && (c.from == deploy.Uploading || c.from == c.to) {
+				want = c.to
+				if err != nil {
+					t.Errorf("SetDeployState from %s to %s = %v, want nil", c.from, c.to, err)
+				}
+			} else if !fault.Is(err, fault.Conflict) {
+				t.Errorf("SetDeployState from %s to %s = %v, want a conflict", c.from, c.to, err)
+			}
+			if d, err := b.Deploy(t.Context(), id); err != nil || d.State != want {
+				t.Errorf("from %s to %s: the deploy is %s, %v, want %s", c.from, c.to, d.State, err, want)
+			}
+		}
+	})
+}
+
+func TestPublish(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		catalog := func() Catalog {
+			t.Helper()
+			c, err := b.Catalog(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v, err := b.CatalogVersion(t.Context()); err != nil || v != c.Version {
+				t.Errorf("CatalogVersion = %d, %v, want %d", v, err, c.Version)
+			}
+			return c
+		}
+		if diff := cmp.Diff(Catalog{Published: map[string]deploy.Deploy{}}, catalog()); diff != "" {
+			t.Errorf("the empty catalog (-want +got):\n%s", diff)
+		}
+		d1, d2, d3 := b.deployed(t, "shop", "d1"), b.deployed(t, "shop", "d2"), b.deployed(t, "other", "d3")
+		if err := b.CreateDeploy(t.Context(), deploy.Deploy{ID: "draft", Site: "shop"}); err != nil {
+			t.Fatal(err)
+		}
+		b.publish(t, "shop", "d1")
+		b.publish(t, "other", "d3")
+		b.publish(t, "shop", "d2")
+		b.publish(t, "shop", "d2") // changes nothing
+		for _, c := range []struct{ site, id string }{{"shop", "draft"}, {"shop", "d3"}, {"nowhere", "d1"}} {
+			if err := b.Publish(t.Context(), c.site, c.id); !fault.Is(err, fault.Conflict) {
+				t.Errorf("Publish(%s, %s) = %v, want a conflict", c.site, c.id, err)
+			}
+		}
+		want := Catalog{Version: 3, Published: map[string]deploy.Deploy{"shop": d2, "other": d3}}
+		if diff := cmp.Diff(want, catalog()); diff != "" {
+			t.Errorf("the catalog (-want +got):\n%s", diff)
+		}
+		b.publish(t, "shop", "d1") // back
+		want.Version, want.Published["shop"] = 4, d1
+		if diff := cmp.Diff(want, catalog()); diff != "" {
+			t.Errorf("the catalog after going back (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// watch collects what WatchCatalog tells.
+func watch(t testing.TB, s *Store, check time.Duration) (<-chan Catalog, func() error) {
+	catalogs := make(chan Catalog, 100)
+	var busy atomic.Bool
+	return catalogs, runs(t, func(ctx context.Context) error {
+		return s.watchCatalog(ctx, check, func(c Catalog) {
+			if busy.Swap(true) {
+				t.Error("two calls at once")
+			}
+			catalogs <- c
+			busy.Store(false)
+		})
+	})
+}
+
+func TestWatchCatalogIsToldAtOnce(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		d1 := b.deployed(t, "shop", "d1")
+		b.deployed(t, "shop", "d2")
+		catalogs, stop := watch(t, b.Store, time.Hour) // so that only messages can tell it
+		if c := <-catalogs; c.Version != 0 || len(c.Published) != 0 {
+			t.Errorf("at the start: %+v, want an empty catalog", c)
+		}
+		eventually(t, "the subscription", func() bool {
+			return b.rdb.PubSubNumSub(t.Context(), catalogChannel()).Val()[catalogChannel()] == 1
+		})
+		b.publish(t, "shop", "d1")
+		if diff := cmp.Diff(Catalog{1, map[string]deploy.Deploy{"shop": d1}}, <-catalogs); diff != "" {
+			t.Errorf("after a publish (-want +got):\n%s", diff)
+		}
+		b.publish(t, "shop", "d2")
+		b.publish(t, "shop", "d1")
+		eventually(t, "the newest version", func() bool { return (<-catalogs).Version == 3 })
+		if err := stop(); !errors.Is(err, context.Canceled) {
+			t.Errorf("WatchCatalog = %v, want context.Canceled", err)
+		}
+	})
+}
+
+func TestWatchCatalogCatchesALostMessage(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		b.deployed(t, "shop", "d1")
+		catalogs, _ := watch(t, b.Store, 10*time.Millisecond)
+		<-catalogs
+		// A publish whose message nobody gets.
+		err := publishScript.Run(t.Context(), b.rdb, []string{deployKey("d1"), publishedKey(), versionKey()},
+			"shop", "d1", "ready", "nobody-listens").Err()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := <-catalogs; c.Version != 1 || c.Published["shop"].ID != "d1" {
+			t.Errorf("after the loss: %+v, want version 1", c)
+		}
+	})
+}
+
+func TestWatchCatalogSurvivesARestart(t *testing.T) {
+	t.Parallel()
+	mini := miniredis.NewMiniRedis()
+	if err := mini.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(mini.Close)
+	client := func(t testing.TB) redis.UniversalClient {
+		rdb := redis.NewClient(&redis.Options{Addr: mini.Addr(), MaxRetries: -1})
+		t.Cleanup(func() { _ = rdb.Close() })
+		return rdb
+	}
+	b := newBackend(t, client)
+	b.deployed(t, "shop", "d1")
+	b.deployed(t, "shop", "d2")
+	b.publish(t, "shop", "d1")
+
+	mini.Close() // away already when the watcher begins
+	catalogs, _ := watch(t, b.Store, 5*time.Millisecond)
+	if err := mini.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if c := <-catalogs; c.Version != 1 {
+		t.Errorf("at the start: version %d, want 1", c.Version)
+	}
+	mini.Close()
+	if err := b.Publish(t.Context(), "shop", "d2"); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("Publish without Redis = %v, want unavailable", err)
+	}
+	if err := mini.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the second publish", func() bool { return b.Publish(t.Context(), "shop", "d2") == nil })
+	if c := <-catalogs; c.Version != 2 || c.Published["shop"].ID != "d2" {
+		t.Errorf("after the restart: %+v, want version 2", c)
+	}
+	// Data that is lost counts as a change.
+	mini.FlushAll()
+	if c := <-catalogs; c.Version != 0 || len(c.Published) != 0 {
+		t.Errorf("after the loss: %+v, want an empty catalog", c)
+	}
+}

@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/redisdb/embedded"
+	"github.com/nightshift/nightshift/shared/redisdb/redistest"
+	"github.com/redis/go-redis/v9"
+)
+
+// Every script keeps to one slot, or the node refuses it.
+func TestRedisCluster(t *testing.T) {
+	t.Parallel()
+	if !redistest.Real() {
+		return // miniredis knows no slots
+	}
+	b := newBackend(t, startCluster(t))
+	ctx := t.Context()
+
+	watched := make(chan Catalog, 10)
+	runs(t, func(ctx context.Context) error { return b.WatchCatalog(ctx, func(c Catalog) { watched <- c }) })
+	for kind, lines := range map[function.Kind]int{function.Background: 3, function.Scheduled: 3} {
+		id := b.create(t, kind)
+		src := LogSource{Site: "shop", Kind: kind, Invocation: id}
+		if _, err := b.Begin(ctx, kind, id, "w1"); err != nil {
+			t.Errorf("Begin = %v", err)
+		}
+		if err := b.AppendLog(ctx, src, numbered(1, 0, lines)); err != nil {
+			t.Errorf("AppendLog = %v", err)
+		}
+		if state, err := b.Cancel(ctx, id); err != nil || state != invocation.Running {
+			t.Errorf("Cancel = %s, %v, want running", state, err)
+		}
+		if ids, err := b.CancelRequested(ctx, kind, []string{newID(), id}); err != nil || len(ids) != 1 {
+			t.Errorf("CancelRequested = %v, %v, want one", ids, err)
+		}
+		if err := b.Finish(ctx, kind, id, 1, ends[invocation.Cancelled]); err != nil {
+			t.Errorf("Finish = %v", err)
+		}
+		followed := 0
+		err := b.FollowLog(ctx, id, "", func(invocation.LogLine) error { followed++; return nil })
+		if err != nil || followed != lines {
+			t.Errorf("FollowLog = %d lines, %v, want %d", followed, err, lines)
+		}
+	}
+	for _, id := range []string{"d1", "d2"} {
+		if err := b.CreateDeploy(ctx, deploy.Deploy{ID: id, Site: "shop"}); err != nil {
+			t.Errorf("CreateDeploy = %v", err)
+		}
+		if err := b.SetDeployState(ctx, id, deploy.Ready); err != nil {
+			t.Errorf("SetDeployState = %v", err)
+		}
+		if err := b.Publish(ctx, "shop", id); err != nil {
+			t.Errorf("Publish = %v", err)
+		}
+	}
+	eventually(t, "the second deploy", func() bool { return (<-watched).Published["shop"].ID == "d2" })
+	if all, err := b.Deploys(ctx, "shop", 0); err != nil || len(all) != 2 {
+		t.Errorf("Deploys = %v, %v, want two", all, err)
+	}
+	if err := b.Heartbeat(ctx, Worker{ID: "w1"}, time.Minute); err != nil {
+		t.Errorf("Heartbeat = %v", err)
+	}
+	if all, err := b.Workers(ctx); err != nil || len(all) != 1 {
+		t.Errorf("Workers = %v, %v, want one", all, err)
+	}
+	term, err := b.BeginTerm(ctx)
+	if err != nil {
+		t.Errorf("BeginTerm = %v", err)
+	}
+	cursors, err := b.SyncCursors(ctx, term, []string{"a", "b"})
+	if err != nil || len(cursors) != 2 {
+		t.Errorf("SyncCursors = %v, %v, want two", cursors, err)
+	}
+	inv := invocation.Invocation{ID: newID(), Kind: function.Scheduled}
+	if got := b.do(t, b.Fire(term, "a", cursors["a"].Add(time.Minute)), b.Create(inv, nil)); got != 1 {
+		t.Errorf("Fire with Create = %d, want 1", got)
+	}
+	if err := b.Skip(ctx, term, "b", cursors["b"].Add(time.Minute)); err != nil {
+		t.Errorf("Skip = %v", err)
+	}
+}
+
+// startCluster starts a Redis Cluster of one node, which refuses scripts whose
+// keys are in several slots just as a large one does, and returns a maker of
+// clients.
+func startCluster(t testing.TB) func(testing.TB) redis.UniversalClient {
+	t.Helper()
+	path, _, _ := embedded.Find()
+	// The port may be taken between our look and the server's bind; then another one is not.
+	for range 5 {
+		if addr, ok := tryCluster(t, path); ok {
+			return func(t testing.TB) redis.UniversalClient {
+				rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, ContextTimeoutEnabled: true})
+				t.Cleanup(func() { _ = rdb.Close() })
+				return rdb
+			}
+		}
+	}
+	t.Fatal("no Redis Cluster came up")
+	return nil
+}
+
+func tryCluster(t testing.TB, path string) (addr string, ok bool) {
+	t.Helper()
+	port := freePort(t)
+	addr = fmt.Sprintf("127.0.0.1:%d", port)
+	server := exec.Command(path, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(),
+		"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(freePort(t)), "--save", "", "--appendonly", "no")
+	if err := server.Start(); err != nil {
+		t.Fatalf("starting a Redis Cluster: %v", err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	rdb := redis.NewClient(&redis.Options{Addr: addr})
+	defer rdb.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for rdb.ClusterAddSlotsRange(ctx, 0, 16383).Err() != nil {
+		if pause(ctx, 10*time.Millisecond) != nil {
+			return "", false
+		}
+	}
+	for {
+		info, err := rdb.ClusterInfo(ctx).Result()
+		if err == nil && len(info) > 0 && info[:len("cluster_state:ok")] == "cluster_state:ok" {
+			return addr, true
+		}
+		if pause(ctx, 10*time.Millisecond) != nil {
+			return "", false
+		}
+	}
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}

@@ -1,0 +1,361 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/redisdb/redistest"
+	"github.com/redis/go-redis/v9"
+)
+
+// write is one kind of write, for the tables of failures below.
+type write struct {
+	name string
+	// prepare makes what the write needs and returns its parts: do makes the
+	// write through s, which breaks; done reports whether it is stored, once.
+	prepare func(t testing.TB, b *backend) (do func(ctx context.Context, s *Store) error, done func() bool)
+	// again is whether a second call by the caller succeeds after a first one
+	// that is stored although it failed.
+	again func(error) bool
+}
+
+func isNil(err error) bool      { return err == nil }
+func isConflict(err error) bool { return fault.Is(err, fault.Conflict) }
+
+// writes lists every write that is not a step.
+var writes = []write{
+	{"Begin", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		id := b.create(t, function.Background)
+		return func(ctx context.Context, s *Store) error {
+				_, err := s.Begin(ctx, function.Background, id, "w")
+				return err
+			}, func() bool {
+				inv := b.read(t, id)
+				return inv.State == invocation.Running && len(inv.Attempts) >= 1
+			}
+	}, isNil},
+	{"Finish", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		id := b.put(t, invocation.Running)
+		return func(ctx context.Context, s *Store) error {
+				return s.Finish(ctx, function.Background, id, 1, ends[invocation.Failed])
+			}, func() bool {
+				return b.read(t, id).State == invocation.Failed && b.field(t, id, fieldFailures) == "1"
+			}
+	}, isNil},
+	{"Cancel queued", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		id := b.create(t, function.Background)
+		return func(ctx context.Context, s *Store) error {
+			_, err := s.Cancel(ctx, id)
+			return err
+		}, func() bool { return b.read(t, id).State == invocation.Cancelled }
+	}, isConflict},
+	{"Cancel running", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		id := b.put(t, invocation.Running)
+		return func(ctx context.Context, s *Store) error {
+			_, err := s.Cancel(ctx, id)
+			return err
+		}, func() bool { return b.field(t, id, fieldCancel) != "" }
+	}, isNil},
+	{"AppendLog", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		id := b.put(t, invocation.Running)
+		return func(ctx context.Context, s *Store) error {
+			return s.AppendLog(ctx, LogSource{Site: "shop", Kind: function.Background, Invocation: id}, numbered(1, 0, 3))
+		}, func() bool { return b.rdb.XLen(t.Context(), logKey(function.Background, id)).Val() == 3 }
+	}, isNil},
+	{"CreateDeploy", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		return func(ctx context.Context, s *Store) error {
+				return s.CreateDeploy(ctx, deploy.Deploy{ID: "d1", Site: "shop"})
+			}, func() bool {
+				all, err := b.Deploys(t.Context(), "shop", 0)
+				return err == nil && len(all) == 1
+			}
+	}, isConflict},
+	{"SetDeployState", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		if err := b.CreateDeploy(t.Context(), deploy.Deploy{ID: "d1", Site: "shop"}); err != nil {
+			t.Fatal(err)
+		}
+		return func(ctx context.Context, s *Store) error {
+				return s.SetDeployState(ctx, "d1", deploy.Ready)
+			}, func() bool {
+				d, err := b.Deploy(t.Context(), "d1")
+				return err == nil && d.State == deploy.Ready
+			}
+	}, isNil},
+	{"Publish", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		b.deployed(t, "shop", "d1")
+		return func(ctx context.Context, s *Store) error {
+				return s.Publish(ctx, "shop", "d1")
+			}, func() bool {
+				c, err := b.Catalog(t.Context())
+				return err == nil && c.Version == 1 && c.Published["shop"].ID == "d1"
+			}
+	}, isNil},
+	{"Heartbeat", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		return func(ctx context.Context, s *Store) error {
+				return s.Heartbeat(ctx, Worker{ID: "w"}, time.Minute)
+			}, func() bool {
+				all, err := b.Workers(t.Context())
+				return err == nil && len(all) == 1
+			}
+	}, isNil},
+	{"Withdraw", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		if err := b.Heartbeat(t.Context(), Worker{ID: "w"}, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		return func(ctx context.Context, s *Store) error { return s.Withdraw(ctx, "w") }, func() bool {
+			all, err := b.Workers(t.Context())
+			return err == nil && len(all) == 0
+		}
+	}, isNil},
+	{"BeginTerm", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		return func(ctx context.Context, s *Store) error {
+			_, err := s.BeginTerm(ctx)
+			return err
+		}, func() bool { return b.rdb.Exists(t.Context(), termKey()).Val() == 1 }
+	}, isNil},
+	{"SyncCursors", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		term := b.term(t)
+		return func(ctx context.Context, s *Store) error {
+			_, err := s.SyncCursors(ctx, term, []string{"a"})
+			return err
+		}, func() bool { return b.rdb.HLen(t.Context(), cursorsKey()).Val() == 1 }
+	}, isNil},
+	{"Skip", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		term := b.term(t)
+		tick := b.sync(t, term, "a")["a"].Add(time.Minute)
+		return func(ctx context.Context, s *Store) error { return s.Skip(ctx, term, "a", tick) }, func() bool {
+			cursors, err := b.Cursors(t.Context())
+			return err == nil && cursors["a"].Equal(tick)
+		}
+	}, isNil},
+}
+
+// Every write has two ways to fail, and the caller cannot tell them apart: it
+// never reached Redis, or its reply was lost. Both are unavailable, what is
+// stored is the whole write or nothing, and doing it again is safe.
+func TestWritesThatFail(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		for _, w := range writes {
+			for kind, name := range map[redistest.Fault]string{redistest.Failed: "failed", redistest.FailedButDone: "failed but done"} {
+				t.Run(w.name+" "+name, func(t *testing.T) {
+					if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
+						t.Fatal(err)
+					}
+					rdb := b.client(t)
+					var breaker redistest.Breaker
+					rdb.AddHook(&breaker)
+					broken := New(rdb, Options{})
+					b.load(t)
+					do, done := w.prepare(t, b)
+
+					breaker.Break(1, kind, func(cmd redis.Cmder) bool { return slices.Contains(writeCommands, cmd.Name()) })
+					err := do(t.Context(), broken)
+					if breaker.Broke() != 1 {
+						t.Fatal("nothing broke")
+					}
+					if !fault.Is(err, fault.Unavailable) || !errors.Is(err, redistest.ErrBroken) {
+						t.Errorf("%s = %v, want unavailable with its cause", w.name, err)
+					}
+					if _, after := fault.Public(err); after != retryAfter {
+						t.Errorf("try again after %v, want %v", after, retryAfter)
+					}
+					if got, want := done(), kind == redistest.FailedButDone; got != want {
+						t.Errorf("stored: %t, want %t", got, want)
+					}
+					again := isNil
+					if kind == redistest.FailedButDone {
+						again = w.again
+					}
+					if err := do(t.Context(), broken); !again(err) {
+						t.Errorf("%s again = %v", w.name, err)
+					}
+					if !done() {
+						t.Error("not stored after the second call")
+					}
+				})
+			}
+		}
+	})
+}
+
+// writeCommands are the names of the commands that write.
+var writeCommands = []string{"evalsha", "incr", "hdel"}
+
+// load gives Redis all scripts, because an EVALSHA that is answered with
+// NOSCRIPT is no write.
+func (b *backend) load(t testing.TB) {
+	t.Helper()
+	for _, script := range []*redis.Script{
+		beginScript, finishScript, cancelScript, logScript, deployCreateScript, deployStateScript,
+		publishScript, heartbeatScript, workersScript, syncCursorsScript, skipScript,
+	} {
+		if err := script.Load(t.Context(), b.rdb).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// lossy is a connection that drops the reply to a write and breaks, when armed.
+type lossy struct {
+	net.Conn
+	armed *atomic.Bool
+	hit   bool
+}
+
+func (c *lossy) Write(p []byte) (int, error) {
+	for _, name := range writeCommands {
+		if bytes.Contains(p, []byte("\r\n"+name+"\r\n")) && c.armed.CompareAndSwap(true, false) {
+			c.hit = true
+		}
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *lossy) Read(p []byte) (int, error) {
+	if !c.hit {
+		return c.Conn.Read(p)
+	}
+	if _, err := c.Conn.Read(p); err != nil { // the server has done it once it answers
+		return 0, err
+	}
+	_ = c.Conn.Close()
+	return 0, io.EOF
+}
+
+// The driver sends a command again by itself when a connection breaks. Nobody
+// above notices, and what is stored is what one call stores.
+func TestTheDriverRepeatsWrites(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		b.load(t)
+		origin, ok := b.client(t).(*redis.Client)
+		if !ok {
+			t.Fatal("the server has no plain client")
+		}
+		var armed atomic.Bool
+		rdb := redis.NewClient(&redis.Options{
+			Username: origin.Options().Username, Password: origin.Options().Password, MaxRetries: 2,
+			Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				conn, err := (&net.Dialer{}).DialContext(ctx, origin.Options().Network, origin.Options().Addr)
+				return &lossy{Conn: conn, armed: &armed}, err
+			},
+		})
+		t.Cleanup(func() { _ = rdb.Close() })
+		s := New(rdb, Options{})
+		for _, w := range writes {
+			if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			do, done := w.prepare(t, b)
+			armed.Store(true)
+			if err := do(t.Context(), s); err != nil {
+				t.Errorf("%s = %v, want nil", w.name, err)
+			}
+			if armed.Load() {
+				t.Errorf("%s: no reply was lost", w.name)
+			}
+			if !done() {
+				t.Errorf("%s: not stored, or stored twice", w.name)
+			}
+		}
+
+		// Of Begin that means: one attempt, and no worker is taken for lost.
+		id := b.create(t, function.Background)
+		armed.Store(true)
+		begun, err := s.Begin(t.Context(), function.Background, id, "w")
+		if err != nil || begun.Attempt != 1 || len(begun.Invocation.Attempts) != 1 || string(begun.Event) != "event" {
+			t.Errorf("Begin = %+v, %v, want attempt 1", begun, err)
+		}
+	})
+}
+
+// Finish with another outcome than the stored one is no repetition.
+func TestFinishIsRepeatedWithItsOutcomeOnly(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		for first, end := range ends {
+			id := b.put(t, invocation.Running)
+			b.finish(t, id, 1, end)
+			before := b.read(t, id)
+			for second, other := range ends {
+				err := b.Finish(t.Context(), function.Background, id, 1, other)
+				if second == first && err != nil || second != first && !errors.Is(err, ErrFenced) {
+					t.Errorf("Finish to %s and then to %s = %v", first, second, err)
+				}
+			}
+			if diff := cmp.Diff(before, b.read(t, id)); diff != "" {
+				t.Errorf("the record has changed:\n%s", diff)
+			}
+		}
+	})
+}
+
+func TestContextErrorsPassThrough(t *testing.T) {
+	t.Parallel()
+	// A server that accepts and never answers.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	rdb := redis.NewClient(&redis.Options{Addr: listener.Addr().String(), ContextTimeoutEnabled: true})
+	t.Cleanup(func() { _ = rdb.Close() })
+	s := New(rdb, Options{})
+
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	for want, ctx := range map[error]context.Context{context.Canceled: cancelled, context.DeadlineExceeded: late} {
+		_, read := s.Invocation(ctx, newID())
+		_, begin := s.Begin(ctx, function.Background, newID(), "w")
+		_, catalog := s.Catalog(ctx)
+		for i, err := range []error{read, begin, catalog, s.WatchCancels(ctx, func(string) {})} {
+			if !errors.Is(err, want) || fault.Is(err, fault.Unavailable) {
+				t.Errorf("call %d = %v, want %v", i, err, want)
+			}
+		}
+	}
+}
+
+func TestWithoutRedisEverythingIsUnavailable(t *testing.T) {
+	t.Parallel()
+	rdb := redis.NewClient(&redis.Options{MaxRetries: -1, Dialer: func(context.Context, string, string) (net.Conn, error) {
+		return nil, fmt.Errorf("nobody listens")
+	}, DialerRetries: 1})
+	t.Cleanup(func() { _ = rdb.Close() })
+	s := New(rdb, Options{})
+	ctx, id := t.Context(), newID()
+	for name, call := range map[string]func() error{
+		"Invocation":      func() error { _, err := s.Invocation(ctx, id); return err },
+		"CancelRequested": func() error { _, err := s.CancelRequested(ctx, function.Background, []string{id}); return err },
+		"Log":             func() error { _, err := s.Log(ctx, id, "", 1); return err },
+		"FollowLog":       func() error { return s.FollowLog(ctx, id, "", nil) },
+		"AppendLog sync":  func() error { return s.AppendLog(ctx, LogSource{Kind: function.Sync}, numbered(1, 0, 1)) },
+		"Deploy":          func() error { _, err := s.Deploy(ctx, "d1"); return err },
+		"Deploys":         func() error { _, err := s.Deploys(ctx, "shop", 1); return err },
+		"Catalog":         func() error { _, err := s.Catalog(ctx); return err },
+		"CatalogVersion":  func() error { _, err := s.CatalogVersion(ctx); return err },
+		"Workers":         func() error { _, err := s.Workers(ctx); return err },
+		"Cursors":         func() error { _, err := s.Cursors(ctx); return err },
+	} {
+		err := call()
+		if !fault.Is(err, fault.Unavailable) {
+			t.Errorf("%s = %v, want unavailable", name, err)
+		}
+		if message, after := fault.Public(err); after != retryAfter || bytes.Contains([]byte(message), []byte("nobody")) {
+			t.Errorf("%s: the user reads %q and tries again after %v", name, message, after)
+		}
+	}
+}
