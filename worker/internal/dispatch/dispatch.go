@@ -1,0 +1,279 @@
+// Package dispatch takes sync calls from gateways, as package shared/dispatch
+// says, and streams back what the function answers.
+//
+// The outcome stands in the head of the answer, so one that begins well and
+// then fails cannot be taken back: the connection is cut instead, which no
+// client and no proxy can take for a complete answer.
+package dispatch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/dispatch"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/queue"
+	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/worker/internal/attempt"
+	"github.com/nightshift/nightshift/worker/internal/code"
+	"github.com/nightshift/nightshift/worker/internal/logs"
+	"github.com/nightshift/nightshift/worker/internal/pool"
+)
+
+// MaxEvent bounds an event: what a body of 6 MiB becomes if JSON has to escape
+// each byte of it as six characters, and as much again as headers may be.
+const MaxEvent = 6*6<<20 + 1<<20
+
+// Runner runs a call in a process: pool.Pool.
+type Runner interface {
+	// Invoke keeps pool.Invoke's contract.
+	Invoke(ctx context.Context, code pool.Code, call pool.Call, wait bool) (*pool.Response, error)
+}
+
+// Loader finds the code of a target: code.Source.
+type Loader interface {
+	// Load keeps code.Source.Load's contract.
+	Load(ctx context.Context, target queue.Target) (*code.Loaded, error)
+}
+
+// Config configures a Handler. All fields but Changed are required.
+type Config struct {
+	Runner Runner
+	Loader Loader
+	Logs   logs.Sink
+	Logger *slog.Logger
+	// Max is how many calls are taken at once: the ceiling of the pool.
+	Max int
+	// Changed, if not nil, is called after each call; it must not wait.
+	Changed func()
+}
+
+// Handler answers POST dispatch.Path.
+type Handler struct {
+	cfg     Config
+	log     *slog.Logger
+	drained context.Context // ends when the calls are to end
+	drain   context.CancelFunc
+
+	mu      sync.Mutex
+	closed  bool
+	running int
+	pending sync.WaitGroup // calls, and logs that are still being sent
+}
+
+// NewHandler makes a handler. The caller stops it.
+func NewHandler(cfg Config) *Handler {
+	if cfg.Changed == nil {
+		cfg.Changed = func() {}
+	}
+	h := &Handler{cfg: cfg, log: cfg.Logger.With("component", "dispatch")}
+	h.drained, h.drain = context.WithCancel(context.Background())
+	return h
+}
+
+// Close refuses calls from now on, as busy; those that run go on. Idempotent.
+func (h *Handler) Close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+}
+
+// Stop closes, waits for running calls until ctx ends, then ends them as
+// drained and waits for that. Idempotent.
+func (h *Handler) Stop(ctx context.Context) {
+	h.Close()
+	defer context.AfterFunc(ctx, h.drain)()
+	h.pending.Wait()
+}
+
+// enter counts a call in, unless the worker has no room for it.
+func (h *Handler) enter() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || h.running >= h.cfg.Max {
+		return false
+	}
+	h.running++
+	h.pending.Add(1)
+	return true
+}
+
+func (h *Handler) leave() {
+	h.mu.Lock()
+	h.running--
+	h.mu.Unlock()
+	h.pending.Done()
+	h.cfg.Changed()
+}
+
+// ServeHTTP answers one call.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		refuse(w, http.StatusMethodNotAllowed, "calls are made with POST")
+		return
+	}
+	id, target, err := readHead(r.Header)
+	if err != nil {
+		refuseFault(w, err)
+		return
+	}
+	if !h.enter() {
+		busy(w)
+		return
+	}
+	defer h.leave()
+	event, err := readEvent(w, r)
+	if err != nil {
+		refuseFault(w, err)
+		return
+	}
+	h.call(w, r, id, target, event)
+}
+
+// call runs the function and answers.
+func (h *Handler) call(w http.ResponseWriter, r *http.Request, id string, target queue.Target, event []byte) {
+	run, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	defer cancel(nil)
+	defer context.AfterFunc(r.Context(), func() { cancel(pool.ErrCancelled) })()
+	defer context.AfterFunc(h.drained, func() { cancel(pool.ErrDraining) })()
+	log := h.log.With("invocation", id, "site", target.Site, "deploy", target.Deploy, "function", target.Function)
+
+	loaded, err := h.cfg.Loader.Load(run, target)
+	switch kind := fault.KindOf(err); {
+	case err == nil:
+		defer loaded.Release()
+	case kind == fault.NotFound, kind == fault.Conflict:
+		refuseFault(w, err)
+		return
+	case kind == fault.Unavailable:
+		// The function has not run, and another worker may have its code.
+		log.Warn("code out of reach", "error", err)
+		busy(w)
+		return
+	default:
+		log.Error("code cannot be loaded", "error", err)
+		fail(w, attempt.Failed(run, err))
+		return
+	}
+
+	// Always as a sync call, whatever the function's kind: such calls have no record.
+	lines := logs.NewWriter(h.cfg.Logs, store.LogSource{
+		Site: target.Site, Deploy: target.Deploy, Function: target.Function, Kind: function.Sync, Invocation: id,
+	}, 1, h.log)
+	// The answer is not held up by the log; Stop waits for it.
+	defer h.pending.Go(lines.Close)
+
+	started := time.Now()
+	deadline := started.Add(loaded.Function.Timeout())
+	response, err := h.cfg.Runner.Invoke(run, loaded.Code, pool.Call{ID: id, Attempt: 1, Event: event, Deadline: deadline, Log: lines.Line}, false)
+	if errors.Is(err, pool.ErrBusy) {
+		busy(w)
+		return
+	}
+	if err != nil {
+		failed := attempt.Failed(run, err)
+		log.Info("call failed", "outcome", failed.Outcome, "duration", time.Since(started))
+		fail(w, failed)
+		return
+	}
+	if err := relay(w, response, deadline); err != nil {
+		log.Info("call failed half-way", "error", err, "duration", time.Since(started))
+		panic(http.ErrAbortHandler) // the only way to cut the connection
+	}
+	log.Debug("call answered", "duration", time.Since(started))
+}
+
+var (
+	validULID   = regexp.MustCompile(`^[0-7][0-9A-HJKMNP-TV-Z]{25}$`)
+	validDeploy = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+)
+
+// readHead reads who is to be called.
+func readHead(header http.Header) (id string, target queue.Target, err error) {
+	id = header.Get(dispatch.HeaderInvocation)
+	target = queue.Target{
+		Site:     header.Get(dispatch.HeaderSite),
+		Deploy:   header.Get(dispatch.HeaderDeploy),
+		Function: header.Get(dispatch.HeaderFunction),
+	}
+	switch {
+	case !validULID.MatchString(id):
+		err = fault.New(fault.Invalid, "the header %s must be a ULID", dispatch.HeaderInvocation)
+	case !deploy.ValidSite(target.Site):
+		err = fault.New(fault.Invalid, "the header %s must be the name of a site", dispatch.HeaderSite)
+	case !validDeploy.MatchString(target.Deploy):
+		err = fault.New(fault.Invalid, "the header %s must be the ID of a deploy", dispatch.HeaderDeploy)
+	case !function.ValidName(target.Function):
+		err = fault.New(fault.Invalid, "the header %s must be the name of a function", dispatch.HeaderFunction)
+	}
+	return id, target, err
+}
+
+// readEvent reads the body, and lifts the server's limit on reading: it would
+// otherwise end the request's context while the function runs.
+func readEvent(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > MaxEvent {
+		return nil, fault.New(fault.TooLarge, "an event may have %d bytes", MaxEvent)
+	}
+	var event bytes.Buffer
+	if r.ContentLength > 0 {
+		event.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	_, err := event.ReadFrom(http.MaxBytesReader(w, r.Body, MaxEvent))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return nil, fault.New(fault.TooLarge, "an event may have %d bytes", MaxEvent)
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "the event ended early")
+	}
+	if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, fault.Wrap(err, fault.Internal, "lifting the limit on reading")
+	}
+	return event.Bytes(), nil
+}
+
+// busy says that the function has not run and another worker may be tried.
+func busy(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "1")
+	answer(w, http.StatusServiceUnavailable, dispatch.Busy, map[string]string{"message": "the worker has no process free for the call"})
+}
+
+// refuse says that no worker can run the call.
+func refuse(w http.ResponseWriter, status int, message string) {
+	answer(w, status, dispatch.Refused, map[string]string{"message": message})
+}
+
+func refuseFault(w http.ResponseWriter, err error) {
+	message, _ := fault.Public(err)
+	refuse(w, fault.KindOf(err).HTTPStatus(), message)
+}
+
+// fail answers an attempt that failed before its response began.
+func fail(w http.ResponseWriter, failed *pool.Failed) {
+	kind := fault.BadGateway
+	switch failed.Outcome {
+	case invocation.TimedOut:
+		kind = fault.Timeout
+	case invocation.Drained:
+		kind = fault.Unavailable
+	}
+	answer(w, kind.HTTPStatus(), string(failed.Outcome), failed.Failure)
+}
+
+func answer(w http.ResponseWriter, status int, outcome string, body any) {
+	w.Header().Set(dispatch.HeaderOutcome, outcome)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the caller may have hung up
+}

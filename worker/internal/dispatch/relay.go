@@ -1,0 +1,122 @@
+package dispatch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/dispatch"
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/worker/internal/pool"
+)
+
+const (
+	// flushAfter is how long written bytes wait for more of them. A response
+	// that is complete by then goes out in one piece, with its length.
+	flushAfter = 2 * time.Millisecond
+	// writeGrace is how long after the function's deadline a slow reader may
+	// take what is left.
+	writeGrace = 10 * time.Second
+)
+
+// perHop are headers that belong to one connection, or that the server makes.
+var perHop = map[string]bool{
+	"connection": true, "keep-alive": true, "proxy-authenticate": true, "proxy-authorization": true,
+	"proxy-connection": true, "te": true, "trailer": true, "transfer-encoding": true, "upgrade": true,
+	"content-length": true, "date": true,
+}
+
+// relay passes on a response. An error means that the answer has begun and
+// cannot be completed.
+func relay(w http.ResponseWriter, response *pool.Response, deadline time.Time) (err error) {
+	defer func() {
+		if closeErr := response.Body.Close(); err == nil && closeErr != nil {
+			err = fmt.Errorf("ending the call: %w", closeErr)
+		}
+	}()
+	if response.Status < 200 || response.Status > 999 {
+		fail(w, &pool.Failed{Outcome: invocation.BadResponse, Failure: invocation.Failure{
+			Type: "Nightshift.BadStatus", Message: fmt.Sprintf("the function answered with the status %d; it must be 200 to 999", response.Status),
+		}})
+		return nil
+	}
+	header := w.Header()
+	header["Content-Type"] = nil // the server must not guess one
+	for name, values := range response.Header {
+		if perHop[name] || strings.HasPrefix(name, strings.ToLower(dispatch.HeaderPrefix)) {
+			continue
+		}
+		header[http.CanonicalHeaderKey(name)] = values
+	}
+	header.Set(dispatch.HeaderOutcome, string(invocation.OK))
+	control := http.NewResponseController(w)
+	if err := control.SetWriteDeadline(deadline.Add(writeGrace)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("limiting the time to write: %w", err)
+	}
+	w.WriteHeader(response.Status)
+	out := newDelayedFlusher(w, control.Flush)
+	defer out.stop()
+	_, err = io.Copy(out, response.Body)
+	if errors.Is(err, http.ErrBodyNotAllowed) { // a 204 or 304 with a body
+		_, err = io.Copy(io.Discard, response.Body)
+	}
+	if err != nil {
+		return fmt.Errorf("passing on the body: %w", err)
+	}
+	return nil
+}
+
+// delayedFlusher flushes a while after a write, so that streams stream and
+// short answers are not cut into pieces.
+type delayedFlusher struct {
+	w     io.Writer
+	flush func() error
+
+	mu      sync.Mutex // the writer and the timer must not meet
+	timer   *time.Timer
+	pending bool // something is written and not flushed
+	stopped bool
+}
+
+// newDelayedFlusher makes one whose first flush is for the head of the answer.
+func newDelayedFlusher(w io.Writer, flush func() error) *delayedFlusher {
+	f := &delayedFlusher{w: w, flush: flush, pending: true}
+	f.mu.Lock() // the timer must not fire before it is stored
+	defer f.mu.Unlock()
+	f.timer = time.AfterFunc(flushAfter, f.fire)
+	return f
+}
+
+func (f *delayedFlusher) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, err := f.w.Write(p)
+	if err != nil || f.pending {
+		return n, err
+	}
+	f.pending = true
+	f.timer.Reset(flushAfter)
+	return n, nil
+}
+
+func (f *delayedFlusher) fire() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stopped || !f.pending {
+		return
+	}
+	f.pending = false
+	_ = f.flush() // the next write reports what is wrong
+}
+
+// stop returns when the timer cannot touch the response any more.
+func (f *delayedFlusher) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = true
+	f.timer.Stop()
+}

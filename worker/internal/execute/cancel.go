@@ -1,0 +1,81 @@
+package execute
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/worker/internal/pool"
+)
+
+const (
+	pollCancels  = 5 * time.Second // while something runs
+	watchRestart = time.Second     // after a watch that broke
+)
+
+// Run cancels running attempts when somebody asks for it, until ctx ends. The
+// watch tells it at once; asking now and then finds what the watch missed.
+func (e *Executor) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { e.watchCancels(ctx) })
+	ticker := time.NewTicker(pollCancels)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			e.askForCancels(ctx)
+		}
+	}
+}
+
+func (e *Executor) watchCancels(ctx context.Context) {
+	for {
+		err := e.cfg.Store.WatchCancels(ctx, e.cancel)
+		if ctx.Err() != nil {
+			return
+		}
+		e.log.Warn("watch for cancellations broke; starting it again", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchRestart):
+		}
+	}
+}
+
+// askForCancels asks about what runs; nothing runs, nothing is asked.
+func (e *Executor) askForCancels(ctx context.Context) {
+	byKind := map[function.Kind][]string{}
+	e.mu.Lock()
+	for id, r := range e.running {
+		byKind[r.kind] = append(byKind[r.kind], id)
+	}
+	e.mu.Unlock()
+	for kind, ids := range byKind {
+		callCtx, done := context.WithTimeout(ctx, storeTimeout)
+		cancelled, err := e.cfg.Store.CancelRequested(callCtx, kind, ids)
+		done()
+		if err != nil {
+			e.log.Debug("asking for cancellations failed", "error", err)
+			continue
+		}
+		for _, id := range cancelled {
+			e.cancel(id)
+		}
+	}
+}
+
+// cancel ends the attempt of an invocation if it runs here.
+func (e *Executor) cancel(id string) {
+	e.mu.Lock()
+	r, ok := e.running[id]
+	e.mu.Unlock()
+	if ok {
+		e.log.Info("cancelling", "invocation", id)
+		r.cancel(pool.ErrCancelled)
+	}
+}

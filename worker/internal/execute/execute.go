@@ -1,0 +1,296 @@
+// Package execute runs a queued invocation: one attempt from its delivery to
+// its recorded result.
+//
+//	delivery ─▶ load the code ─▶ store.Begin ─▶ pool.Invoke ─▶ store.Finish ─▶ disposition
+//
+// The record comes first, the queue second: a task is acknowledged only after
+// the attempt's end is recorded, so what a crash in between leaves is a task
+// that is delivered again and finds its record finished. The attempt number
+// that Begin gives is the fencing token of everything that follows.
+//
+// What goes wrong on the way:
+//
+//	loading  store or artifacts out of reach   RetryIn; nothing was begun, nothing counts
+//	loading  no such deploy, function, code    the attempt is begun and ends as init_error
+//	Begin    out of reach                      RetryIn; an attempt that was begun after all
+//	                                           is closed as worker_lost by the next one
+//	Begin    finished, or no record            Done
+//	Invoke   cancelled                         recorded as cancelled, Done
+//	Invoke   the worker drains, or lost        recorded as drained, HandBack
+//	         the task's lease
+//	Finish   fails                             tried again for 30 s, then RetryIn: run again
+//	                                           rather than lost
+//	Finish   fenced                            Done: the newer attempt has the task
+//	logs     any                               lines are dropped and counted; nothing else
+package execute
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/queue"
+	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/worker/internal/attempt"
+	"github.com/nightshift/nightshift/worker/internal/code"
+	"github.com/nightshift/nightshift/worker/internal/logs"
+	"github.com/nightshift/nightshift/worker/internal/pool"
+)
+
+// Store is what an attempt is recorded in: store.Store. All errors are those
+// that package store documents.
+type Store interface {
+	Begin(ctx context.Context, kind function.Kind, id, worker string) (store.Begun, error)
+	Finish(ctx context.Context, kind function.Kind, id string, attempt int, end store.End) error
+	WatchCancels(ctx context.Context, fn func(id string)) error
+	CancelRequested(ctx context.Context, kind function.Kind, ids []string) ([]string, error)
+}
+
+// Runner runs a call in a process: pool.Pool.
+type Runner interface {
+	// Invoke keeps pool.Invoke's contract.
+	Invoke(ctx context.Context, code pool.Code, call pool.Call, wait bool) (*pool.Response, error)
+}
+
+// Loader finds the code of a target: code.Source.
+type Loader interface {
+	// Load keeps code.Source.Load's contract.
+	Load(ctx context.Context, target queue.Target) (*code.Loaded, error)
+}
+
+// Config configures an Executor. All fields but Changed are required.
+type Config struct {
+	Worker string // the worker's ID, as it stands in records
+	Store  Store
+	Logs   logs.Sink
+	Runner Runner
+	Loader Loader
+	Logger *slog.Logger
+	// Changed, if not nil, is called after each attempt; it must not wait.
+	Changed func()
+}
+
+// Times of the failure handling.
+const (
+	loadTimeout   = 20 * time.Second       // finding and fetching the code
+	storeTimeout  = 5 * time.Second        // one call of the store
+	storeRetry    = 3 * time.Second        // delivery again when the store is out of reach
+	loadRetry     = 5 * time.Second        // delivery again when artifacts are out of reach
+	finishTimeout = 30 * time.Second       // all tries to record an end
+	finishBackoff = 100 * time.Millisecond // before the second try; doubles up to
+	finishPause   = 3 * time.Second        // this one
+)
+
+// Executor runs attempts. Its methods are safe for concurrent use.
+type Executor struct {
+	cfg     Config
+	log     *slog.Logger
+	mu      sync.Mutex
+	running map[string]*running // by invocation ID
+}
+
+// running is an attempt that can be cancelled.
+type running struct {
+	kind   function.Kind
+	cancel context.CancelCauseFunc
+}
+
+// New makes an executor.
+func New(cfg Config) *Executor {
+	if cfg.Changed == nil {
+		cfg.Changed = func() {}
+	}
+	return &Executor{cfg: cfg, log: cfg.Logger.With("component", "execute"), running: map[string]*running{}}
+}
+
+// Handle is a queue.Handler. When ctx ends, the attempt is ended as drained:
+// the server is stopping, or has lost the task to another worker, whose
+// attempt then fences off what this one records.
+func (e *Executor) Handle(ctx context.Context, d queue.Delivery) queue.Disposition {
+	log := e.log.With("invocation", d.ID, "site", d.Target.Site, "deploy", d.Target.Deploy, "function", d.Target.Function)
+	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() { cancel(pool.ErrDraining) })()
+	// Known before Begin, so that no cancellation falls between the two.
+	defer e.track(d, cancel)()
+
+	loaded, loadErr := e.load(run, d.Target)
+	if loaded != nil {
+		defer loaded.Release()
+	}
+	if errors.Is(context.Cause(run), pool.ErrDraining) {
+		return queue.HandBack()
+	}
+	if fault.Is(loadErr, fault.Unavailable) && run.Err() == nil {
+		log.Warn("code out of reach; trying again later", "error", loadErr)
+		return queue.RetryIn(loadRetry)
+	}
+	begun, err := e.begin(ctx, d)
+	switch {
+	case errors.Is(err, store.ErrFinished):
+		return queue.Done()
+	case fault.Is(err, fault.NotFound):
+		log.Warn("task without a record dropped; the record has expired")
+		return queue.Done()
+	case err != nil:
+		log.Warn("attempt cannot be begun; trying again later", "error", err)
+		return queue.RetryIn(storeRetry)
+	}
+	log = log.With("attempt", begun.Attempt)
+	end := e.run(run, d, begun, loaded, loadErr, log)
+	e.cfg.Changed()
+	err = e.finish(ctx, d, begun.Attempt, end, log)
+	switch {
+	case errors.Is(err, store.ErrFenced):
+		log.Warn("attempt dropped; a newer one owns the invocation", "outcome", end.Outcome)
+		return queue.Done()
+	case fault.Is(err, fault.NotFound):
+		log.Warn("end of the attempt not recorded; the record has expired", "outcome", end.Outcome)
+		return queue.Done()
+	case err != nil:
+		log.Error("end of the attempt cannot be recorded; the invocation will run again", "outcome", end.Outcome, "error", err)
+		return queue.RetryIn(storeRetry)
+	}
+	return disposition(end)
+}
+
+// load is bounded because the queue gives a handler 30 s beyond the function's
+// own limit. A fetch that takes longer goes on, and serves the next delivery.
+func (e *Executor) load(ctx context.Context, target queue.Target) (*code.Loaded, error) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	return e.cfg.Loader.Load(ctx, target)
+}
+
+// track notes a delivery as running until the returned function is called.
+func (e *Executor) track(d queue.Delivery, cancel context.CancelCauseFunc) (untrack func()) {
+	r := &running{d.Queue, cancel}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running[d.ID] = r
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		// A task whose lease was lost may have come back to this very worker.
+		if e.running[d.ID] == r {
+			delete(e.running, d.ID)
+		}
+	}
+}
+
+func (e *Executor) begin(ctx context.Context, d queue.Delivery) (store.Begun, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	return e.cfg.Store.Begin(ctx, d.Queue, d.ID, e.cfg.Worker)
+}
+
+// run is the attempt itself. It returns when nothing of it runs any more and
+// its log has been sent.
+func (e *Executor) run(ctx context.Context, d queue.Delivery, begun store.Begun, loaded *code.Loaded, loadErr error, log *slog.Logger) store.End {
+	w := logs.NewWriter(e.cfg.Logs, source(d), begun.Attempt, e.log)
+	defer w.Close()
+	w.System("attempt %d started on worker %s", begun.Attempt, e.cfg.Worker)
+	log.Debug("attempt started")
+	started := time.Now()
+
+	result, failed := e.invoke(ctx, d, begun, loaded, loadErr, w)
+	end := store.End{Outcome: invocation.OK, Result: result}
+	f := &function.Function{Name: d.Target.Function, Kind: d.Queue} // with the default retries, if its deploy is gone
+	if loaded != nil {
+		f = &loaded.Function
+	}
+	if failed != nil {
+		end.Outcome, end.Failure = failed.Outcome, &failed.Failure
+	}
+	failures := begun.Failures
+	if end.Outcome.Counts() {
+		failures++
+	}
+	end.Verdict = invocation.Decide(f, end.Outcome, failures)
+
+	took := time.Since(started)
+	log.Info("attempt ended", "outcome", end.Outcome, "state", end.Verdict.State, "duration", took)
+	if end.Verdict.State == invocation.Failed {
+		w.System("attempt %d ended after %s: %s; the next one follows in %s", begun.Attempt, rounded(took), end.Outcome, end.Verdict.Delay)
+	} else {
+		w.System("attempt %d ended after %s: %s", begun.Attempt, rounded(took), end.Outcome)
+	}
+	return end
+}
+
+func (e *Executor) invoke(ctx context.Context, d queue.Delivery, begun store.Begun, loaded *code.Loaded, loadErr error, w *logs.Writer) (*invocation.Result, *pool.Failed) {
+	if loadErr != nil {
+		return nil, attempt.Failed(ctx, loadErr)
+	}
+	response, err := e.cfg.Runner.Invoke(ctx, loaded.Code, pool.Call{
+		ID:       d.ID,
+		Attempt:  begun.Attempt,
+		Event:    begun.Event,
+		Deadline: time.Now().Add(loaded.Function.Timeout()),
+		Log:      w.Line,
+	}, true)
+	if err != nil {
+		return nil, attempt.Failed(ctx, err)
+	}
+	result, err := readResult(response)
+	if err != nil {
+		return nil, attempt.Failed(ctx, err)
+	}
+	return result, nil
+}
+
+// finish records an attempt's end. It tries again for a while, because what it
+// cannot record is work that has to be done twice.
+func (e *Executor) finish(ctx context.Context, d queue.Delivery, number int, end store.End, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	for pause := finishBackoff; ; pause = min(2*pause, finishPause) {
+		err := e.tryFinish(ctx, d, number, end)
+		if err == nil || errors.Is(err, store.ErrFenced) || fault.Is(err, fault.NotFound) {
+			return err
+		}
+		log.Warn("recording the end of the attempt failed; trying again", "pause", pause, "error", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (e *Executor) tryFinish(ctx context.Context, d queue.Delivery, number int, end store.End) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return e.cfg.Store.Finish(ctx, d.Queue, d.ID, number, end)
+}
+
+// disposition is what the queue does about a recorded end.
+func disposition(end store.End) queue.Disposition {
+	switch end.Verdict.State {
+	case invocation.Failed:
+		return queue.RetryIn(end.Verdict.Delay)
+	case invocation.Queued:
+		return queue.HandBack()
+	case invocation.Dead:
+		return queue.Bury(string(end.Outcome) + ": " + end.Failure.Message)
+	default:
+		return queue.Done()
+	}
+}
+
+func source(d queue.Delivery) store.LogSource {
+	return store.LogSource{Site: d.Target.Site, Deploy: d.Target.Deploy, Function: d.Target.Function, Kind: d.Queue, Invocation: d.ID}
+}
+
+// rounded is a duration as a person reads it.
+func rounded(d time.Duration) time.Duration {
+	if d < time.Second {
+		return d.Round(100 * time.Microsecond)
+	}
+	return d.Round(time.Millisecond)
+}

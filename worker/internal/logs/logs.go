@@ -1,0 +1,220 @@
+// Package logs carries the lines that an attempt writes to the log store.
+//
+// Lines are sent in batches: 100 ms after the first one, when 64 KiB have come
+// together, and at the end. A log store that is slow or away never holds up
+// the attempt: what does not fit into the buffer, and what the store did not
+// take, is dropped and counted in a line of its own. A batch is sent once
+// only, because one whose reply was lost may be in the log already, and lines
+// that stand there twice mislead more than a count of lost ones.
+package logs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/store"
+)
+
+// Bounds. Sizes are of the lines' texts plus what a line weighs beside them.
+const (
+	flushAfter    = 100 * time.Millisecond
+	batchSize     = 64 << 10
+	bufferSize    = 1 << 20
+	lineOverhead  = 64
+	appendTimeout = time.Second
+	closeTimeout  = 2 * time.Second
+)
+
+// System is the stream of the lines that we and not the function write.
+const System = "system"
+
+// Sink is where the lines go: store.Store.
+type Sink interface {
+	// AppendLog adds lines to an invocation's log. It is called from one
+	// goroutine per attempt.
+	AppendLog(ctx context.Context, src store.LogSource, lines []invocation.LogLine) error
+}
+
+// Writer takes the lines of one attempt. Its methods are safe for concurrent
+// use and do not wait for the sink, except Close.
+type Writer struct {
+	sink    Sink
+	source  store.LogSource
+	attempt int
+	log     *slog.Logger
+	ctx     context.Context // of the sink's calls
+	cancel  context.CancelFunc
+
+	first  chan struct{} // a line came into the empty buffer
+	full   chan struct{} // a batch has come together
+	ending chan struct{} // closed by Close
+	done   chan struct{} // closed when the sender has ended
+
+	mu      sync.Mutex
+	started bool // the sender runs
+	closed  bool
+	lines   []invocation.LogLine
+	size    int
+	dropped int
+}
+
+// NewWriter makes a writer. It costs a goroutine from the first line on, until Close.
+func NewWriter(sink Sink, source store.LogSource, attempt int, log *slog.Logger) *Writer {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Writer{
+		sink: sink, source: source, attempt: attempt, log: log, ctx: ctx, cancel: cancel,
+		first:  make(chan struct{}, 1),
+		full:   make(chan struct{}, 1),
+		ending: make(chan struct{}),
+		done:   make(chan struct{}),
+	}
+}
+
+// System adds a line of ours.
+func (w *Writer) System(format string, args ...any) { w.Line(System, fmt.Sprintf(format, args...)) }
+
+// Line adds a line. After Close it is dropped.
+func (w *Writer) Line(stream, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	if !w.started {
+		w.started = true
+		go w.send()
+	}
+	line := w.line(stream, text)
+	size := len(line.Text) + lineOverhead
+	if w.size+size > bufferSize {
+		w.dropped++
+		return
+	}
+	w.lines = append(w.lines, line)
+	before := w.size
+	w.size += size
+	if before == 0 {
+		signal(w.first)
+	}
+	if w.size >= batchSize {
+		signal(w.full)
+	}
+}
+
+func (w *Writer) line(stream, text string) invocation.LogLine {
+	return invocation.LogLine{Time: time.Now().UTC(), Attempt: w.attempt, Stream: stream, Text: strings.ToValidUTF8(text, "\uFFFD")}
+}
+
+// Close sends what is left and ends the writer, within 2 s. Idempotent.
+func (w *Writer) Close() {
+	w.mu.Lock()
+	started, again := w.started, w.closed
+	w.closed = true
+	w.mu.Unlock()
+	if !started {
+		return
+	}
+	if !again {
+		close(w.ending)
+	}
+	timer := time.AfterFunc(closeTimeout, w.cancel)
+	<-w.done
+	timer.Stop()
+	w.cancel()
+}
+
+// send is the goroutine that calls the sink.
+func (w *Writer) send() {
+	defer close(w.done)
+	timer := time.NewTimer(flushAfter)
+	defer timer.Stop()
+	for {
+		select {
+		case <-w.first:
+		case <-w.ending:
+			w.drain()
+			return
+		}
+		timer.Reset(flushAfter)
+		select {
+		case <-timer.C:
+		case <-w.full:
+		case <-w.ending:
+		}
+		w.flush()
+	}
+}
+
+// drain sends what is left for as long as Close allows.
+func (w *Writer) drain() {
+	for w.ctx.Err() == nil && !w.flush() {
+	}
+}
+
+// flush sends what is in the buffer, batch by batch, and reports whether the
+// buffer is empty. It stops after a batch that failed: the sink may need a
+// moment, and by then more lines are there to send with one call.
+func (w *Writer) flush() (empty bool) {
+	for {
+		batch, lost := w.take()
+		if len(batch) == 0 {
+			return true
+		}
+		if err := w.append(batch); err != nil {
+			w.log.Warn("log lines lost", "invocation", w.source.Invocation, "attempt", w.attempt, "lines", lost, "error", err)
+			return w.lose(lost)
+		}
+	}
+}
+
+// lose counts lines that the sink did not take.
+func (w *Writer) lose(lines int) (empty bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dropped += lines
+	if len(w.lines) > 0 {
+		signal(w.first)
+	}
+	return len(w.lines) == 0
+}
+
+func (w *Writer) append(batch []invocation.LogLine) error {
+	ctx, cancel := context.WithTimeout(w.ctx, appendTimeout)
+	defer cancel()
+	return w.sink.AppendLog(ctx, w.source, batch)
+}
+
+// take removes the next batch from the buffer. lost is how many of the
+// function's lines are lost if the sink does not take it: those in it, and
+// those that were dropped before and that its last line tells of.
+func (w *Writer) take() (batch []invocation.LogLine, lost int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, size := 0, 0
+	for n < len(w.lines) && (n == 0 || size < batchSize) {
+		size += len(w.lines[n].Text) + lineOverhead
+		n++
+	}
+	batch, w.lines = w.lines[:n:n], w.lines[n:]
+	w.size -= size
+	lost = len(batch)
+	if len(w.lines) == 0 && w.dropped > 0 {
+		batch = append(batch, w.line(System, fmt.Sprintf("%d log lines were lost before this one: the log store did not take them", w.dropped)))
+		lost += w.dropped
+		w.dropped = 0
+	}
+	return batch, lost
+}
+
+// signal makes sure that a channel of capacity one holds a token.
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
