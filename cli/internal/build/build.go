@@ -103,6 +103,11 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 		names[i] = c.Name
 	}
 	result.Problems = append(result.Problems, config.Unmatched(names)...)
+	for i, p := range result.Problems {
+		if p.At.File == netlifytoml.Name { // one line there may concern many functions; it is said once
+			result.Problems[i].Function = ""
+		}
+	}
 	problem.Sort(result.Problems)
 	result.Problems = slices.CompactFunc(result.Problems, func(a, b problem.Problem) bool { return a == b })
 	return result, nil

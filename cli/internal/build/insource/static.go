@@ -235,7 +235,12 @@ func (s *scope) kindOf(expr js.IExpr) string {
 	case *js.TemplateExpr:
 		return "a template literal with substitutions"
 	case *js.DotExpr, *js.IndexExpr:
-		return "a member of something that is not static"
+		var text strings.Builder
+		e.JS(&text)
+		if text.Len() > 60 {
+			return "known only when the code runs"
+		}
+		return "`" + text.String() + "`, which is known only when the code runs"
 	case *js.CondExpr:
 		return "a condition"
 	case *js.ArrowFunc, *js.FuncDecl, *js.MethodDecl:

@@ -54,9 +54,6 @@ var hoisted = []string{
 	"memory", "node_bundler", "region", "schedule", "vcpu",
 }
 
-// devIgnored are keys of [dev] that configure Netlify's own dev server.
-var devIgnored = "it configures Netlify's own dev server"
-
 // Read reads <root>/netlify.toml. A missing file is an empty one. The problems
 // that are errors make the file unusable as a whole.
 func Read(root string) (File, []problem.Problem) {
@@ -103,6 +100,10 @@ func syntaxError(text string, err error) problem.Problem {
 			message = strings.TrimPrefix(regexp.MustCompile(`^toml: line \d+( \(last key "[^"]*"\))?: `).ReplaceAllString(e.Error(), ""), "toml: ")
 		}
 		at.Line, at.Column = e.Position.Line, e.Position.Col
+		// An error at the end of a line is reported with the number of the next one.
+		if at.Column > len(lineOf(text, at.Line))+1 && at.Column <= len(lineOf(text, at.Line-1))+1 {
+			at.Line--
+		}
 		at.Text = lineOf(text, at.Line)
 	}
 	return problem.Errorf(at, "is not valid TOML: %s", message)
@@ -153,7 +154,7 @@ func (p *parser) dev(table map[string]any) {
 		case "functions":
 			p.file.DevDirectory = p.text(path, table[key])
 		default:
-			p.warnf(path, "dev.%s has no effect: %s", key, devIgnored)
+			p.warnf(path, "dev.%s has no effect: it configures Netlify's own dev server", key)
 		}
 	}
 }

@@ -166,7 +166,7 @@ func (r *reader) schedule(f *function.Function) {
 		if fault.KindOf(err) == fault.Internal {
 			message = err.Error()
 		}
-		r.errorf(r.set["schedule"].At, "schedule %q: %s", f.Schedule, message)
+		r.errorf(r.set["schedule"].At, "%s", message)
 	}
 	if len(f.Paths) > 0 {
 		r.errorf(r.set["path"].At, "a scheduled function cannot have a path, because nothing calls it over HTTP; take out path or schedule")

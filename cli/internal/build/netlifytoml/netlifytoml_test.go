@@ -1,0 +1,158 @@
+package netlifytoml_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nightshift/nightshift/cli/internal/build/netlifytoml"
+	"github.com/nightshift/nightshift/cli/internal/build/problem"
+)
+
+func read(t *testing.T, text string) (netlifytoml.File, []string) {
+	t.Helper()
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, netlifytoml.Name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	file, problems := netlifytoml.Read(root)
+	return file, words(problems)
+}
+
+func words(problems []problem.Problem) []string {
+	var out []string
+	for _, p := range problems {
+		kind := "error "
+		if p.Warning {
+			kind = "warning "
+		}
+		out = append(out, kind+p.Error())
+	}
+	return out
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	file, problems := read(t, `
+[functions]
+  directory = "fn"
+  included_files = ["data/**"]
+  timeout = 5
+
+[functions."send-*"]
+  background = true
+  included_files = ["mail/**"]
+  retryDelays = [1, 2.5]
+
+[functions.send-report]
+  timeout = 60
+  external_node_modules = ["sharp"]
+`)
+	if len(problems) > 0 {
+		t.Errorf("problems: %q", problems)
+	}
+	if file.Directory != "fn" {
+		t.Errorf("Directory = %q, want fn", file.Directory)
+	}
+	tests := map[string]string{
+		"other":       "includedFiles=[data/**]@4 timeout=5@5",
+		"send-mail":   "background=true@8 includedFiles=[data/** mail/**]@9 retryDelays=[1 2.5]@10 timeout=5@5",
+		"send-report": "background=true@8 externalNodeModules=[sharp]@14 includedFiles=[data/** mail/**]@9 retryDelays=[1 2.5]@10 timeout=60@13",
+	}
+	for name, want := range tests {
+		set := file.Settings(name)
+		var parts []string
+		for _, key := range slices.Sorted(maps.Keys(set)) {
+			parts = append(parts, fmt.Sprintf("%s=%v@%d", key, set[key].Data, set[key].At.Line))
+		}
+		if got := strings.Join(parts, " "); got != want {
+			t.Errorf("Settings(%q)\n got %s\nwant %s", name, got, want)
+		}
+	}
+	unmatched := words(file.Unmatched([]string{"other", "send-mail"}))
+	if want := []string{`warning netlify.toml:13: [functions."send-report"] matches no function`}; !slices.Equal(unmatched, want) {
+		t.Errorf("Unmatched = %q, want %q", unmatched, want)
+	}
+}
+
+func TestWeight(t *testing.T) {
+	t.Parallel()
+	file, _ := read(t, "[functions.\"*-background\"]\ntimeout = 1\n[functions.\"send-x*\"]\ntimeout = 2\n[functions.send-x]\ntimeout = 3\n")
+	for name, want := range map[string]any{"a-background": 1.0, "send-x-background": 1.0, "send-xy": 2.0, "send-x": 3.0} {
+		if got := file.Settings(name)["timeout"].Data; got != want {
+			t.Errorf("timeout of %s = %v, want %v: the longer pattern wins, and the exact name over all", name, got, want)
+		}
+	}
+}
+
+func TestDirectories(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ text, directory, dev, command string }{
+		"none":            {"", "", "", ""},
+		"build":           {"[build]\nfunctions = \"a\"", "a", "", ""},
+		"functions first": {"[build]\nfunctions = \"a\"\n[functions]\ndirectory = \"b\"", "b", "", ""},
+		"dev":             {"[dev]\nfunctions = \"c\"\ncommand = \"node x.mjs\"", "", "c", "node x.mjs"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file, problems := read(t, test.text)
+			if file.Directory != test.directory || file.DevDirectory != test.dev || file.DevCommand != test.command || len(problems) > 0 {
+				t.Errorf("got %q %q %q %q, want %q %q %q", file.Directory, file.DevDirectory, file.DevCommand, problems, test.directory, test.dev, test.command)
+			}
+		})
+	}
+}
+
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		text string
+		want []string
+	}{
+		"syntax":            {"[functions]\ndirectory = fn\n", []string{"error netlify.toml:2:13: is not valid TOML: expected value but found \"fn\" instead"}},
+		"open table":        {"a = 1\n[functions\n", []string{"error netlify.toml:2:11: is not valid TOML: expected '.' or ']' to end table name, but got '\\n' instead"}},
+		"duplicate":         {"[dev]\n[dev]\n", []string{"error netlify.toml:2:2: is not valid TOML: Key 'dev' has already been defined."}},
+		"not ours":          {"[build]\n  command = \"npm run build\"\n[[redirects]]\nfrom = \"/a\"\n[[redirects]]\nfrom = \"/b\"\n", []string{"warning netlify.toml:2:3: build.command has no effect: Nightshift bundles the functions and builds nothing else", "warning netlify.toml:3:1: redirects has no effect: Nightshift serves functions only"}},
+		"dev server":        {"[dev]\nport = 1", []string{"warning netlify.toml:2:1: dev.port has no effect: it configures Netlify's own dev server"}},
+		"directory of one":  {"[functions.a]\ndirectory = \"x\"", []string{"error netlify.toml:2:1: directory is said once for all functions, in [functions]"}},
+		"background of all": {"[functions]\nbackground = true", []string{"error netlify.toml:2:1: background must be said of certain functions: [functions.\"name\"] background = true"}},
+		"loose key":         {"[functions]\nsend = 5", []string{"error netlify.toml:2:1: functions.send is neither a setting nor a table; settings of one function stand in [functions.\"send\"]"}},
+		"not a table":       {"functions = 3", []string{"error netlify.toml:1:1: functions must be a table: write [functions]"}},
+		"not a string":      {"[functions]\ndirectory = 3", []string{"error netlify.toml:2:1: functions.directory must be a string"}},
+		"bad glob":          {"[functions.\"a[\"]\ntimeout = 1", []string{"error netlify.toml:1:1: \"a[\" is not a valid glob"}},
+		"key with equals":   {"[functions]\n\"a=b\" = 5", []string{"error netlify.toml:2:1: functions.a=b is neither a setting nor a table; settings of one function stand in [functions.\"a=b\"]"}},
+		"inline table":      {"functions = { directory = 3 }", []string{"error netlify.toml:1:1: functions.directory must be a string"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, got := read(t, test.text); !slices.Equal(got, test.want) {
+				t.Errorf("problems of %q\n got %q\nwant %q", test.text, got, test.want)
+			}
+		})
+	}
+}
+
+func TestMissingFileIsEmpty(t *testing.T) {
+	t.Parallel()
+	file, problems := netlifytoml.Read(t.TempDir())
+	if file.Directory != "" || len(problems) > 0 || len(file.Settings("a")) > 0 {
+		t.Errorf("Read of nothing = %+v, %v", file, problems)
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add("[functions.\"a*\"]\ntimeout = 1\n[build]\nfunctions = 'x'")
+	f.Add("functions = { a = { b = 1 } }\n\"q=\" = 2")
+	f.Fuzz(func(t *testing.T, text string) {
+		file, problems := read(t, text)
+		if len(problems) == 0 {
+			file.Settings("a")
+		}
+	})
+}

@@ -1,0 +1,146 @@
+package setting_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/nightshift/nightshift/cli/internal/build/problem"
+	"github.com/nightshift/nightshift/cli/internal/build/setting"
+	"github.com/nightshift/nightshift/shared/function"
+)
+
+func set(pairs ...any) setting.Set {
+	out := setting.Set{}
+	for i := 0; i < len(pairs); i += 2 {
+		out[pairs[i].(string)] = setting.Value{Data: pairs[i+1], At: problem.Position{File: "f.js", Line: i/2 + 1, Column: 1}}
+	}
+	return out
+}
+
+func resolve(name string, s setting.Set) (function.Function, string) {
+	f, _, problems := setting.Resolve(function.Function{Name: name}, s)
+	var text string
+	for _, p := range problems {
+		if p.Warning {
+			text += "warning "
+		}
+		text += p.Error() + "\n"
+	}
+	return f, text
+}
+
+func TestResolve(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		name string
+		set  setting.Set
+		want string // JSON
+	}{
+		"nothing":               {"f", set(), `{"name":"f","kind":"sync"}`},
+		"background name":       {"f-background", set(), `{"name":"f-background","kind":"background"}`},
+		"background config":     {"f", set("background", true), `{"name":"f","kind":"background"}`},
+		"background false":      {"f", set("background", false), `{"name":"f","kind":"sync"}`},
+		"schedule":              {"f", set("schedule", "@hourly"), `{"name":"f","kind":"scheduled","schedule":"@hourly"}`},
+		"background + schedule": {"f-background", set("schedule", "@daily"), `{"name":"f-background","kind":"scheduled","schedule":"@daily","timeout_ms":900000}`},
+		"both with timeout":     {"f", set("schedule", "@daily", "background", true, "timeout", 60.0), `{"name":"f","kind":"scheduled","schedule":"@daily","timeout_ms":60000}`},
+		"all of a schedule": {"f", set("schedule", "0 6 * * *", "timezone", "Europe/Berlin", "catchUp", "all", "overlap", "skip"),
+			`{"name":"f","kind":"scheduled","schedule":"0 6 * * *","timezone":"Europe/Berlin","catch_up":"all","overlap":"skip"}`},
+		"route": {"f", set("path", []any{"/a", "/b", "/a"}, "excludedPath", "/a/c", "method", "post", "preferStatic", true),
+			`{"name":"f","kind":"sync","paths":["/a","/b"],"excluded_paths":["/a/c"],"methods":["POST"],"prefer_static":true}`},
+		"retries": {"f", set("timeout", 0.5, "retries", 0.0, "retryDelays", []any{1.0, 2.5}, "concurrency", 3.0),
+			`{"name":"f","kind":"sync","timeout_ms":500,"retries":0,"retry_delays_ms":[1000,2500],"concurrency":3}`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, problems := resolve(test.name, test.set)
+			if problems != "" {
+				t.Errorf("problems: %s", problems)
+			}
+			var want function.Function
+			if err := json.Unmarshal([]byte(test.want), &want); err != nil {
+				t.Fatal(err)
+			}
+			gotJSON, _ := json.Marshal(got)
+			wantJSON, _ := json.Marshal(want)
+			if string(gotJSON) != string(wantJSON) {
+				t.Errorf("Resolve\n got %s\nwant %s", gotJSON, wantJSON)
+			}
+		})
+	}
+}
+
+func TestResolveProblems(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		set  setting.Set
+		want string
+	}{
+		"background text":    {set("background", "true"), "f.js:1:1: background must be true or false, not the string \"true\"\n"},
+		"schedule number":    {set("schedule", 5.0), "f.js:1:1: schedule must be a cron expression such as \"0 6 * * *\", not the number 5\n"},
+		"schedule empty":     {set("schedule", ""), "f.js:1:1: schedule is empty; write a cron expression such as \"0 6 * * *\", or take the key out\n"},
+		"schedule with path": {set("schedule", "@daily", "path", "/a"), "f.js:2:1: a scheduled function cannot have a path, because nothing calls it over HTTP; take out path or schedule\n"},
+		"timeout too long":   {set("timeout", 901.0), "f.js:1:1: timeout must be a number of seconds from 0.001 to 900, not 901\n"},
+		"timeout text":       {set("timeout", "5m"), "f.js:1:1: timeout must be a number of seconds from 0.001 to 900, not the string \"5m\"\n"},
+		"timeout zero":       {set("timeout", 0.0), "f.js:1:1: timeout must be a number of seconds from 0.001 to 900, not 0\n"},
+		"retries half":       {set("retries", 1.5), "f.js:1:1: retries must be a whole number from 0 to 20, not 1.5\n"},
+		"retries many":       {set("retries", 21.0), "f.js:1:1: retries must be a whole number from 0 to 20, not 21\n"},
+		"delays negative":    {set("retryDelays", []any{-1.0}), "f.js:1:1: retryDelays must be a list of seconds, each from 0 to 86400, such as [60, 120]; the number -1 is not\n"},
+		"concurrency zero":   {set("concurrency", 0.0), "f.js:1:1: concurrency must be a whole number from 1 to 100000, not 0\n"},
+		"overlap":            {set("overlap", "maybe"), "f.js:1:1: overlap must be allow or skip, not \"maybe\"\n"},
+		"overlap empty":      {set("overlap", ""), "f.js:1:1: overlap must be allow or skip, not \"\"\n"},
+		"catchUp":            {set("catchUp", true), "f.js:1:1: catchUp must be last, all or none, not true\n"},
+		"onRollback":         {set("onRollback", "x"), "f.js:1:1: onRollback must be pinned or latest, not \"x\"\nwarning f.js:1:1: onRollback has no effect: runs stay with the deploy that accepted them (pinned)\n"},
+		"path relative":      {set("path", "a"), "f.js:1:1: path \"a\" must start with a '/'\n"},
+		"path object":        {set("path", map[string]any{}), "f.js:1:1: path must be a URL path such as \"/items/:id\", or a list of such; an object is not\n"},
+		"method":             {set("method", "TRACE"), "f.js:1:1: method must be GET, POST, PUT, PATCH, OPTIONS, DELETE or HEAD, not \"TRACE\"\n"},
+		"misspelled":         {set("shedule", "@daily"), "f.js:1:1: there is no setting \"shedule\"; did you mean \"schedule\"?\n"},
+		"wrong case":         {set("timeZone", "UTC"), "f.js:1:1: there is no setting \"timeZone\"; did you mean \"timezone\"?\n"},
+		"unknown":            {set("colour", "red"), "warning f.js:1:1: there is no setting \"colour\"; it has no effect\n"},
+		"not supported":      {set("rateLimit", map[string]any{}), "warning f.js:1:1: rateLimit has no effect: calls are NOT limited; put a limit in front, or use concurrency\n"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, got := resolve("f", test.set); got != test.want {
+				t.Errorf("problems\n got %s\nwant %s", got, test.want)
+			}
+		})
+	}
+	t.Run("cron", func(t *testing.T) {
+		t.Parallel()
+		for _, expr := range []string{"nope", "61 * * * *", "@reboot", "0 0 31 2 *"} {
+			if _, got := resolve("f", set("schedule", expr)); got == "" {
+				t.Errorf("schedule %q: no problem, want one", expr)
+			}
+		}
+		if _, got := resolve("f", set("schedule", "@daily", "timezone", "Mars/Olympus")); got == "" {
+			t.Error("timezone Mars/Olympus: no problem, want one")
+		}
+	})
+}
+
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	under, over := set("a", []any{"x"}, "b", 1.0), set("a", []any{"y"}, "b", 2.0)
+	merged := setting.Merge(under, over)
+	if got, _ := json.Marshal(merged["a"].Data); string(got) != `["x","y"]` {
+		t.Errorf("lists merge to %s", got)
+	}
+	if merged["b"].Data != 2.0 {
+		t.Errorf("b = %v, want that of the upper set", merged["b"].Data)
+	}
+	replaced := setting.Replace(under, over)
+	if got, _ := json.Marshal(replaced["a"].Data); string(got) != `["y"]` {
+		t.Errorf("lists are replaced by %s", got)
+	}
+}
+
+func TestCamelCase(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"included_files": "includedFiles", "timeout": "timeout", "retryDelays": "retryDelays", "catch_up": "catchUp"} {
+		if got := setting.CamelCase(in); got != want {
+			t.Errorf("CamelCase(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,2 @@
+import { lib } from '../../lib/lib.mjs'
+export default () => new Response(lib)

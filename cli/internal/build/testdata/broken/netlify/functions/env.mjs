@@ -1,0 +1,2 @@
+export default () => new Response()
+export const config = { schedule: process.env.CRON }

@@ -1,0 +1,2 @@
+export default () => new Response()
+export const config = { schedule: '0 0 1 * *' }

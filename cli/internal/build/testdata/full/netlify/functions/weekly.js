@@ -1,0 +1,3 @@
+import { schedule } from '@netlify/functions'
+
+export const handler = schedule('@weekly', async () => ({ statusCode: 200 }))

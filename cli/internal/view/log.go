@@ -1,0 +1,81 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/function"
+)
+
+// LogLine is one line that a function wrote.
+type LogLine struct {
+	Time       time.Time
+	Function   string
+	Kind       function.Kind
+	Invocation string
+	Stream     string // stdout, stderr or system
+	Text       string
+}
+
+// Log prints lines of many functions below each other:
+//
+//	12:00:01 send-email-background 01KAQ4N2…  sent to a@example.com
+func Log(w io.Writer, s Style, line LogLine) {
+	text := clean(line.Text)
+	switch line.Stream {
+	case "stderr":
+		text = s.Warn(text)
+	case "system":
+		text = s.Dim(text)
+	}
+	fmt.Fprintf(w, "%s %s %s  %s\n", s.Dim(line.Time.Local().Format(time.TimeOnly)), s.Kind(line.Kind, line.Function), s.Dim(line.Invocation), text)
+}
+
+// clean takes control characters out, so that what a function prints cannot
+// move the cursor or change the title of somebody's terminal. Colours stay.
+func clean(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		if n := colorAt(text[i:]); n > 0 {
+			b.WriteString(text[i : i+n])
+			i += n
+			continue
+		}
+		if c := text[i]; c >= 0x20 && c != 0x7f || c == '\t' {
+			b.WriteByte(c)
+		}
+		i++
+	}
+	return b.String()
+}
+
+// colorAt is the length of the colour sequence that text starts with, or 0.
+func colorAt(text string) int {
+	if !strings.HasPrefix(text, "\x1b[") {
+		return 0
+	}
+	end := strings.IndexFunc(text[2:], func(r rune) bool { return (r < '0' || r > '9') && r != ';' })
+	if end < 0 || text[2+end] != 'm' {
+		return 0
+	}
+	return end + 3
+}
+
+// Synced is a writer that several goroutines may print whole lines to.
+type Synced struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// NewSynced wraps a writer.
+func NewSynced(w io.Writer) *Synced { return &Synced{w: w} }
+
+// Write writes in one piece.
+func (s *Synced) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
+}
