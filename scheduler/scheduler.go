@@ -11,6 +11,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,9 +43,12 @@ type Config struct {
 	// UpkeepOnly hands back the tasks of dead workers but fires no tick: for
 	// development, where schedules are fired by hand. Default false.
 	UpkeepOnly bool `env:"SCHEDULER_UPKEEP_ONLY"`
-	// BaseDomain is the domain under which sites are served, as the gateway has
-	// it; functions see it in the URL of their events. Default localhost.
-	BaseDomain string `env:"BASE_DOMAIN"`
+	// BaseDomain, PublicURL and DefaultSite are as the gateway has them: they
+	// make the URL that functions see in their events. Defaults: localhost,
+	// http://<base domain>, default.
+	BaseDomain  string `env:"BASE_DOMAIN"`
+	PublicURL   string `env:"PUBLIC_URL"`
+	DefaultSite string `env:"DEFAULT_SITE"`
 	// Records says how long records are kept; the same for all services.
 	Records store.Options
 	// Logger is required.
@@ -55,30 +59,31 @@ const defaultLockTTL = 5 * time.Second
 
 // prepare sets defaults and says what is wrong.
 func (c *Config) prepare() error {
-	if c.LockTTL == 0 {
-		c.LockTTL = defaultLockTTL
-	}
-	if c.BaseDomain == "" {
-		c.BaseDomain = "localhost"
-	}
+	c.LockTTL = cmp.Or(c.LockTTL, defaultLockTTL)
+	c.BaseDomain = cmp.Or(c.BaseDomain, "localhost")
+	c.PublicURL = strings.TrimSuffix(cmp.Or(c.PublicURL, "http://"+c.BaseDomain), "/")
+	c.DefaultSite = cmp.Or(c.DefaultSite, "default")
 	switch {
 	case c.RedisURL == "":
 		return fault.New(fault.Invalid, "NIGHTSHIFT_REDIS_URL is not set; it looks like redis://user:password@host:6379/0")
 	case c.LockTTL < 2*time.Second || c.LockTTL > time.Minute:
 		return fault.New(fault.Invalid, "NIGHTSHIFT_SCHEDULER_LOCK_TTL is %v; it must be 2s to 60s", c.LockTTL)
+	case !strings.HasPrefix(c.PublicURL, "http://") && !strings.HasPrefix(c.PublicURL, "https://"):
+		return fault.New(fault.Invalid, "NIGHTSHIFT_PUBLIC_URL is %q; it looks like https://example.com", c.PublicURL)
 	case c.Logger == nil:
 		return fault.New(fault.Internal, "the scheduler needs a logger")
 	}
 	return c.Records.Validate()
 }
 
-// baseURL is where a site's functions seem to be called.
+// baseURL is where a site's functions seem to be called. The default site is at
+// the base domain itself.
 func (c *Config) baseURL(site string) string {
-	scheme := "https"
-	if c.BaseDomain == "localhost" || strings.HasSuffix(c.BaseDomain, ".localhost") {
-		scheme = "http"
+	scheme, host, _ := strings.Cut(c.PublicURL, "://")
+	if site != c.DefaultSite {
+		host = site + "." + host
 	}
-	return scheme + "://" + site + "." + c.BaseDomain
+	return scheme + "://" + host
 }
 
 // Scheduler is the service. It is a daemon.Service.
@@ -165,7 +170,7 @@ func (s *Scheduler) Addr() string {
 // Start begins to compete for leadership.
 func (s *Scheduler) Start(ctx context.Context) error {
 	s.cfg.Logger.Info("scheduler starts", "lock_ttl", s.cfg.LockTTL, "upkeep_only", s.cfg.UpkeepOnly,
-		"base_domain", s.cfg.BaseDomain, "addr", s.Addr())
+		"public_url", s.cfg.PublicURL, "addr", s.Addr())
 	return s.stack.Start(ctx)
 }
 

@@ -23,7 +23,7 @@ const maxCatchUp = 1000
 func (t *termLoop) deal(ctx context.Context, e *entry, now time.Time) error {
 	if e.firing == nil {
 		if edge := now.Add(-Window); e.due.Before(edge) && e.due.After(e.judged) {
-			return t.judge(ctx, e, edge)
+			return t.judge(ctx, e, edge.Add(-1))
 		}
 		e.firing = t.prepare(e, now)
 	}
@@ -85,9 +85,9 @@ func (t *termLoop) prepare(e *entry, now time.Time) *firing {
 	}
 }
 
-// judge applies catchUp to the ticks from the entry's next one up to edge.
-func (t *termLoop) judge(ctx context.Context, e *entry, edge time.Time) error {
-	newest, ok := e.schedule.Last(e.cursor, edge)
+// judge applies catchUp to the ticks from the entry's next one up to a time.
+func (t *termLoop) judge(ctx context.Context, e *entry, until time.Time) error {
+	newest, ok := e.schedule.Last(e.cursor, until)
 	if !ok { // cannot be: due lies between them
 		newest = e.due
 	}
@@ -101,7 +101,7 @@ func (t *termLoop) judge(ctx context.Context, e *entry, edge time.Time) error {
 	default:
 		e.due = newest
 	}
-	e.judged = edge
+	e.judged = until
 	return nil
 }
 
