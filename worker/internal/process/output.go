@@ -17,6 +17,7 @@ type output struct {
 	log     func(stream, text string)
 	left    int64 // bytes that may still be given out
 	dropped int64
+	notice  func(stream string, text []byte)
 }
 
 func (o *output) attach(log func(stream, text string), max int64) {
@@ -34,6 +35,9 @@ func (o *output) detach() {
 // line gives out one line. Once a line did not fit, no later one is given out
 // either, so that the log has no holes but one cut. size counts the line end.
 func (o *output) line(stream string, text []byte, size int) {
+	if o.notice != nil {
+		o.notice(stream, text)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {

@@ -44,6 +44,9 @@ type Config struct {
 	// Log and MaxOutput, if set, are attached before the child can write.
 	Log       func(stream, text string)
 	MaxOutput int64
+	// Notice, if set, sees every line, attached or not, over the limit or not.
+	// It must be quick, must not keep the text, and is called by both streams at once.
+	Notice func(stream string, text []byte)
 }
 
 // Exit is how a process ended.
@@ -77,7 +80,7 @@ type Process struct {
 
 // Start starts a child. Its standard input is /dev/null.
 func Start(cfg Config) (*Process, error) {
-	p := &Process{output: &output{log: cfg.Log, left: cfg.MaxOutput}, done: make(chan struct{})}
+	p := &Process{output: &output{log: cfg.Log, left: cfg.MaxOutput, notice: cfg.Notice}, done: make(chan struct{})}
 	marker := []byte("\x00" + rand.Text() + "\n")
 	cmd := exec.Command(cfg.Path, cfg.Args...)
 	cmd.Dir, cmd.Env, cmd.SysProcAttr = cfg.Dir, cfg.Env, attributes()

@@ -18,6 +18,16 @@ type Assignment struct {
 // Assign gives the child its assignment as soon as it asks. Call it once.
 func (s *Server) Assign(a Assignment) { s.assigned <- a }
 
+// Unassign takes the assignment back. It reports false if the child has it already.
+func (s *Server) Unassign() bool {
+	select {
+	case <-s.assigned:
+		return true
+	default:
+		return false
+	}
+}
+
 // Parked is closed when a spare has asked for its assignment: it is ready.
 func (s *Server) Parked() <-chan struct{} { return s.parked }
 

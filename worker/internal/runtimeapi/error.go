@@ -17,8 +17,8 @@ const (
 	maxStack   = 32 << 10
 )
 
-// error answers POST /2018-06-01/runtime/invocation/{id}/error.
-func (s *Server) error(w http.ResponseWriter, r *http.Request) {
+// invocationError answers POST /2018-06-01/runtime/invocation/{id}/error.
+func (s *Server) invocationError(w http.ResponseWriter, r *http.Request) {
 	failure := readFailure(r)
 	if s.noteLate(r.PathValue("id"), failure) {
 		forbid(w, answered, answered)

@@ -43,11 +43,10 @@ func (s *Server) deliver(w http.ResponseWriter, x *Exchange) {
 	s.phase, s.current = running, x
 	s.mu.Unlock()
 
-	// Written as they stand in the specification; Go would change the case of some.
 	h := w.Header()
-	h["Lambda-Runtime-Aws-Request-Id"] = []string{x.inv.ID}
-	h["Lambda-Runtime-Deadline-Ms"] = []string{strconv.FormatInt(x.inv.Deadline.UnixMilli(), 10)}
-	h["Lambda-Runtime-Invoked-Function-Arn"] = []string{x.inv.ARN}
-	h["Lambda-Runtime-Trace-Id"] = []string{"Root=1-00000000-000000000000000000000000;Sampled=0"}
+	h.Set("Lambda-Runtime-Aws-Request-Id", x.inv.ID)
+	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(x.inv.Deadline.UnixMilli(), 10))
+	h.Set("Lambda-Runtime-Invoked-Function-Arn", x.inv.ARN)
+	h.Set("Lambda-Runtime-Trace-Id", "Root=1-00000000-000000000000000000000000;Sampled=0")
 	write(w, http.StatusOK, x.inv.Event)
 }

@@ -95,7 +95,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+prefix+"invocation/next", s.next)
 	mux.HandleFunc("POST "+prefix+"invocation/{id}/response", s.response)
-	mux.HandleFunc("POST "+prefix+"invocation/{id}/error", s.error)
+	mux.HandleFunc("POST "+prefix+"invocation/{id}/error", s.invocationError)
 	mux.HandleFunc("POST "+prefix+"init/error", s.initError)
 	mux.HandleFunc("GET /nightshift/assignment", s.assignment)
 	return mux
@@ -158,8 +158,9 @@ type Exchange struct {
 	back     chan struct{}
 	answer   Answer // set before answered is closed
 
-	mu      sync.Mutex
-	problem *Problem
+	mu       sync.Mutex
+	problem  *Problem
+	complete bool
 }
 
 // Answer is the child's response or error. Exactly one of Payload, Head and
@@ -201,6 +202,13 @@ func (x *Exchange) Problem() *Problem {
 	return x.problem
 }
 
+// Complete reports whether the whole response has arrived, with nothing wrong.
+func (x *Exchange) Complete() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.complete && x.problem == nil
+}
+
 // fail keeps the first problem.
 func (x *Exchange) fail(p *Problem) {
 	x.mu.Lock()
@@ -238,6 +246,9 @@ func (s *Server) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.phase = answered
+	s.current.mu.Lock()
+	s.current.complete = true
+	s.current.mu.Unlock()
 }
 
 // gone reports whether the request's sender or the API itself has ended.

@@ -1,0 +1,168 @@
+package pool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/worker/internal/process"
+	"github.com/nightshift/nightshift/worker/internal/runtimeapi"
+)
+
+// instance is one function process with its API.
+type instance struct {
+	proc *process.Process
+	api  *runtimeapi.Server
+	// outOfMemory is set when the language runtime says so itself.
+	outOfMemory *atomic.Bool
+	gone        chan struct{} // closed when it has ended and left the pool
+
+	// Guarded by Pool.mu.
+	key    string    // "" while it is a spare
+	busy   bool      // a call has it
+	doomed bool      // ends after its call
+	heir   bool      // its slot is promised to somebody
+	usedAt time.Time // when it became idle
+}
+
+// parked reports whether a spare is ready.
+func (i *instance) parked() bool {
+	select {
+	case <-i.api.Parked():
+		return true
+	default:
+		return false
+	}
+}
+
+// ended reports whether it has left the pool.
+func (i *instance) ended() bool {
+	select {
+	case <-i.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// startSpare starts a Node process without a function. A slot is counted for it.
+func (p *Pool) startSpare() (*instance, error) {
+	return p.launch("", func(addr string) process.Config {
+		return process.Config{Path: p.cfg.Node, Args: []string{p.bootstrap}, Dir: "/", Env: p.spareEnv(addr)}
+	})
+}
+
+// startFor starts a process for a function in a slot that is counted already.
+func (p *Pool) startFor(code *Code, call *Call) (*instance, error) {
+	i, err := p.launch(code.Key, func(addr string) process.Config {
+		cfg := process.Config{Env: p.functionEnv(code, addr), Dir: code.Dir, Log: call.Log, MaxOutput: p.cfg.MaxOutput}
+		cfg.Path = filepath.Join(code.Dir, filepath.FromSlash(code.Function.Entry))
+		if code.Function.Runtime != "provided" {
+			cfg.Path, cfg.Args = p.cfg.Node, []string{p.bootstrap}
+		}
+		return cfg
+	})
+	if err == nil {
+		if code.Function.Runtime != "provided" {
+			i.api.Assign(p.assignment(code))
+		}
+		return i, nil
+	}
+	if code.Function.Runtime == "provided" && cannotExecute(err) {
+		return nil, failed(invocation.InitError, "Runtime.InvalidEntrypoint",
+			fmt.Sprintf("%s cannot be executed: %v", code.Function.Entry, errors.Unwrap(err)))
+	}
+	p.log.Error("starting a function process", "error", err)
+	return nil, unavailable(err)
+}
+
+// cannotExecute reports whether the file is at fault: missing, not executable,
+// or for another machine.
+func cannotExecute(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOEXEC) || errors.Is(err, syscall.EISDIR)
+}
+
+// launch starts a process with its API, and whoever mourns it. If that does
+// not work, the slot is freed.
+func (p *Pool) launch(key string, config func(addr string) process.Config) (*instance, error) {
+	i := &instance{key: key, busy: key != "", outOfMemory: new(atomic.Bool), gone: make(chan struct{})}
+	err := func() (err error) {
+		if i.api, err = runtimeapi.Listen(); err != nil {
+			return err
+		}
+		cfg := config(i.api.Addr())
+		cfg.Cookie = runtimeAPI + "=" + i.api.Addr()
+		cfg.Notice = i.notice
+		if i.proc, err = process.Start(cfg); err != nil {
+			_ = i.api.Close() // nobody has called yet
+		}
+		return err
+	}()
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.slots--
+		p.serve()
+		return nil, err
+	}
+	p.all[i] = struct{}{}
+	if p.stopped {
+		p.stopLater(i, 0)
+	}
+	p.running.Go(func() { p.mourn(i) })
+	return i, nil
+}
+
+// mourn waits until the process has ended, for whatever reason, and frees its slot.
+func (p *Pool) mourn(i *instance) {
+	<-i.proc.Done()
+	if err := i.api.Close(); err != nil {
+		p.log.Warn("closing a runtime api", "error", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.all, i)
+	p.removeIdle(i)
+	p.removeSpare(i)
+	close(i.gone)
+	if !i.heir {
+		p.slots--
+		p.serve()
+	}
+	p.wakeUpkeep()
+}
+
+// adopt turns a spare into a function's process.
+func (p *Pool) adopt(i *instance, code *Code) {
+	p.mu.Lock()
+	i.key = code.Key
+	p.mu.Unlock()
+	i.api.Assign(p.assignment(code))
+}
+
+func (p *Pool) assignment(code *Code) runtimeapi.Assignment {
+	return runtimeapi.Assignment{
+		Dir:   code.Dir,
+		Entry: code.Function.Entry,
+		API:   int(code.Function.API),
+		Name:  code.Function.Name,
+		Env:   functionVars(code),
+	}
+}
+
+// notice looks for what V8 and Go say before they give up.
+func (i *instance) notice(stream string, text []byte) {
+	if stream != "stderr" || len(text) > 512 {
+		return
+	}
+	if bytes.Contains(text, []byte("heap out of memory")) || bytes.Contains(text, []byte("fatal error: runtime: out of memory")) {
+		i.outOfMemory.Store(true)
+	}
+}

@@ -1,0 +1,5 @@
+exports.handler = async () => {
+  const a = { statusCode: 200 }
+  a.a = a
+  return a
+}

@@ -1,0 +1,4 @@
+exports.handler = async () => {
+  console.log('leaving')
+  process.exit(3)
+}

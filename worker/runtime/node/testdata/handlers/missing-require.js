@@ -1,0 +1,2 @@
+const left = require('no-such-package')
+exports.handler = async () => left

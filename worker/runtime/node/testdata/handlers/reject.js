@@ -1,0 +1,4 @@
+exports.handler = async () => {
+  await null
+  throw new RangeError('rejected later', { cause: new Error('the reason') })
+}

@@ -1,0 +1,6 @@
+export default {
+  greeting: 'from an object',
+  async fetch() {
+    return new Response(this.greeting)
+  },
+}
