@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -100,4 +102,97 @@ func BenchmarkPickUp(b *testing.B) {
 	}
 	report("enqueue-to-handler", total)
 	report("accept-to-handler", afterAccept)
+}
+
+// BenchmarkIdle measures what a worker without work costs: run it with
+// -benchtime 10x. Each iteration is a second of idling.
+func BenchmarkIdle(b *testing.B) {
+	rdb := redistest.New(b)
+	s, err := NewServer(ServerConfig{Redis: rdb, Concurrency: 8, Loops: 2, Logger: testLog(b),
+		Handler: func(context.Context, Delivery) Disposition { return Done() }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Stop(context.Background()) }()
+	commands := func() (n, calls int) {
+		info := rdb.Info(b.Context(), "stats", "commandstats").Val()
+		for line := range strings.Lines(info) {
+			_, _ = fmt.Sscanf(line, "total_commands_processed:%d", &n)
+			if name, stat, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(name, "cmdstat_info") {
+				// evalsha and what is sent as itself; the rest runs inside scripts.
+				switch name {
+				case "cmdstat_evalsha", "cmdstat_eval", "cmdstat_blmove", "cmdstat_ping":
+					var c int
+					_, _ = fmt.Sscanf(stat, "calls=%d", &c)
+					calls += c
+				}
+			}
+		}
+		return n, calls
+	}
+	cpu := func() time.Duration {
+		var r syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	time.Sleep(time.Second) // start-up is over
+	n0, c0 := commands()
+	cpu0, start := cpu(), time.Now()
+	for b.Loop() {
+		time.Sleep(time.Second)
+	}
+	n1, c1 := commands()
+	seconds := time.Since(start).Seconds()
+	b.ReportMetric(float64(n1-n0)/seconds, "commands/s")
+	b.ReportMetric(float64(c1-c0)/seconds, "requests/s")
+	b.ReportMetric(100*(cpu()-cpu0).Seconds()/seconds, "%cpu")
+}
+
+// BenchmarkDeliver measures tasks through the server, with handlers that do nothing.
+func BenchmarkDeliver(b *testing.B) {
+	for _, loops := range []int{1, 2, 4} {
+		b.Run(fmt.Sprintf("loops=%d", loops), func(b *testing.B) {
+			rdb := redistest.New(b)
+			client, err := NewClient(rdb, true)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var all sync.WaitGroup
+			all.Add(b.N)
+			s, err := NewServer(ServerConfig{Redis: rdb, Concurrency: 32, Loops: loops, Logger: testLog(b),
+				Handler: func(context.Context, Delivery) Disposition {
+					all.Done()
+					return Done()
+				}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			var callers sync.WaitGroup
+			for range 32 {
+				callers.Go(func() {
+					for n := left.Add(-1); n >= 0; n = left.Add(-1) {
+						if _, err := client.Enqueue(context.Background(), task(fmt.Sprintf("t%09d", n))); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			callers.Wait()
+			b.ResetTimer()
+			if err := s.Start(); err != nil {
+				b.Fatal(err)
+			}
+			all.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+			b.StopTimer()
+			_ = s.Stop(context.Background())
+		})
+	}
 }

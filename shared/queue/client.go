@@ -130,7 +130,9 @@ func asynqTimeout(own time.Duration) time.Duration {
 // deadline did is Unavailable; a script that Redis cannot run is a bug of ours.
 func enqueueFault(err error, id string) error {
 	text := err.Error()
-	broken := strings.Contains(text, "user_script") && !strings.HasPrefix(text, "OOM")
+	// Redis names its script in each error of one; miniredis speaks of compiling.
+	broken := !strings.HasPrefix(text, "OOM") &&
+		(strings.Contains(text, "user_script") || strings.Contains(text, "compiling script"))
 	if broken || strings.HasPrefix(text, "CROSSSLOT") || fault.KindOf(err) == fault.Internal && isFault(err) {
 		return fault.Wrap(err, fault.Internal, "enqueuing task %s", id)
 	}

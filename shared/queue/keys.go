@@ -39,6 +39,7 @@ type shape struct {
 
 var (
 	enqueueShape = shape{keys: []string{"t:", "pending"}, args: 3}
+	expiredShape = shape{keys: []string{"lease"}, args: 2} // asynq's own search for lost tasks
 	dequeueShape = shape{keys: []string{"pending", "paused", "active", "lease"}, args: 2}
 	retryShape   = shape{keys: []string{"t:", "active", "lease", "retry", "processed:", "failed:", "processed", "failed"}, args: 6}
 )

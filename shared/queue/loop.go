@@ -2,11 +2,12 @@ package queue
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
-
-	_ "embed"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -25,12 +26,14 @@ var handBackScript = redis.NewScript(handBackSource)
 type loopClient struct {
 	redis.UniversalClient
 	waker  *waker
+	clock  *clock
 	server string // unique per server
 	log    *slog.Logger
 }
 
 // EvalSha is how asynq runs its scripts.
 func (c *loopClient) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	args = c.onRedisTime(ctx, keys, args)
 	return c.script(ctx, keys, args, func(ctx context.Context) *redis.Cmd {
 		return c.UniversalClient.EvalSha(ctx, sha, keys, args...)
 	})
@@ -38,9 +41,36 @@ func (c *loopClient) EvalSha(ctx context.Context, sha string, keys []string, arg
 
 // Eval is what asynq falls back to when Redis does not know a script yet.
 func (c *loopClient) Eval(ctx context.Context, src string, keys []string, args ...any) *redis.Cmd {
+	args = c.onRedisTime(ctx, keys, args)
 	return c.script(ctx, keys, args, func(ctx context.Context) *redis.Cmd {
 		return c.UniversalClient.Eval(ctx, src, keys, args...)
 	})
+}
+
+// ZAddXX is how asynq extends leases.
+func (c *loopClient) ZAddXX(ctx context.Context, key string, members ...redis.Z) *redis.IntCmd {
+	if strings.HasSuffix(key, "}:lease") {
+		members = slices.Clone(members)
+		for i := range members {
+			members[i].Score += float64(c.clock.offset(ctx))
+		}
+	}
+	return c.UniversalClient.ZAddXX(ctx, key, members...)
+}
+
+// onRedisTime translates the time in scripts that set leases or judge them: it
+// is the first argument of each.
+func (c *loopClient) onRedisTime(ctx context.Context, keys []string, args []any) []any {
+	if !dequeueShape.matches(keys, args) && !expiredShape.matches(keys, args) {
+		return args
+	}
+	local, ok := args[0].(int64)
+	if !ok || c.waker.stopped() {
+		return args
+	}
+	args = slices.Clone(args)
+	args[0] = local + c.clock.offset(ctx)
+	return args
 }
 
 func (c *loopClient) script(ctx context.Context, keys []string, args []any, run func(context.Context) *redis.Cmd) *redis.Cmd {

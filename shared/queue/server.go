@@ -70,6 +70,7 @@ type ServerConfig struct {
 type Server struct {
 	cfg      ServerConfig
 	waker    *waker
+	clock    *clock
 	blocking redis.UniversalClient // derived, or nil
 	loops    []*asynq.Server
 	handed   atomic.Int64 // hand-backs so far
@@ -108,6 +109,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		wakeOn = cfg.Redis
 	}
 	s.waker = newWaker(wakeOn, cfg.Logger)
+	s.clock = &clock{rdb: cfg.Redis, log: cfg.Logger, now: time.Now}
 	for i := range cfg.Loops {
 		s.loops = append(s.loops, s.newLoop(i))
 	}
@@ -123,7 +125,7 @@ func (s *Server) newLoop(i int) *asynq.Server {
 	for rank, q := range queues {
 		priorities[string(q)] = len(queues) - rank
 	}
-	rdb := &loopClient{UniversalClient: s.cfg.Redis, waker: s.waker, server: uuid.NewString(), log: s.cfg.Logger}
+	rdb := &loopClient{UniversalClient: s.cfg.Redis, waker: s.waker, clock: s.clock, server: uuid.NewString(), log: s.cfg.Logger}
 	cfg := asynq.Config{
 		Concurrency:              concurrency,
 		Queues:                   priorities,
@@ -153,10 +155,12 @@ func derive(rdb redis.UniversalClient) redis.UniversalClient {
 	case *redis.Client:
 		opts := *rdb.Options()
 		opts.PoolSize, opts.MinIdleConns, opts.MaxRetries = len(queues), 0, -1
+		opts.PushNotificationProcessor = nil // holds handlers of that client's; each has its own
 		return redis.NewClient(&opts)
 	case *redis.ClusterClient:
 		opts := *rdb.Options()
 		opts.PoolSize, opts.MinIdleConns = len(queues), 0
+		opts.PushNotificationProcessor = nil
 		return redis.NewClusterClient(&opts)
 	default:
 		return nil

@@ -87,6 +87,7 @@ func TestShapesOfAsynq(t *testing.T) {
 	receive(t, "the last task runs", started)
 	for what, line := range map[string]string{
 		"enqueue": "t:done pending | bytes done int64",
+		"expired": "lease | int64 t:",
 		"dequeue": "pending paused active lease | int64 t:",
 		"done":    "active lease t:done processed:<date> processed | done int64 int64",
 		"retry":   "t:retry active lease retry processed:<date> failed:<date> processed failed | retry bytes int64 int64 bool int64",
@@ -112,7 +113,7 @@ func TestShapesOfAsynq(t *testing.T) {
 // Each shape is told from all others.
 func TestShapesAreDistinct(t *testing.T) {
 	t.Parallel()
-	shapes := map[string]shape{"enqueue": enqueueShape, "dequeue": dequeueShape, "retry": retryShape, "done": doneShape}
+	shapes := map[string]shape{"enqueue": enqueueShape, "dequeue": dequeueShape, "retry": retryShape, "expired": expiredShape, "done": doneShape}
 	for name, s := range shapes {
 		var keys []string
 		for _, k := range s.keys {
