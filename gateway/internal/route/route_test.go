@@ -1,0 +1,258 @@
+package route_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/store"
+)
+
+// deploys is a store of unpublished deploys that counts what it is asked.
+type deploys struct {
+	mu    sync.Mutex
+	all   map[string]deploy.Deploy
+	err   error
+	asked []string
+}
+
+func (d *deploys) Deploy(_ context.Context, id string) (deploy.Deploy, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, id)
+	if d.err != nil {
+		return deploy.Deploy{}, d.err
+	}
+	found, ok := d.all[id]
+	if !ok {
+		return deploy.Deploy{}, fault.New(fault.NotFound, "there is no deploy %s", id)
+	}
+	return found, nil
+}
+
+// The deploys of the tests.
+const (
+	shopLive   = "aaaaaaaaaaaaaaaaaaaaaaaa"
+	shopOld    = "bbbbbbbbbbbbbbbbbbbbbbbb"
+	shopBroken = "cccccccccccccccccccccccc"
+	mainLive   = "dddddddddddddddddddddddd"
+)
+
+func site(name, id string, functions ...function.Function) deploy.Deploy {
+	return deploy.Deploy{ID: id, Site: name, State: deploy.Ready, Functions: functions}
+}
+
+func newRouter(dev bool) (*route.Router, *deploys) {
+	broken := site("shop", shopBroken, function.Function{Name: "hello", Kind: function.Sync})
+	broken.State = deploy.Uploading
+	others := &deploys{all: map[string]deploy.Deploy{
+		shopOld:    site("shop", shopOld, function.Function{Name: "old", Kind: function.Sync}),
+		shopBroken: broken,
+	}}
+	r := route.New(route.Options{BaseDomain: "Example.test", DefaultSite: "main", Dev: dev}, others)
+	r.Update(store.Catalog{Version: 1, Published: map[string]deploy.Deploy{
+		"shop": site("shop", shopLive, function.Function{Name: "hello", Kind: function.Sync}),
+		"main": site("main", mainLive,
+			function.Function{Name: "hello", Kind: function.Sync},
+			function.Function{Name: "job-background", Kind: function.Background},
+			function.Function{Name: "tick", Kind: function.Scheduled, Schedule: "@hourly"},
+			function.Function{Name: "items", Kind: function.Sync, Paths: []string{"/items/:id", "/Items/:id/sub/*"}, ExcludedPaths: []string{"/items/secret"}},
+			function.Function{Name: "post", Kind: function.Sync, Paths: []string{"/only"}, Methods: []string{"POST"}},
+			function.Function{Name: "get", Kind: function.Sync, Paths: []string{"/only"}, Methods: []string{"GET", "HEAD"}},
+			function.Function{Name: "opt", Kind: function.Sync, Paths: []string{"/opt{/:x}?"}},
+			function.Function{Name: "slash", Kind: function.Background, Paths: []string{"/Trailing/"}},
+			function.Function{Name: "digits", Kind: function.Sync, Paths: []string{`/n/:n(\d+)`}},
+			function.Function{Name: "root", Kind: function.Sync, Paths: []string{"/"}},
+		),
+	}})
+	return r, others
+}
+
+func TestRoute(t *testing.T) {
+	t.Parallel()
+	const prefix = "/.netlify/functions/"
+	tests := []struct {
+		name, host, method, path string
+		want                     string // site deploy function route published
+	}{
+		{"default site", "127.0.0.1:8888", "GET", prefix + "hello", "main " + mainLive + " hello  true"},
+		{"bare base domain", "example.test", "GET", prefix + "hello", "main " + mainLive + " hello  true"},
+		{"site", "shop.example.test", "GET", prefix + "hello", "shop " + shopLive + " hello  true"},
+		{"site, port, case, dot", "SHOP.Example.TEST.:8888", "GET", prefix + "hello", "shop " + shopLive + " hello  true"},
+		{"published permalink", shopLive + "--shop.example.test", "GET", prefix + "hello", "shop " + shopLive + " hello  true"},
+		{"old permalink", shopOld + "--shop.example.test", "GET", prefix + "old", "shop " + shopOld + " old  false"},
+		{"two labels", "a.b.example.test", "GET", prefix + "hello", "main " + mainLive + " hello  true"},
+		{"IPv6", "[::1]:8888", "GET", prefix + "hello", "main " + mainLive + " hello  true"},
+		{"no host", "", "GET", prefix + "hello", "main " + mainLive + " hello  true"},
+		{"sub path", "x", "DELETE", prefix + "hello/sub/path", "main " + mainLive + " hello  true"},
+		{"trailing slash", "x", "GET", prefix + "hello/", "main " + mainLive + " hello  true"},
+		{"background", "x", "POST", prefix + "job-background", "main " + mainLive + " job-background  true"},
+		{"pattern", "x", "GET", "/items/42", "main " + mainLive + " items /items/:id true"},
+		{"pattern, slash", "x", "GET", "/items/42/", "main " + mainLive + " items /items/:id true"},
+		{"pattern, case", "x", "GET", "/ITEMS/AbC", "main " + mainLive + " items /items/:id true"},
+		{"second pattern", "x", "GET", "/items/42/sub/x%20y", "main " + mainLive + " items /Items/:id/sub/* true"},
+		{"method", "x", "POST", "/only", "main " + mainLive + " post /only true"},
+		{"other method", "x", "GET", "/only", "main " + mainLive + " get /only true"},
+		{"optional absent", "x", "GET", "/opt", "main " + mainLive + " opt /opt{/:x}? true"},
+		{"optional present", "x", "GET", "/opt/z", "main " + mainLive + " opt /opt{/:x}? true"},
+		{"literal, case and slash", "x", "GET", "/trailing", "main " + mainLive + " slash /Trailing/ true"},
+		{"literal as written", "x", "GET", "/Trailing/", "main " + mainLive + " slash /Trailing/ true"},
+		{"regular expression", "x", "GET", "/n/12", "main " + mainLive + ` digits /n/:n(\d+) true`},
+		{"root", "x", "GET", "/", "main " + mainLive + " root / true"},
+	}
+	r, _ := newRouter(false)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			target, err := r.Route(t.Context(), tt.host, tt.method, tt.path)
+			if err != nil {
+				t.Fatalf("Route(%q, %q, %q): %v", tt.host, tt.method, tt.path, err)
+			}
+			got := fmt.Sprintf("%s %s %s %s %v", target.Site, target.Deploy, target.Function.Name, target.Route, target.Published)
+			if got != tt.want {
+				t.Errorf("Route(%q, %q, %q) = %q, want %q", tt.host, tt.method, tt.path, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestRouteRefuses(t *testing.T) {
+	t.Parallel()
+	const prefix = "/.netlify/functions/"
+	tests := []struct {
+		name, host, method, path string
+		kind                     fault.Kind
+		text                     string
+	}{
+		{"unknown function", "x", "GET", prefix + "nope", fault.NotFound, "Function not found..."},
+		{"case", "x", "GET", prefix + "HELLO", fault.NotFound, "Function not found..."},
+		{"bad name", "x", "GET", prefix + "he%20llo", fault.Invalid, route.InvalidName},
+		{"dots", "x", "GET", prefix + "..", fault.Invalid, route.InvalidName},
+		{"extension", "x", "GET", prefix + "hello.js", fault.Invalid, route.InvalidName},
+		{"too long", "x", "GET", prefix + strings.Repeat("a", 129), fault.Invalid, route.InvalidName},
+		{"no name", "x", "GET", prefix, fault.NotFound, "Not found..."},
+		{"no function there", "x", "GET", "/nothing", fault.NotFound, "Not found..."},
+		{"own path only", "x", "GET", prefix + "items", fault.NotFound, "own config only"},
+		{"excluded", "x", "GET", "/items/secret", fault.NotFound, "Not found..."},
+		{"excluded, other case", "x", "GET", "/Items/SECRET/", fault.NotFound, "Not found..."},
+		{"wrong method", "x", "PUT", "/only", fault.NotFound, "Not found..."},
+		{"two slashes stay", "x", "GET", "/items/42//", fault.NotFound, "Not found..."},
+		{"regular expression", "x", "GET", "/n/twelve", fault.NotFound, "Not found..."},
+		{"scheduled", "x", "POST", prefix + "tick", fault.NotFound, "runs on its schedule"},
+		{"unknown site", "nope.example.test", "GET", prefix + "hello", fault.NotFound, "Site not found..."},
+		{"unknown deploy", "eeeeeeeeeeeeeeeeeeeeeeee--shop.example.test", "GET", prefix + "hello", fault.NotFound, "Deploy not found..."},
+		{"incomplete deploy", shopBroken + "--shop.example.test", "GET", prefix + "hello", fault.NotFound, "Deploy not found..."},
+		{"deploy of another site", shopOld + "--main.example.test", "GET", prefix + "old", fault.NotFound, "Deploy not found..."},
+	}
+	r, _ := newRouter(false)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := r.Route(t.Context(), tt.host, tt.method, tt.path)
+			if !fault.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("Route(%q, %q, %q) = %v, want %s with %q", tt.host, tt.method, tt.path, err, tt.kind, tt.text)
+			}
+		})
+	}
+}
+
+func TestScheduledInDev(t *testing.T) {
+	t.Parallel()
+	r, _ := newRouter(true)
+	target, err := r.Route(t.Context(), "localhost", "GET", "/.netlify/functions/tick")
+	if err != nil || target.Function.Kind != function.Scheduled {
+		t.Errorf("Route of a scheduled function in dev = %+v, %v", target, err)
+	}
+}
+
+func TestPermalinksAreCached(t *testing.T) {
+	t.Parallel()
+	r, others := newRouter(false)
+	host := shopOld + "--shop.example.test"
+	for range 3 {
+		if _, err := r.Route(t.Context(), host, "GET", "/.netlify/functions/old"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{shopOld}; !slices.Equal(others.asked, want) {
+		t.Errorf("the store was asked for %v, want %v", others.asked, want)
+	}
+	others.err = fault.New(fault.Unavailable, "Redis is away")
+	if _, err := r.Route(t.Context(), host, "GET", "/.netlify/functions/old"); err != nil {
+		t.Errorf("a known permalink without Redis: %v", err)
+	}
+	_, err := r.Route(t.Context(), "ffffffffffffffffffffffff--shop.example.test", "GET", "/x")
+	if e, ok := errors.AsType[*fault.Error](err); !ok || e.Kind != fault.Unavailable || e.RetryAfter == 0 {
+		t.Errorf("an unknown permalink without Redis: %v, want unavailable with a time", err)
+	}
+}
+
+func TestUpdateSwapsWhole(t *testing.T) {
+	t.Parallel()
+	r := route.New(route.Options{BaseDomain: "localhost", DefaultSite: "main"}, &deploys{})
+	if _, err := r.Route(t.Context(), "x", "GET", "/.netlify/functions/a"); !fault.Is(err, fault.Unavailable) || r.Ready() {
+		t.Fatalf("before the first catalog: %v, ready %v", err, r.Ready())
+	}
+	ids := []string{shopLive, shopOld}
+	// Both deploys have both functions; a request must never see one of each.
+	catalogs := make([]store.Catalog, len(ids))
+	for i, id := range ids {
+		catalogs[i] = store.Catalog{Version: int64(i), Published: map[string]deploy.Deploy{
+			"main": site("main", id, function.Function{Name: "a", Kind: function.Sync, Source: id}),
+		}}
+	}
+	r.Update(catalogs[0])
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range 1000 {
+			r.Update(catalogs[i%2])
+		}
+	})
+	for range 1000 {
+		target, err := r.Route(t.Context(), "x", "GET", "/.netlify/functions/a")
+		if err != nil || target.Function.Source != target.Deploy {
+			t.Fatalf("target %+v (function of %s), %v", target, target.Function.Source, err)
+		}
+	}
+	wg.Wait()
+	r.Update(store.Catalog{Version: 3})
+	if _, err := r.Route(t.Context(), "x", "GET", "/.netlify/functions/a"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("after the site is gone: %v", err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	good := function.Function{Name: "f", Paths: []string{"/a", "/a/:b", "/c/*"}, ExcludedPaths: []string{"/a/{x}?"}}
+	if err := route.Check(&good); err != nil {
+		t.Errorf("Check of good paths: %v", err)
+	}
+	for _, path := range []string{"/a/:b(", "/{", "/:x/:x"} {
+		f := function.Function{Name: "f", Paths: []string{path}}
+		if err := route.Check(&f); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), path) {
+			t.Errorf("Check of %q = %v, want invalid with the path", path, err)
+		}
+	}
+}
+
+func BenchmarkRoute(b *testing.B) {
+	r, _ := newRouter(false)
+	for _, path := range []string{"/.netlify/functions/hello", "/items/42"} {
+		b.Run(path, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := r.Route(b.Context(), "localhost", "GET", path); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
