@@ -29,12 +29,6 @@ type lock interface {
 	Close() error
 }
 
-// The two names that this package has in Redis.
-const (
-	lockKey         = "nightshift:scheduler:leader"
-	releasedChannel = "nightshift:scheduler:released"
-)
-
 // redisLock is one key with a random value and a time to live.
 type redisLock struct {
 	rdb      redis.UniversalClient
