@@ -6,6 +6,8 @@ package arch
 import (
 	"go/ast"
 	"go/token"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -212,18 +214,23 @@ func TestEveryPackageHasOneDoc(t *testing.T) {
 				continue
 			}
 			docs = append(docs, name)
-			want := "Package " + p.Name + " "
-			if p.Name == "main" {
-				want = "Command "
-			}
-			if !strings.HasPrefix(file.Doc.Text(), want) {
-				t.Errorf("%s: the doc in %s does not begin with %q", p.short(), name, want)
+			if want := docBegins(p); !want.MatchString(file.Doc.Text()) {
+				t.Errorf("%s: the doc in %s does not begin like %s", p.short(), name, want)
 			}
 		}
 		if len(docs) != 1 {
 			t.Errorf("%s has %d package docs %v, want exactly one", p.short(), len(docs), docs)
 		}
 	}
+}
+
+// docBegins is how the doc of a package or of a program begins by convention.
+func docBegins(p *pkg) *regexp.Regexp {
+	if p.Name != "main" {
+		return regexp.MustCompile("^Package " + p.Name + " ")
+	}
+	program := path.Base(p.ImportPath)
+	return regexp.MustCompile("^(Command " + program + "|" + strings.ToUpper(program[:1]) + program[1:] + ") ")
 }
 
 // TestRedisKeysStandInKeysFiles finds key names by the prefixes that they have.

@@ -133,7 +133,7 @@ func verbServices(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	for i := range schedulers {
 		name, health := fmt.Sprintf("scheduler%d", i+1), addr()
-		startProgram(ts, name, "scheduler", []string{"NIGHTSHIFT_ADMIN_ADDR=" + health}, nil)
+		startProgram(ts, name, "scheduler", []string{"NIGHTSHIFT_SCHEDULER_ADDR=" + health}, nil)
 		ready = append(ready, health)
 	}
 	for _, health := range ready {

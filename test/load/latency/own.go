@@ -60,7 +60,7 @@ func (o *own) start(ctx context.Context) error {
 	for _, s := range []struct{ name, data, health string }{
 		{"gateway", "NIGHTSHIFT_ADDR=" + addrs[0], "NIGHTSHIFT_ADMIN_ADDR=" + addrs[1]},
 		{"worker", "", "NIGHTSHIFT_WORKER_ADDR=" + addrs[2]},
-		{"scheduler", "", "NIGHTSHIFT_ADMIN_ADDR=" + addrs[3]},
+		{"scheduler", "", "NIGHTSHIFT_SCHEDULER_ADDR=" + addrs[3]},
 	} {
 		settings := append(harness.Environ(common...), s.health)
 		if s.data != "" {
