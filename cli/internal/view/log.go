@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/invocation"
 )
 
 // LogLine is one line that a function wrote.
@@ -20,18 +21,11 @@ type LogLine struct {
 	Text       string
 }
 
-// Log prints lines of many functions below each other:
+// Log prints a line of one of many functions, which stand below each other:
 //
 //	12:00:01 send-email-background 01KAQ4N2…  sent to a@example.com
 func Log(w io.Writer, s Style, line LogLine) {
-	text := clean(line.Text)
-	switch line.Stream {
-	case "stderr":
-		text = s.Warn(text)
-	case "system":
-		text = s.Dim(text)
-	}
-	fmt.Fprintf(w, "%s %s %s  %s\n", s.Dim(line.Time.Local().Format(time.TimeOnly)), s.Kind(line.Kind, line.Function), s.Dim(line.Invocation), text)
+	fmt.Fprintf(w, "%s %s %s  %s\n", s.Dim(line.Time.Local().Format(time.TimeOnly)), s.Kind(line.Kind, line.Function), s.Dim(line.Invocation), s.stream(line.Stream, line.Text))
 }
 
 // clean takes control characters out, so that what a function prints cannot
@@ -78,4 +72,22 @@ func (s *Synced) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.w.Write(p)
+}
+
+// Line prints one line of one invocation's log.
+func Line(w io.Writer, s Style, l invocation.LogLine) {
+	fmt.Fprintf(w, "%s %s\n", s.Dim(l.Time.UTC().Format("2006-01-02T15:04:05.000Z")), s.stream(l.Stream, l.Text))
+}
+
+// stream colours a line by where it was written to.
+func (s Style) stream(name, text string) string {
+	text = clean(text)
+	switch name {
+	case "stderr":
+		return s.Warn(text)
+	case "system":
+		return s.Dim(text)
+	default:
+		return text
+	}
 }

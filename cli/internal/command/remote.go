@@ -1,0 +1,146 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nightshift/nightshift/cli/internal/view"
+	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/client"
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/spf13/cobra"
+)
+
+// poll is how often a command that waits asks again.
+const poll = 250 * time.Millisecond
+
+func printDeploy(w World, d api.Deploy, prod bool) {
+	style := view.StyleOf(w.Stdout)
+	view.Functions(w.Stdout, style, rows(d.Functions), time.Now())
+	fmt.Fprintln(w.Stdout)
+	if prod && d.Published {
+		fmt.Fprintf(w.Stdout, "%s %s is published at %s\n", style.Good("Deploy"), d.ID, d.URL)
+		fmt.Fprintf(w.Stdout, "       its own URL is %s\n", d.DeployURL)
+		return
+	}
+	fmt.Fprintf(w.Stdout, "%s %s is a draft at %s\n", style.Good("Deploy"), d.ID, d.DeployURL)
+	fmt.Fprintln(w.Stdout, "       nightshift deploy --prod publishes what is in the directory then")
+}
+
+func rows(functions []api.Function) []view.Row {
+	out := make([]view.Row, len(functions))
+	for i, f := range functions {
+		out[i] = view.Row{Name: f.Name, Kind: f.Kind, URLs: f.URLs, Schedule: f.Schedule, Timezone: f.Timezone}
+	}
+	return out
+}
+
+func (w World) functions() *cobra.Command {
+	var site string
+	cmd := &cobra.Command{
+		Use:   "functions",
+		Short: "List the functions of a site's published deploy",
+		Args:  arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			api, err := w.client()
+			if err != nil {
+				return err
+			}
+			defer api.Close()
+			list, err := api.Functions(cmd.Context(), site)
+			if err != nil {
+				return err
+			}
+			view.Functions(w.Stdout, view.StyleOf(w.Stdout), rows(list), time.Now())
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&site, "site", defaultSite, "`name` of the site")
+	return cmd
+}
+
+func (w World) logs() *cobra.Command {
+	var follow bool
+	cmd := &cobra.Command{
+		Use:   "logs ID",
+		Short: "Print what an invocation wrote",
+		Args:  arguments("the ID of an invocation"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			api, err := w.client()
+			if err != nil {
+				return err
+			}
+			defer api.Close()
+			return w.printLog(cmd.Context(), api, args[0], follow)
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the invocation is finished")
+	return cmd
+}
+
+// printLog prints the log of an invocation as it is, or until it is finished.
+func (w World) printLog(ctx context.Context, api *client.Client, id string, follow bool) error {
+	style, cursor := view.StyleOf(w.Stdout), ""
+	for {
+		// The record is read first: lines that come between the two reads are
+		// then printed, and not taken for the end.
+		inv, err := api.Invocation(ctx, id)
+		if err != nil {
+			return err
+		}
+		lines, err := api.Logs(ctx, id, cursor)
+		if err != nil {
+			return err
+		}
+		for _, l := range lines {
+			view.Line(w.Stdout, style, l)
+			cursor = l.Cursor
+		}
+		switch {
+		case len(lines) > 0 && follow:
+			continue // perhaps there are more already
+		case !follow || inv.State.Terminal():
+			return nil
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (w World) cancel() *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel ID",
+		Short: "End an invocation, whether it waits or runs",
+		Args:  arguments("the ID of an invocation"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			api, err := w.client()
+			if err != nil {
+				return err
+			}
+			defer api.Close()
+			inv, err := api.Cancel(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if inv.State == invocation.Cancelled {
+				fmt.Fprintf(w.Stdout, "%s is cancelled\n", inv.ID)
+				return nil
+			}
+			fmt.Fprintf(w.Stdout, "%s is being stopped by its worker\n", inv.ID)
+			return nil
+		},
+	}
+}
+
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(poll)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,212 @@
+package deploy_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nightshift/nightshift/cli/internal/build"
+	"github.com/nightshift/nightshift/cli/internal/deploy"
+	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+)
+
+// server is a control plane in memory. Its hooks, if not nil, run before the
+// call and can fail it.
+type server struct {
+	mu       sync.Mutex
+	required []string
+	uploaded map[string]string // name → content
+	busy     int
+	maxBusy  int
+	states   []string // that Deploy answers, the last one again and again
+	onUpload func(name string, try int) error
+	tries    map[string]int
+	created  api.CreateDeploy
+}
+
+func (s *server) CreateDeploy(_ context.Context, site string, body api.CreateDeploy) (api.Deploy, error) {
+	s.created = body
+	if site == "full" {
+		return api.Deploy{}, fault.New(fault.TooLarge, "too many functions")
+	}
+	return api.Deploy{ID: "d1", Site: site, State: "uploading", RequiredFunctions: s.required}, nil
+}
+
+func (s *server) UploadFunction(ctx context.Context, id, name string, zip io.Reader) (api.Deploy, error) {
+	s.mu.Lock()
+	s.busy++
+	s.maxBusy = max(s.maxBusy, s.busy)
+	s.tries[name]++
+	try := s.tries[name]
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.busy--
+		s.mu.Unlock()
+	}()
+	select {
+	case <-time.After(10 * time.Millisecond):
+	case <-ctx.Done():
+		return api.Deploy{}, ctx.Err()
+	}
+	if s.onUpload != nil {
+		if err := s.onUpload(name, try); err != nil {
+			return api.Deploy{}, err
+		}
+	}
+	data, err := io.ReadAll(zip)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uploaded[name] = string(data)
+	return api.Deploy{ID: id}, err
+}
+
+func (s *server) Deploy(_ context.Context, site, id string) (api.Deploy, error) {
+	state := s.states[0]
+	if len(s.states) > 1 {
+		s.states = s.states[1:]
+	}
+	return api.Deploy{ID: id, Site: site, State: state, Published: true}, nil
+}
+
+func newServer(required ...string) *server {
+	return &server{required: required, uploaded: map[string]string{}, tries: map[string]int{}, states: []string{"ready"}}
+}
+
+func functions(n int) []build.Function {
+	var out []build.Function
+	for i := range n {
+		out = append(out, build.Function{Function: function.Function{Name: fmt.Sprintf("f%d", i), Artifact: fmt.Sprintf("digest%d", i)}, Zip: fmt.Appendf(nil, "zip%d", i)})
+	}
+	return out
+}
+
+func TestRunUploadsWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer("digest1", "digest3")
+		s.states = []string{"uploading", "uploading", "ready"}
+		told := -1
+		list := functions(4)
+		list[2].Artifact = "digest1" // the same code twice is sent once
+		d, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Branch: "main", Draft: true, Functions: list, Uploading: func(n int) { told = n }})
+		if err != nil || d.State != "ready" || d.ID != "d1" {
+			t.Fatalf("Run = %+v, %v", d, err)
+		}
+		if want := map[string]string{"f1": "zip1", "f3": "zip3"}; fmt.Sprint(s.uploaded) != fmt.Sprint(want) {
+			t.Errorf("uploaded %v, want %v", s.uploaded, want)
+		}
+		if told != 2 {
+			t.Errorf("told %d uploads, want 2", told)
+		}
+		if !s.created.Draft || s.created.Branch != "main" || len(s.created.Functions) != 4 {
+			t.Errorf("announced %+v", s.created)
+		}
+	})
+}
+
+func TestUploadsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		list := functions(20)
+		var digests []string
+		for _, f := range list {
+			digests = append(digests, f.Artifact)
+		}
+		s := newServer(digests...)
+		if _, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Functions: list}); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.uploaded) != 20 || s.maxBusy > 4 || s.maxBusy < 2 {
+			t.Errorf("uploaded %d, %d at once; want 20, at most 4", len(s.uploaded), s.maxBusy)
+		}
+	})
+}
+
+func TestUploadFailures(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		kind  fault.Kind
+		until int // tries that fail
+		tries int
+		ok    bool
+	}{
+		"unavailable for a moment": {fault.Unavailable, 2, 3, true},
+		"throttled for a moment":   {fault.Throttled, 1, 2, true},
+		"unavailable for good":     {fault.Unavailable, 99, 4, false},
+		"refused":                  {fault.Invalid, 99, 1, false},
+		"unauthorized":             {fault.Unauthorized, 99, 1, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer("digest0")
+				s.onUpload = func(_ string, try int) error {
+					if try <= test.until {
+						return fault.New(test.kind, "no").After(time.Second)
+					}
+					return nil
+				}
+				_, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Functions: functions(1)})
+				if (err == nil) != test.ok || err != nil && !fault.Is(err, test.kind) {
+					t.Errorf("Run: %v, want ok %t, kind %s", err, test.ok, test.kind)
+				}
+				if s.tries["f0"] != test.tries {
+					t.Errorf("%d tries, want %d", s.tries["f0"], test.tries)
+				}
+			})
+		})
+	}
+}
+
+func TestRunFailures(t *testing.T) {
+	t.Parallel()
+	failed := newServer()
+	failed.states = []string{"uploading", "error"}
+	tests := map[string]struct {
+		server *server
+		site   string
+		kind   fault.Kind
+	}{
+		"announcing":      {newServer(), "full", fault.TooLarge},
+		"server gives up": {failed, "shop", fault.Conflict},
+		"unknown digest":  {newServer("something else"), "shop", fault.Internal},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				_, err := deploy.Run(t.Context(), test.server, deploy.Request{Site: test.site, Functions: functions(1)})
+				if !fault.Is(err, test.kind) {
+					t.Errorf("Run: %v, want kind %s", err, test.kind)
+				}
+			})
+		})
+	}
+}
+
+func TestWaitingEndsWithTheContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.states = []string{"uploading"}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		begun := time.Now()
+		_, err := deploy.Run(ctx, s, deploy.Request{Site: "shop", Functions: functions(1)})
+		if err == nil || time.Since(begun) != 3*time.Second {
+			t.Errorf("Run ended after %v with %v, want the end of the context", time.Since(begun), err)
+		}
+		if slices.Contains(s.states, "ready") {
+			t.Error("the fake became ready")
+		}
+	})
+}

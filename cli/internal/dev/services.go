@@ -1,0 +1,118 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nightshift/nightshift/gateway"
+	"github.com/nightshift/nightshift/scheduler"
+	"github.com/nightshift/nightshift/shared/daemon"
+	"github.com/nightshift/nightshift/shared/redisdb/embedded"
+	"github.com/nightshift/nightshift/worker"
+)
+
+const (
+	// drain is how long running calls have at the end; invocations that still
+	// run then are handed back and go on when dev starts again.
+	drain = 2 * time.Second
+	// idle ends processes of functions that have not been called for so long:
+	// each change leaves some behind.
+	idle = time.Minute
+)
+
+// redisServer is the store: an embedded one, or somebody else's.
+type redisServer struct {
+	url      string
+	embedded *embedded.Server // nil: somebody else's
+}
+
+func openRedis(ctx context.Context, url, dir string) (*redisServer, error) {
+	if url != "" {
+		return &redisServer{url: url}, nil
+	}
+	server, err := embedded.Start(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return &redisServer{url: server.URL(), embedded: server}, nil
+}
+
+func (r *redisServer) stop(ctx context.Context) error {
+	if r.embedded == nil {
+		return nil
+	}
+	if err := r.embedded.Stop(ctx); err != nil {
+		return fmt.Errorf("stopping %s: %w", r.embedded.Kind(), err)
+	}
+	return nil
+}
+
+// services are the three services, in the order in which they start: the
+// worker stands before the gateway serves, and ends after it.
+type services struct {
+	gateway *gateway.Gateway
+	all     []daemon.Service
+}
+
+// newServices makes all, or nothing.
+func newServices(cfg Config, redisURL, dataDir string) (_ *services, err error) {
+	s := &services{}
+	defer func() {
+		if err != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+			defer cancel()
+			err = errors.Join(err, s.stop(ctx))
+		}
+	}()
+	blobs := "file://" + filepath.ToSlash(filepath.Join(dataDir, "artifacts"))
+	w, err := worker.New(worker.Config{
+		RedisURL: redisURL, BlobURL: blobs, DataDir: filepath.Join(dataDir, "worker"),
+		Drain: drain, IdleTimeout: idle, Logger: cfg.Logger.With("service", "worker"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.all = append(s.all, w)
+	sched, err := scheduler.New(scheduler.Config{
+		RedisURL: redisURL, UpkeepOnly: !cfg.Cron, Logger: cfg.Logger.With("service", "scheduler"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.all = append(s.all, sched)
+	s.gateway, err = gateway.New(gateway.Config{
+		RedisURL: redisURL, BlobURL: blobs, Addr: loopback(cfg.Port), AdminAddr: loopback(cfg.AdminPort),
+		Token: cfg.Token, DefaultSite: Site, Dev: true, Drain: drain, Logger: cfg.Logger.With("service", "gateway"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.all = append(s.all, s.gateway)
+	return s, nil
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+func (s *services) start(ctx context.Context) error {
+	for _, service := range s.all {
+		if err := service.Start(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stop ends the services, newest first. It does no harm to those that have not started.
+func (s *services) stop(ctx context.Context) error {
+	var errs []error
+	for _, service := range slices.Backward(s.all) {
+		errs = append(errs, service.Stop(ctx))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,112 @@
+package view_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+	_ "time/tzdata" // the tests name zones
+
+	"github.com/nightshift/nightshift/cli/internal/build/problem"
+	"github.com/nightshift/nightshift/cli/internal/view"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/invocation"
+)
+
+func zone(t *testing.T, name string) *time.Location {
+	t.Helper()
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loc
+}
+
+func TestFunctions(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 12, 30, 15, 0, zone(t, "Europe/Berlin"))
+	var got bytes.Buffer
+	view.Functions(&got, view.Plain, []view.Row{
+		{Name: "hello", Kind: function.Sync, URLs: []string{"http://127.0.0.1:8888/.netlify/functions/hello"}},
+		{Name: "items", Kind: function.Sync, Methods: []string{"GET", "POST"}, URLs: []string{"/items/:id", "/things"}},
+		{Name: "nightly", Kind: function.Scheduled, Schedule: "0 3 * * *", Timezone: "Europe/Berlin"},
+		{Name: "often", Kind: function.Scheduled, Schedule: "*/5 * * * *", URLs: []string{"/.netlify/functions/often"}},
+		{Name: "send-email-background", Kind: function.Background, URLs: []string{"/.netlify/functions/send-email-background"}},
+	}, now)
+	want := `
+  FUNCTION               KIND        REACHED BY
+  hello                  sync        ANY http://127.0.0.1:8888/.netlify/functions/hello
+  items                  sync        GET|POST /items/:id
+                                     GET|POST /things
+  nightly                scheduled   0 3 * * * Europe/Berlin  next Tue 24 Nov 03:00 CET (02:00 UTC), Wed 25 Nov 03:00 CET (02:00 UTC)
+  often                  scheduled   */5 * * * *  next 12:35 CET (11:35 UTC), 12:40 CET (11:40 UTC)
+                                     ANY /.netlify/functions/often
+  send-email-background  background  ANY /.netlify/functions/send-email-background
+`
+	if got.String() != want[1:] {
+		t.Errorf("Functions printed\n%s\nwant\n%s", got.String(), want[1:])
+	}
+}
+
+func TestNext(t *testing.T) {
+	t.Parallel()
+	utc := time.Date(2026, 11, 23, 12, 30, 15, 0, time.UTC)
+	tests := map[string]struct {
+		expr, zone string
+		now        time.Time
+		want       string
+	}{
+		"utc says it once": {"@hourly", "", utc, "13:00 UTC, 14:00 UTC"},
+		"seconds":          {"*/20 * * * * *", "", utc, "12:30:20 UTC, 12:30:40 UTC"},
+		"another day":      {"0 0 1 1 *", "", utc, "Fri 1 Jan 00:00 UTC, Sat 1 Jan 00:00 UTC"},
+		"not a schedule":   {"nope", "", utc, "never"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := strings.Join(view.Next(test.expr, test.zone, test.now, 2), ", "); got != test.want {
+				t.Errorf("Next(%q, %q) = %q, want %q", test.expr, test.zone, got, test.want)
+			}
+		})
+	}
+}
+
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	at := problem.Position{File: "netlify/functions/f.js", Line: 12, Column: 3, Text: "\t\tfoo( => {"}
+	var got bytes.Buffer
+	view.Problems(&got, view.Plain, []problem.Problem{problem.Errorf(at, "no"), problem.Warnf(at, "hm"), problem.Errorf(problem.Position{}, "alone")})
+	want := "error netlify/functions/f.js:12:3: no\n   12 | \t\tfoo( => {\n      | \t\t^\nwarning netlify/functions/f.js:12:3: hm\nerror alone\n"
+	if got.String() != want {
+		t.Errorf("Problems printed\n%q\nwant\n%q", got.String(), want)
+	}
+}
+
+func TestLogLinesCannotControlTheTerminal(t *testing.T) {
+	t.Parallel()
+	tests := map[string]string{
+		"plain äöü 🙂":            "plain äöü 🙂",
+		"tab\there":              "tab\there",
+		"\x1b[31mred\x1b[0m":     "\x1b[31mred\x1b[0m",
+		"\x1b[1;32mx":            "\x1b[1;32mx",
+		"\x1b[2Jcleared":         "[2Jcleared",
+		"\x1b]0;title\x07x":      "]0;titlex",
+		"back\rover\x08\x7f\x00": "backover",
+		"cut \x1b[":              "cut [",
+	}
+	for text, want := range tests {
+		var got bytes.Buffer
+		view.Line(&got, view.Plain, invocation.LogLine{Time: time.Unix(0, 0), Text: text})
+		if want := "1970-01-01T00:00:00.000Z " + want + "\n"; got.String() != want {
+			t.Errorf("Line(%q) printed %q, want %q", text, got.String(), want)
+		}
+	}
+}
+
+func TestNoColoursAwayFromTerminals(t *testing.T) {
+	t.Parallel()
+	var w bytes.Buffer
+	if got := view.StyleOf(&w).Bad("x"); got != "x" {
+		t.Errorf("Bad on a buffer = %q, want no colour", got)
+	}
+}
