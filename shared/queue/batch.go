@@ -12,9 +12,10 @@ const (
 	// caller wait for half a foreign round trip on average; many would leave
 	// each batch small.
 	maxFlights = 2
-	// maxBatch bounds a round trip: 256 tasks with their records stay below a
-	// few megabytes.
-	maxBatch = 256
+	// maxBatch and maxBatchBytes bound a round trip: a batch fails as one when it
+	// takes longer than its deadline, and events may have hundreds of kilobytes.
+	maxBatch      = 256
+	maxBatchBytes = 1 << 20
 )
 
 // batcher lets concurrent commands share round trips. A caller who finds a
@@ -76,7 +77,7 @@ func (b *batcher) landed() {
 		b.running.Done()
 		return
 	}
-	n := min(len(b.waiting), maxBatch)
+	n := batchLen(b.waiting)
 	batch := b.waiting[:n:n]
 	b.waiting = b.waiting[n:]
 	if len(b.waiting) == 0 {
@@ -87,6 +88,25 @@ func (b *batcher) landed() {
 		b.fly(batch)
 		b.landed()
 	}()
+}
+
+// batchLen says how many of the calls leave together: one at least.
+func batchLen(calls []*call) int {
+	bytes := 0
+	for i, c := range calls[:min(len(calls), maxBatch)] {
+		for _, arg := range c.cmd.Args() {
+			switch arg := arg.(type) {
+			case string:
+				bytes += len(arg)
+			case []byte:
+				bytes += len(arg)
+			}
+		}
+		if bytes > maxBatchBytes {
+			return max(i, 1)
+		}
+	}
+	return min(len(calls), maxBatch)
 }
 
 func (b *batcher) fly(batch []*call) {

@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -432,57 +431,5 @@ func TestEnqueueConcurrently(t *testing.T) {
 	callers.Wait()
 	if got := len(b.pending(function.Background)); got != n/2 {
 		t.Errorf("%d tasks; want %d", got, n/2)
-	}
-}
-
-// A caller that gives up while it waits for a flight is withdrawn: Redis never
-// sees its command.
-func TestBatcherWithdraws(t *testing.T) {
-	t.Parallel()
-	rdb := redistest.New(t)
-	started, release := make(chan struct{}, maxFlights), make(chan struct{})
-	var seen sync.Map
-	rdb.AddHook(&watch{see: func(cmd redis.Cmder) {
-		if cmd.Name() != "echo" {
-			return
-		}
-		word := cmd.Args()[1].(string)
-		seen.Store(word, true)
-		if strings.HasPrefix(word, "first") {
-			started <- struct{}{}
-			<-release
-		}
-	}})
-	b := &batcher{rdb: rdb}
-	var callers sync.WaitGroup
-	do := func(ctx context.Context, word string, want error) {
-		callers.Go(func() {
-			if err := b.do(ctx, redis.NewCmd(ctx, "echo", word)).Err(); !errors.Is(err, want) {
-				t.Errorf("%s: %v; want %v", word, err, want)
-			}
-		})
-	}
-	waiting := func() int {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return len(b.waiting)
-	}
-	for range maxFlights {
-		do(t.Context(), "first", nil)
-		receive(t, "a flight starts", started)
-	}
-	ctx, giveUp := context.WithCancel(t.Context())
-	do(ctx, "impatient", context.Canceled)
-	do(t.Context(), "patient", nil)
-	eventually(t, "both wait", func() bool { return waiting() == 2 })
-	giveUp()
-	close(release)
-	callers.Wait()
-	b.wait()
-	if _, ok := seen.Load("patient"); !ok {
-		t.Error("the patient caller's command was not sent")
-	}
-	if _, ok := seen.Load("impatient"); ok {
-		t.Error("the command of the caller who gave up was sent")
 	}
 }

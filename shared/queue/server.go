@@ -149,7 +149,8 @@ func (s *Server) newLoop(i int) *asynq.Server {
 
 // derive makes a client for blocking commands, so that closing it ends them and
 // they never hold the connections that others wait for. It is nil for kinds of
-// client that it does not know.
+// client that it does not know; then the caller's is used, and Pause waits up to
+// 2 s for the commands under way.
 func derive(rdb redis.UniversalClient) redis.UniversalClient {
 	switch rdb := rdb.(type) {
 	case *redis.Client:
