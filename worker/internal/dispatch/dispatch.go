@@ -23,8 +23,6 @@ import (
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/queue"
-	"github.com/nightshift/nightshift/shared/store"
-	"github.com/nightshift/nightshift/worker/internal/attempt"
 	"github.com/nightshift/nightshift/worker/internal/code"
 	"github.com/nightshift/nightshift/worker/internal/logs"
 	"github.com/nightshift/nightshift/worker/internal/pool"
@@ -108,6 +106,7 @@ func (h *Handler) enter() bool {
 	return true
 }
 
+// leave counts a call out.
 func (h *Handler) leave() {
 	h.mu.Lock()
 	h.running--
@@ -132,66 +131,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		busy(w)
 		return
 	}
-	defer h.leave()
+	c := newCall(h, r, id, target)
+	defer c.leave()
 	event, err := readEvent(w, r)
 	if err != nil {
 		refuseFault(w, err)
 		return
 	}
-	h.call(w, r, id, target, event)
-}
-
-// call runs the function and answers.
-func (h *Handler) call(w http.ResponseWriter, r *http.Request, id string, target queue.Target, event []byte) {
-	run, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
-	defer cancel(nil)
-	defer context.AfterFunc(r.Context(), func() { cancel(pool.ErrCancelled) })()
-	defer context.AfterFunc(h.drained, func() { cancel(pool.ErrDraining) })()
-	log := h.log.With("invocation", id, "site", target.Site, "deploy", target.Deploy, "function", target.Function)
-
-	loaded, err := h.cfg.Loader.Load(run, target)
-	switch kind := fault.KindOf(err); {
-	case err == nil:
-		defer loaded.Release()
-	case kind == fault.NotFound, kind == fault.Conflict:
-		refuseFault(w, err)
-		return
-	case kind == fault.Unavailable:
-		// The function has not run, and another worker may have its code.
-		log.Warn("code out of reach", "error", err)
-		busy(w)
-		return
-	default:
-		log.Error("code cannot be loaded", "error", err)
-		fail(w, attempt.Failed(run, err))
-		return
-	}
-
-	// Always as a sync call, whatever the function's kind: such calls have no record.
-	lines := logs.NewWriter(h.cfg.Logs, store.LogSource{
-		Site: target.Site, Deploy: target.Deploy, Function: target.Function, Kind: function.Sync, Invocation: id,
-	}, 1, h.log)
-	// The answer is not held up by the log; Stop waits for it.
-	defer h.pending.Go(lines.Close)
-
-	started := time.Now()
-	deadline := started.Add(loaded.Function.Timeout())
-	response, err := h.cfg.Runner.Invoke(run, loaded.Code, pool.Call{ID: id, Attempt: 1, Event: event, Deadline: deadline, Log: lines.Line}, false)
-	if errors.Is(err, pool.ErrBusy) {
-		busy(w)
-		return
-	}
-	if err != nil {
-		failed := attempt.Failed(run, err)
-		log.Info("call failed", "outcome", failed.Outcome, "duration", time.Since(started))
-		fail(w, failed)
-		return
-	}
-	if err := relay(w, response, deadline); err != nil {
-		log.Info("call failed half-way", "error", err, "duration", time.Since(started))
-		panic(http.ErrAbortHandler) // the only way to cut the connection
-	}
-	log.Debug("call answered", "duration", time.Since(started))
+	c.serve(w, event)
 }
 
 var (

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,8 +16,7 @@ import (
 )
 
 const (
-	// flushAfter is how long written bytes wait for more of them. A response
-	// that is complete by then goes out in one piece, with its length.
+	// flushAfter is how long written bytes wait for more of them.
 	flushAfter = 2 * time.Millisecond
 	// writeGrace is how long after the function's deadline a slow reader may
 	// take what is left.
@@ -31,19 +31,16 @@ var perHop = map[string]bool{
 }
 
 // relay passes on a response. An error means that the answer has begun and
-// cannot be completed.
-func relay(w http.ResponseWriter, response *pool.Response, deadline time.Time) (err error) {
-	defer func() {
-		if closeErr := response.Body.Close(); err == nil && closeErr != nil {
-			err = fmt.Errorf("ending the call: %w", closeErr)
-		}
-	}()
+// cannot be completed. The body is at its end, or all of its bytes were passed
+// on and only the end is still to come.
+func relay(w http.ResponseWriter, response *pool.Response, deadline time.Time) error {
 	if response.Status < 200 || response.Status > 999 {
 		fail(w, &pool.Failed{Outcome: invocation.BadResponse, Failure: invocation.Failure{
 			Type: "Nightshift.BadStatus", Message: fmt.Sprintf("the function answered with the status %d; it must be 200 to 999", response.Status),
 		}})
 		return nil
 	}
+	bodyAllowed := response.Status != http.StatusNoContent && response.Status != http.StatusNotModified
 	header := w.Header()
 	header["Content-Type"] = nil // the server must not guess one
 	for name, values := range response.Header {
@@ -53,16 +50,24 @@ func relay(w http.ResponseWriter, response *pool.Response, deadline time.Time) (
 		header[http.CanonicalHeaderKey(name)] = values
 	}
 	header.Set(dispatch.HeaderOutcome, string(invocation.OK))
+	if response.Length >= 0 && bodyAllowed {
+		header.Set("Content-Length", strconv.FormatInt(response.Length, 10))
+	}
 	control := http.NewResponseController(w)
 	if err := control.SetWriteDeadline(deadline.Add(writeGrace)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("limiting the time to write: %w", err)
 	}
 	w.WriteHeader(response.Status)
+	if !bodyAllowed {
+		return nil
+	}
 	out := newDelayedFlusher(w, control.Flush)
 	defer out.stop()
-	_, err = io.Copy(out, response.Body)
-	if errors.Is(err, http.ErrBodyNotAllowed) { // a 204 or 304 with a body
-		_, err = io.Copy(io.Discard, response.Body)
+	var err error
+	if response.Length >= 0 {
+		_, err = io.CopyN(out, response.Body, response.Length)
+	} else {
+		_, err = io.Copy(out, response.Body)
 	}
 	if err != nil {
 		return fmt.Errorf("passing on the body: %w", err)

@@ -1,0 +1,61 @@
+// Command worker runs functions.
+//
+// It takes queued invocations from Redis and sync calls from gateways, and runs
+// both in child processes. Start as many as there is work for, on as many
+// machines: workers find their work through Redis, and gateways find workers
+// there.
+//
+// # What it needs
+//
+// Redis, the artifact store that deploys were uploaded to, and Node.js 20 or
+// newer on the PATH. It may be started before Redis is; /readyz says when it
+// can work.
+//
+// # Settings
+//
+//	NIGHTSHIFT_REDIS_URL             redis://, rediss://, unix://, redis+sentinel://, redis+cluster://; required
+//	NIGHTSHIFT_BLOB_URL              file:///absolute/dir, the same for all services; required
+//	NIGHTSHIFT_WORKER_ADDR           where gateways reach it, host:port; default 127.0.0.1:0, a free port
+//	NIGHTSHIFT_WORKER_ADVERTISE_ADDR host or host:port that gateways are told; default: the address above
+//	NIGHTSHIFT_WORKER_CONCURRENCY    queued invocations at once; default 8
+//	NIGHTSHIFT_WORKER_PROCESSES      function processes at once; default twice the concurrency
+//	NIGHTSHIFT_WORKER_SPARES         processes that stand ready without a function; default 1, none: -1
+//	NIGHTSHIFT_WORKER_IDLE_TIMEOUT   until an idle process is ended; default 5m
+//	NIGHTSHIFT_WORKER_MAX_OUTPUT     log bytes of one attempt; default 1048576
+//	NIGHTSHIFT_WORKER_DATA_DIR       unpacked code; default: a directory of the user's in the temporary one
+//	NIGHTSHIFT_WORKER_DRAIN          how long a stop waits for running attempts; default 15m
+//	NIGHTSHIFT_NODE                  the node executable; default: from the PATH
+//	NIGHTSHIFT_RETENTION             how long finished invocations are kept; default 168h
+//	NIGHTSHIFT_DEAD_RETENTION        the same for dead ones; default 720h
+//	NIGHTSHIFT_LOG_LEVEL             debug, info, warn, error; default info
+//	NIGHTSHIFT_STOP_TIMEOUT          bounds the whole stop; default 16m
+//
+// # Health
+//
+// GET /healthz on its address answers 200 while the process lives, GET /readyz
+// 200 while Redis answers and the worker is not shutting down.
+//
+// # Stopping
+//
+// SIGTERM or SIGINT drains it: it takes nothing new, waits for what runs, and
+// hands back what is not finished in time, without counting that as a failure.
+// A second signal ends it at once; its tasks are then taken up by other workers
+// after some 30 s. Function processes end with it in both cases.
+//
+// Its address is for gateways only: whoever reaches it can call any function.
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/nightshift/nightshift/shared/daemon"
+	"github.com/nightshift/nightshift/worker"
+)
+
+func main() {
+	os.Exit(daemon.Main("worker", func(cfg worker.Config, log *slog.Logger) (daemon.Service, error) {
+		cfg.Logger = log
+		return worker.New(cfg)
+	}))
+}

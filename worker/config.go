@@ -1,0 +1,180 @@
+package worker
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/store"
+)
+
+// Defaults.
+const (
+	defaultAddr        = "127.0.0.1:0"
+	defaultConcurrency = 8
+	defaultDrain       = 15 * time.Minute
+)
+
+// Config configures a Worker. The zero value of a field means its default. Which
+// Node it uses, the environment says: see node.FindNode.
+type Config struct {
+	// RedisURL is where queues and records are. Required. See redisdb.Open.
+	RedisURL string `env:"REDIS_URL"`
+	// BlobURL is where the code of functions is. Required. See artifact.Open.
+	BlobURL string `env:"BLOB_URL"`
+
+	// Addr is host:port where gateways reach the worker with sync calls, and
+	// where /healthz and /readyz are. Port 0 takes a free one. Default
+	// 127.0.0.1:0. Whoever reaches it may call functions: keep it inside.
+	Addr string `env:"WORKER_ADDR"`
+	// AdvertiseAddr is the host, or host:port, that gateways are told. Default:
+	// Addr; where that has no host of its own (0.0.0.0, [::], :port), the first
+	// address of the machine that is not loopback.
+	AdvertiseAddr string `env:"WORKER_ADVERTISE_ADDR"`
+
+	// Concurrency is how many queued invocations run at once, 1 to 10,000.
+	// Default 8: that many small Node processes (some 60 MB each) and the spare
+	// ones fit into 1 GB, and functions mostly wait for others.
+	Concurrency int `env:"WORKER_CONCURRENCY"`
+	// Processes is how many function processes may exist at once, idle ones
+	// included; sync calls beyond that are refused as busy. At least
+	// Concurrency. Default twice Concurrency, so that sync calls find room
+	// while as many queued invocations run as may.
+	Processes int `env:"WORKER_PROCESSES"`
+	// Spares is how many Node processes stand ready without a function. Default
+	// 1; -1 is none.
+	Spares int `env:"WORKER_SPARES"`
+	// IdleTimeout ends a process that has had no call for so long. Default 5m.
+	IdleTimeout time.Duration `env:"WORKER_IDLE_TIMEOUT"`
+	// MaxOutput bounds the log of one attempt, in bytes; what is over is
+	// counted and dropped. Default 1 MiB.
+	MaxOutput int64 `env:"WORKER_MAX_OUTPUT"`
+	// DataDir is where unpacked code is kept; several workers may share it.
+	// Default: nightshift-<user ID> in the system's temporary directory.
+	DataDir string `env:"WORKER_DATA_DIR"`
+	// Drain is how long a stopping worker waits for running attempts before it
+	// ends them and hands their tasks back. Default 15m, the longest attempt.
+	// -1ns hands back at once.
+	Drain time.Duration `env:"WORKER_DRAIN"`
+	// Records says how long finished invocations are kept.
+	Records store.Options
+
+	Logger *slog.Logger `env:"-"`
+}
+
+// validate fills in the defaults and says what is wrong, as fault.Invalid.
+func (c Config) validate() (Config, error) {
+	c.Addr = cmp.Or(c.Addr, defaultAddr)
+	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
+	c.Processes = cmp.Or(c.Processes, 2*c.Concurrency)
+	c.Spares = cmp.Or(c.Spares, 1)
+	c.Drain = cmp.Or(c.Drain, defaultDrain)
+	switch {
+	case c.Logger == nil:
+		return c, fault.New(fault.Internal, "the worker needs a Logger")
+	case c.RedisURL == "":
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_REDIS_URL is not set; it looks like redis://user:password@host:6379/0")
+	case c.BlobURL == "":
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_BLOB_URL is not set; it looks like file:///var/lib/nightshift/artifacts")
+	case c.Concurrency < 1 || c.Concurrency > 10_000:
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_CONCURRENCY is %d; it must be 1 to 10,000", c.Concurrency)
+	case c.Processes < c.Concurrency:
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_PROCESSES is %d; it must be %d, the concurrency, or more", c.Processes, c.Concurrency)
+	case c.Spares < -1 || c.Spares > c.Processes:
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_SPARES is %d; it must be -1 (none) to %d, the processes", c.Spares, c.Processes)
+	case c.IdleTimeout < 0:
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_IDLE_TIMEOUT is %v; it must be positive", c.IdleTimeout)
+	case c.MaxOutput < 0:
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_MAX_OUTPUT is %d; it must be positive", c.MaxOutput)
+	}
+	c.Spares, c.Drain = max(c.Spares, 0), max(c.Drain, 0)
+	return c, c.Records.Validate()
+}
+
+// dataDir is DataDir or its default. The default stands in a directory that
+// everybody may write to, so it must really be ours: whoever made it can put
+// code into it.
+func dataDir(configured string) (string, error) {
+	if configured != "" {
+		dir, err := filepath.Abs(configured)
+		if err != nil {
+			return "", fault.Wrap(err, fault.Invalid, "NIGHTSHIFT_WORKER_DATA_DIR cannot be used")
+		}
+		return dir, nil
+	}
+	dir := filepath.Join(os.TempDir(), "nightshift-"+strconv.Itoa(os.Getuid()))
+	problem := func(err error) error {
+		return fault.Wrap(err, fault.Invalid, "the directory %s cannot be used; set NIGHTSHIFT_WORKER_DATA_DIR", dir)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", problem(err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", problem(err)
+	}
+	if !info.IsDir() {
+		return "", problem(fmt.Errorf("it is no directory"))
+	}
+	// Refused by the system when somebody else owns it.
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return "", problem(err)
+	}
+	return dir, nil
+}
+
+// advertise is the address that gateways are told, given the bound one.
+func advertise(configured, bound string) (string, error) {
+	host, port, err := net.SplitHostPort(bound)
+	if err != nil {
+		return "", fault.Wrap(err, fault.Internal, "reading the bound address %s", bound)
+	}
+	if configured != "" {
+		givenHost, givenPort, err := net.SplitHostPort(configured)
+		if err != nil { // no port
+			givenHost, givenPort = configured, "0"
+		}
+		if n, err := strconv.ParseUint(givenPort, 10, 16); err != nil || givenHost == "" {
+			return "", fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_ADVERTISE_ADDR is %q; it must be host or host:port", configured)
+		} else if n > 0 {
+			port = givenPort
+		}
+		return net.JoinHostPort(givenHost, port), nil
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
+		return bound, nil
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return "", fault.Wrap(err, fault.Invalid, "the machine's addresses cannot be read; set NIGHTSHIFT_WORKER_ADVERTISE_ADDR")
+	}
+	ip := firstReachable(addrs)
+	if ip == nil {
+		return "", fault.New(fault.Invalid, "no address of this machine can be reached from another one; set NIGHTSHIFT_WORKER_ADVERTISE_ADDR, or NIGHTSHIFT_WORKER_ADDR to 127.0.0.1:0")
+	}
+	return net.JoinHostPort(ip.String(), port), nil
+}
+
+// firstReachable prefers IPv4, which more networks carry.
+func firstReachable(addrs []net.Addr) net.IP {
+	var v6 net.IP
+	for _, addr := range addrs {
+		network, ok := addr.(*net.IPNet)
+		if !ok || !network.IP.IsGlobalUnicast() {
+			continue
+		}
+		if network.IP.To4() != nil {
+			return network.IP
+		}
+		if v6 == nil {
+			v6 = network.IP
+		}
+	}
+	return v6
+}

@@ -1,0 +1,122 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/queue"
+	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/worker/internal/attempt"
+	"github.com/nightshift/nightshift/worker/internal/logs"
+	"github.com/nightshift/nightshift/worker/internal/pool"
+)
+
+// call is one call. It may outlive its request: a function goes on after its
+// response is complete if it has asked to (waitUntil), and the connection must
+// be free for the next request by then.
+type call struct {
+	h      *Handler
+	id     string
+	target queue.Target
+	log    *slog.Logger
+	run    context.Context // the attempt's own
+	cancel context.CancelCauseFunc
+	// detach ends the caller's say: hanging up cancels no longer.
+	detach func() bool
+	undo   []func() // newest last
+	goesOn bool
+}
+
+// newCall makes the call of a request that has entered.
+func newCall(h *Handler, r *http.Request, id string, target queue.Target) *call {
+	c := &call{h: h, id: id, target: target}
+	c.log = h.log.With("invocation", id, "site", target.Site, "deploy", target.Deploy, "function", target.Function)
+	c.run, c.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
+	c.detach = context.AfterFunc(r.Context(), func() { c.cancel(pool.ErrCancelled) })
+	stop := context.AfterFunc(h.drained, func() { c.cancel(pool.ErrDraining) })
+	c.undo = append(c.undo, h.leave, func() { c.cancel(nil) }, func() { stop() }, func() { c.detach() })
+	return c
+}
+
+// leave ends the call with its request, unless it goes on.
+func (c *call) leave() {
+	if !c.goesOn {
+		c.end()
+	}
+}
+
+func (c *call) end() {
+	for _, undo := range slices.Backward(c.undo) {
+		undo()
+	}
+}
+
+// serve runs the function and answers.
+func (c *call) serve(w http.ResponseWriter, event []byte) {
+	loaded, err := c.h.cfg.Loader.Load(c.run, c.target)
+	switch kind := fault.KindOf(err); {
+	case err == nil:
+		c.undo = append(c.undo, loaded.Release)
+	case kind == fault.NotFound, kind == fault.Conflict:
+		refuseFault(w, err)
+		return
+	case kind == fault.Unavailable:
+		// The function has not run, and another worker may have its code.
+		c.log.Warn("code out of reach", "error", err)
+		busy(w)
+		return
+	default:
+		c.log.Error("code cannot be loaded", "error", err)
+		fail(w, attempt.Failed(c.run, err))
+		return
+	}
+
+	// Always as a sync call, whatever the function's kind: such calls have no record.
+	lines := logs.NewWriter(c.h.cfg.Logs, store.LogSource{
+		Site: c.target.Site, Deploy: c.target.Deploy, Function: c.target.Function, Kind: function.Sync, Invocation: c.id,
+	}, 1, c.h.log)
+	// The answer is not held up by the log; the handler's Stop waits for it.
+	c.undo = append(c.undo, func() { c.h.pending.Go(lines.Close) })
+
+	started := time.Now()
+	deadline := started.Add(loaded.Function.Timeout())
+	response, err := c.h.cfg.Runner.Invoke(c.run, loaded.Code, pool.Call{ID: c.id, Attempt: 1, Event: event, Deadline: deadline, Log: lines.Line}, false)
+	if errors.Is(err, pool.ErrBusy) {
+		busy(w)
+		return
+	}
+	if err != nil {
+		failed := attempt.Failed(c.run, err)
+		c.log.Info("call failed", "outcome", failed.Outcome, "duration", time.Since(started))
+		fail(w, failed)
+		return
+	}
+	if err := relay(w, response, deadline); err != nil {
+		c.log.Info("call failed half-way", "error", err, "duration", time.Since(started))
+		c.cancel(pool.ErrCancelled) // nobody reads it any more
+		_ = response.Body.Close()
+		panic(http.ErrAbortHandler) // the only way to cut the connection
+	}
+	c.log.Debug("call answered", "duration", time.Since(started))
+	c.goesOn = true
+	c.detach()
+	c.h.pending.Go(func() {
+		defer c.end()
+		c.finish(response)
+	})
+}
+
+// finish waits until the function is done with what follows its response.
+func (c *call) finish(response *pool.Response) {
+	_, err := io.Copy(io.Discard, response.Body)
+	if err = errors.Join(err, response.Body.Close()); err != nil {
+		c.log.Info("call failed after its answer", "error", err)
+	}
+}
