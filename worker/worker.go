@@ -235,6 +235,9 @@ func (w *Worker) grace(ctx context.Context) (context.Context, context.CancelFunc
 // close closes what open opened, as far as it came.
 func (w *Worker) close(ctx context.Context) error {
 	var errs []error
+	if w.queue != nil && !w.started.Load() {
+		errs = append(errs, w.queue.Stop(ctx)) // it holds connections from the beginning
+	}
 	if w.http != nil {
 		errs = append(errs, named("closing the HTTP server", w.http.Stop(ctx)))
 	}
