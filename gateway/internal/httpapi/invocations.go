@@ -157,8 +157,6 @@ func (s *server) followLog(c echo.Context, inv invocation.Invocation) error {
 		}
 	}
 	control := http.NewResponseController(c.Response())
-	// The server's limit for reading a request would otherwise end the stream.
-	_ = control.SetReadDeadline(time.Time{})
 	h := c.Response().Header()
 	h.Set(echo.HeaderContentType, "text/event-stream")
 	h.Set("Cache-Control", "no-store")

@@ -189,9 +189,6 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	}
 	switch {
 	case err == nil:
-		// The server's limit for reading a request ends here. Left standing, it
-		// would look like a caller that hung up while the function runs.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 		return buf, nil
 	case r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, ErrGone

@@ -125,6 +125,12 @@ type bundle struct {
 // setup serves one function by way of the workers.
 func setup(t *testing.T, f function.Function, addrs ...string) *bundle {
 	t.Helper()
+	return setupReading(t, 0, f, addrs...)
+}
+
+// setupReading is setup with a limit for reading one request.
+func setupReading(t *testing.T, readTimeout time.Duration, f function.Function, addrs ...string) *bundle {
+	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	fl := fleet.New(fleet.Config{Workers: workers(addrs), Logger: log, Wait: 300 * time.Millisecond})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -146,7 +152,7 @@ func setup(t *testing.T, f function.Function, addrs ...string) *bundle {
 			http.Error(w, message, fault.KindOf(err).HTTPStatus())
 		}
 	}))
-	b.server.Config.ReadTimeout = 400 * time.Millisecond // of a request; calls may take longer
+	b.server.Config.ReadTimeout = readTimeout
 	b.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	b.server.Start()
 	t.Cleanup(func() {
@@ -245,7 +251,10 @@ func TestSyncEdges(t *testing.T) {
 	})
 	t.Run("large event", func(t *testing.T) {
 		t.Parallel()
-		w := newWorker(t, func(rw http.ResponseWriter, r *http.Request) { _, _ = io.Copy(rw, r.Body) })
+		w := newWorker(t, func(rw http.ResponseWriter, r *http.Request) {
+			event, _ := io.ReadAll(r.Body)
+			_, _ = rw.Write(event)
+		})
 		b := setup(t, syncFunction, w.addr())
 		if resp, text, err := b.call("POST", strings.Repeat("x", 5<<20)); err != nil || resp.StatusCode != 200 || len(text) < 5<<20 {
 			t.Errorf("answer = %d with %d bytes, %v", resp.StatusCode, len(text), err)
@@ -268,7 +277,7 @@ func TestSyncEdges(t *testing.T) {
 				t.Error("the call was cancelled")
 			}
 		})
-		b := setup(t, syncFunction, w.addr())
+		b := setupReading(t, 400*time.Millisecond, syncFunction, w.addr())
 		for _, body := range []string{"", "x"} {
 			if resp, _, err := b.call("POST", body); err != nil || resp.StatusCode != 200 {
 				t.Errorf("answer = %d, %v", resp.StatusCode, err)
