@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -41,6 +42,9 @@ const Site = "default"
 
 // stopTimeout bounds the end of everything. Usually it takes well below a second.
 const stopTimeout = 20 * time.Second
+
+// commandWait is how long [dev] command has to say its first word.
+const commandWait = 2 * time.Second
 
 // Config configures Run.
 type Config struct {
@@ -77,8 +81,9 @@ type session struct {
 	services *services
 	client   *client.Client
 
-	stopLogs    func()
-	stopCommand func()
+	stopLogs     func()
+	stopCommand  func()
+	commandSpoke chan struct{} // closed after the first line of the command, or its end
 
 	good     map[string]function.Function // the last version of each function that could be built
 	deployed string                       // fingerprint of the newest deploy
@@ -104,6 +109,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := s.deploy(ctx, first, buildErr); err != nil {
 		return err
 	}
+	s.awaitCommand(ctx)
 	s.table(first)
 	s.addresses()
 	fmt.Fprintf(s.out, "%s after %s. Changes are deployed as they are saved; Ctrl-C ends.\n\n", s.cfg.Style.Good("Ready"), round(time.Since(begun)))
@@ -244,22 +250,28 @@ func (s *session) followLogs(ctx context.Context) (stop func(), err error) {
 // runCommand runs [dev] command beside the services until the function that it
 // returns is called.
 func (s *session) runCommand(command string) (stop func()) {
+	s.commandSpoke = make(chan struct{})
 	if command == "" {
+		close(s.commandSpoke)
 		return func() {}
 	}
 	style := s.cfg.Style
+	spoke := sync.OnceFunc(func() { close(s.commandSpoke) })
 	c, err := child.Start(command, s.root, os.Environ(), func(line string) {
 		fmt.Fprintf(s.out, "%s %s\n", style.Dim("[command]"), line)
+		spoke()
 	})
 	if err != nil {
 		message, _ := fault.Public(err)
 		fmt.Fprintf(s.out, "%s %s\n", style.Bad("error"), message)
+		spoke()
 		return func() {}
 	}
 	stopping, told := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(told)
 		<-c.Done()
+		spoke()
 		select {
 		case <-stopping:
 		default:
@@ -272,6 +284,17 @@ func (s *session) runCommand(command string) (stop func()) {
 		defer cancel()
 		c.Stop(ctx)
 		<-told
+	}
+}
+
+// awaitCommand gives the command a moment to come up, because functions may
+// need it from the first call on. A server says so when it listens; one that
+// says nothing is not waited for any longer.
+func (s *session) awaitCommand(ctx context.Context) {
+	select {
+	case <-s.commandSpoke:
+	case <-time.After(commandWait):
+	case <-ctx.Done():
 	}
 }
 

@@ -79,13 +79,6 @@ func newServices(cfg Config, redisURL, dataDir string) (_ *services, err error) 
 		return nil, err
 	}
 	s.all = append(s.all, w)
-	sched, err := scheduler.New(scheduler.Config{
-		RedisURL: redisURL, UpkeepOnly: !cfg.Cron, Logger: cfg.Logger.With("service", "scheduler"),
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.all = append(s.all, sched)
 	s.gateway, err = gateway.New(gateway.Config{
 		RedisURL: redisURL, BlobURL: blobs, Addr: loopback(cfg.Port), AdminAddr: loopback(cfg.AdminPort),
 		Token: cfg.Token, DefaultSite: Site, Dev: true, Drain: drain, Logger: cfg.Logger.With("service", "gateway"),
@@ -94,7 +87,24 @@ func newServices(cfg Config, redisURL, dataDir string) (_ *services, err error) 
 		return nil, err
 	}
 	s.all = append(s.all, s.gateway)
+	sched, err := scheduler.New(scheduler.Config{
+		RedisURL: redisURL, UpkeepOnly: !cfg.Cron, DefaultSite: Site, PublicURL: publicURL(s.gateway.Addr()),
+		Logger: cfg.Logger.With("service", "scheduler"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.all = append(s.all, sched)
 	return s, nil
+}
+
+// publicURL is the data plane as functions see it that a schedule calls.
+func publicURL(addr string) string {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "http://" + addr
+	}
+	return "http://" + net.JoinHostPort("localhost", port)
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
