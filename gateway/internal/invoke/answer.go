@@ -29,13 +29,17 @@ func (f *Failed) Error() string { return string(f.Outcome) + ": " + f.Text }
 // failed words a failure that a worker described.
 func failed(f *function.Function, outcome invocation.Outcome, body io.Reader) error {
 	var failure invocation.Failure
-	if err := json.NewDecoder(io.LimitReader(body, maxFailure)).Decode(&failure); err != nil {
+	// To its end, so that the connection to the worker can be used again.
+	raw, err := io.ReadAll(io.LimitReader(body, maxFailure))
+	if err != nil || json.Unmarshal(raw, &failure) != nil {
 		failure = invocation.Failure{Message: "the worker did not say what went wrong"}
 	}
 	switch outcome {
 	case invocation.TimedOut:
 		return timedOut(f)
-	case invocation.Error, invocation.InitError, invocation.BadResponse:
+	case invocation.BadResponse: // the message alone is Netlify's text
+		return &Failed{Status: http.StatusInternalServerError, Text: failure.Message, Outcome: outcome}
+	case invocation.Error, invocation.InitError:
 		return &Failed{Status: http.StatusInternalServerError, Text: words(failure), Outcome: outcome}
 	default: // its process or its worker ended under it
 		return &Failed{Status: http.StatusBadGateway, Text: words(failure), Outcome: outcome}
@@ -79,6 +83,8 @@ func (i *Invoker) pass(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	copyHeader(w.Header(), resp.Header)
 	w.WriteHeader(resp.StatusCode)
 	if r.Method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified {
+		// Nobody gets a body, but a worker that is hung up on kills the function.
+		_, _ = io.Copy(io.Discard, resp.Body)
 		return nil
 	}
 	// What has a length does not stream; everything else goes out as it comes.

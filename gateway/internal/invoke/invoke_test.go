@@ -242,6 +242,21 @@ func TestSyncEdges(t *testing.T) {
 			t.Errorf("answer = %d %q length %d, %v", resp.StatusCode, text, resp.ContentLength, err)
 		}
 	})
+	t.Run("HEAD lets the function end", func(t *testing.T) {
+		t.Parallel()
+		cut := make(chan error, 1)
+		b := setup(t, syncFunction, newWorker(t, func(w http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(w).Flush()
+			_, _ = w.Write(make([]byte, 1<<20))
+			cut <- r.Context().Err()
+		}).addr())
+		if resp, _, err := b.call("HEAD", ""); err != nil || resp.StatusCode != 200 {
+			t.Errorf("answer = %d, %v", resp.StatusCode, err)
+		}
+		if err := <-cut; err != nil {
+			t.Errorf("the worker was hung up on: %v", err)
+		}
+	})
 	t.Run("204", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, syncFunction, newWorker(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }).addr())
@@ -412,7 +427,7 @@ func TestSyncFailures(t *testing.T) {
 		{invocation.Error, invocation.Failure{Type: "TypeError", Message: "boom", Stack: stack}, 500, stack},
 		{invocation.Error, invocation.Failure{Type: "Error", Message: "two\nlines", Stack: "    at a"}, 500, "Error: two\nlines\n    at a"},
 		{invocation.InitError, invocation.Failure{Type: "SyntaxError", Message: "Unexpected token '=>'"}, 500, "SyntaxError: Unexpected token '=>'"},
-		{invocation.BadResponse, invocation.Failure{Message: "lambda response was undefined. check your function code again"}, 500, "lambda response was undefined. check your function code again"},
+		{invocation.BadResponse, invocation.Failure{Type: "Function.InvalidResponse", Message: "lambda response was undefined. check your function code again"}, 500, "lambda response was undefined. check your function code again"},
 		{invocation.TimedOut, invocation.Failure{Type: "x", Message: "y"}, 504, "TimeoutError: Task timed out after 3.00 seconds"},
 		{invocation.Crashed, invocation.Failure{Type: "Runtime.ExitError", Message: "the process exited with status 1"}, 502, "Runtime.ExitError: the process exited with status 1"},
 		{invocation.OutOfMemory, invocation.Failure{Type: "Runtime.OutOfMemory", Message: "m"}, 502, "Runtime.OutOfMemory: m"},
