@@ -38,7 +38,7 @@ var errReported = errors.New("already reported")
 // code. ctx ends when the person wants to stop.
 func Run(ctx context.Context, args []string, w World) int {
 	root := w.root()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // nil would mean those of the process
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
@@ -76,7 +76,7 @@ NIGHTSHIFT_API_URL is the installation's control plane (default ` + defaultAPI +
 NIGHTSHIFT_TOKEN the token for it.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},

@@ -94,7 +94,7 @@ func find(ctx context.Context, control *client.Client, site, name string) (api.F
 	for _, f := range list {
 		if f.Name == name {
 			if len(f.URLs) == 0 {
-				return f, fault.New(fault.Conflict, "%s is %s, and on this installation only its schedule calls it; `nightshift dev` can call it", name, f.Kind)
+				return f, fault.New(fault.Conflict, "%s is %s, so only its schedule calls it; under `nightshift dev` a POST to its URL does too", name, f.Kind)
 			}
 			return f, nil
 		}

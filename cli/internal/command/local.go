@@ -66,7 +66,7 @@ func (w World) build() *cobra.Command {
 			view.Problems(w.Stderr, view.StyleOf(w.Stderr), result.Problems)
 			view.Functions(w.Stdout, view.StyleOf(w.Stdout), rowsOf(result), time.Now())
 			if n := problem.Errors(result.Problems); n > 0 {
-				fmt.Fprintf(w.Stderr, "%s; %s can be deployed once they are solved\n", view.Count(n, "error"), view.Count(len(result.Functions)+len(result.Broken), "function"))
+				fmt.Fprintf(w.Stderr, "%s; nightshift deploy refuses the site until there is none\n", view.Count(n, "error"))
 				return errReported
 			}
 			return nil
@@ -78,7 +78,7 @@ func (w World) build() *cobra.Command {
 func rowsOf(result *build.Result) []view.Row {
 	var rows []view.Row
 	for _, f := range result.Functions {
-		row := view.Row{Name: f.Name, Kind: f.Kind, Methods: f.Methods, URLs: f.Paths, Schedule: f.Schedule, Timezone: f.Timezone}
+		row := view.Row{Name: f.Name, Kind: f.Kind, Methods: view.Methods(f.Methods), URLs: f.Paths, Schedule: f.Schedule, Timezone: f.Timezone}
 		if len(f.Paths) == 0 && f.Kind != function.Scheduled {
 			row.URLs = []string{function.DefaultPath(f.Name)}
 		}

@@ -204,7 +204,7 @@ func (s *session) table(result *build.Result) {
 	base := "http://" + s.services.gateway.Addr()
 	var rows []view.Row
 	for _, f := range result.Functions {
-		row := view.Row{Name: f.Name, Kind: f.Kind, Methods: f.Methods, Schedule: f.Schedule, Timezone: f.Timezone}
+		row := view.Row{Name: f.Name, Kind: f.Kind, Methods: view.Methods(f.Methods), Schedule: f.Schedule, Timezone: f.Timezone}
 		for _, path := range f.Paths {
 			row.URLs = append(row.URLs, base+path)
 		}

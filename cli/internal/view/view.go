@@ -85,7 +85,7 @@ func Problems(w io.Writer, s Style, problems []problem.Problem) {
 type Row struct {
 	Name     string
 	Kind     function.Kind
-	Methods  []string // empty: all
+	Methods  []string // empty: not said
 	URLs     []string // what it is reached by
 	Schedule string
 	Timezone string
@@ -112,6 +112,14 @@ func Functions(w io.Writer, s Style, rows []Row, now time.Time) {
 	}
 }
 
+// Methods words the methods that a function answers to.
+func Methods(methods []string) []string {
+	if len(methods) == 0 {
+		return []string{"ANY"}
+	}
+	return methods
+}
+
 // reached lists the lines that say how a function is called.
 func reached(r Row, now time.Time) []string {
 	var out []string
@@ -122,12 +130,8 @@ func reached(r Row, now time.Time) []string {
 		}
 		out = append(out, when+"  next "+strings.Join(Next(r.Schedule, r.Timezone, now, 2), ", "))
 	}
-	methods := "ANY"
-	if len(r.Methods) > 0 {
-		methods = strings.Join(r.Methods, "|")
-	}
 	for _, url := range r.URLs {
-		out = append(out, methods+" "+url)
+		out = append(out, strings.TrimPrefix(strings.Join(r.Methods, "|")+" "+url, " "))
 	}
 	if len(out) == 0 {
 		out = append(out, "")

@@ -27,7 +27,7 @@ func TestFunctions(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 30, 15, 0, zone(t, "Europe/Berlin"))
 	var got bytes.Buffer
 	view.Functions(&got, view.Plain, []view.Row{
-		{Name: "hello", Kind: function.Sync, URLs: []string{"http://127.0.0.1:8888/.netlify/functions/hello"}},
+		{Name: "hello", Kind: function.Sync, Methods: view.Methods(nil), URLs: []string{"http://127.0.0.1:8888/.netlify/functions/hello"}},
 		{Name: "items", Kind: function.Sync, Methods: []string{"GET", "POST"}, URLs: []string{"/items/:id", "/things"}},
 		{Name: "nightly", Kind: function.Scheduled, Schedule: "0 3 * * *", Timezone: "Europe/Berlin"},
 		{Name: "often", Kind: function.Scheduled, Schedule: "*/5 * * * *", URLs: []string{"/.netlify/functions/often"}},
@@ -40,8 +40,8 @@ func TestFunctions(t *testing.T) {
                                      GET|POST /things
   nightly                scheduled   0 3 * * * Europe/Berlin  next Tue 24 Nov 03:00 CET (02:00 UTC), Wed 25 Nov 03:00 CET (02:00 UTC)
   often                  scheduled   */5 * * * *  next 12:35 CET (11:35 UTC), 12:40 CET (11:40 UTC)
-                                     ANY /.netlify/functions/often
-  send-email-background  background  ANY /.netlify/functions/send-email-background
+                                     /.netlify/functions/often
+  send-email-background  background  /.netlify/functions/send-email-background
 `
 	if got.String() != want[1:] {
 		t.Errorf("Functions printed\n%s\nwant\n%s", got.String(), want[1:])
