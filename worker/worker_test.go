@@ -56,7 +56,7 @@ var sources = map[string]string{
 	"breaks":  `export default async () => { const = 1 }`,
 }
 
-func newFleet(t *testing.T) *fleet {
+func newFleet(t testing.TB) *fleet {
 	t.Helper()
 	f := &fleet{redis: redistest.Start(t), blobs: "file://" + t.TempDir()}
 	rdb := f.redis.Client()
@@ -100,7 +100,7 @@ func newFleet(t *testing.T) *fleet {
 }
 
 // worker starts a worker that is stopped with the test.
-func (f *fleet) worker(t *testing.T, change ...func(*Config)) *Worker {
+func (f *fleet) worker(t testing.TB, change ...func(*Config)) *Worker {
 	t.Helper()
 	cfg := Config{
 		RedisURL: f.redis.URL(), BlobURL: f.blobs, DataDir: t.TempDir(), Concurrency: 2, Drain: -1,
@@ -120,7 +120,7 @@ func (f *fleet) worker(t *testing.T, change ...func(*Config)) *Worker {
 	return w
 }
 
-func stop(t *testing.T, w *Worker) {
+func stop(t testing.TB, w *Worker) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	defer cancel()
@@ -130,7 +130,7 @@ func stop(t *testing.T, w *Worker) {
 }
 
 // eventFor is the event of a POST with a body.
-func eventFor(t *testing.T, name, body string) []byte {
+func eventFor(t testing.TB, name, body string) []byte {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://shop.localhost"+function.DefaultPath(name), nil)
 	if err != nil {
@@ -141,7 +141,7 @@ func eventFor(t *testing.T, name, body string) []byte {
 }
 
 // enqueue accepts an invocation as the gateway does.
-func (f *fleet) enqueue(t *testing.T, name, body string) (id string) {
+func (f *fleet) enqueue(t testing.TB, name, body string) (id string) {
 	t.Helper()
 	id = ulid.Make().String()
 	inv := invocation.Invocation{ID: id, Site: "shop", Deploy: "d1", Function: name, Kind: function.Background}
@@ -154,7 +154,7 @@ func (f *fleet) enqueue(t *testing.T, name, body string) (id string) {
 }
 
 // await polls the record until ready is true of it.
-func (f *fleet) await(t *testing.T, id, what string, ready func(invocation.Invocation) bool) invocation.Invocation {
+func (f *fleet) await(t testing.TB, id, what string, ready func(invocation.Invocation) bool) invocation.Invocation {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
@@ -169,7 +169,7 @@ func (f *fleet) await(t *testing.T, id, what string, ready func(invocation.Invoc
 	}
 }
 
-func pause(t *testing.T, d time.Duration) {
+func pause(t testing.TB, d time.Duration) {
 	t.Helper()
 	select {
 	case <-t.Context().Done():
@@ -178,18 +178,18 @@ func pause(t *testing.T, d time.Duration) {
 	}
 }
 
-func (f *fleet) awaitState(t *testing.T, id string, state invocation.State) invocation.Invocation {
+func (f *fleet) awaitState(t testing.TB, id string, state invocation.State) invocation.Invocation {
 	t.Helper()
 	return f.await(t, id, "state "+string(state), func(inv invocation.Invocation) bool { return inv.State == state })
 }
 
 // awaitLine waits until the function has written a line.
-func (f *fleet) awaitLine(t *testing.T, id, text string) {
+func (f *fleet) awaitLine(t testing.TB, id, text string) {
 	t.Helper()
 	f.await(t, id, "the line "+text, func(invocation.Invocation) bool { return strings.Contains(f.log(t, id), text) })
 }
 
-func (f *fleet) log(t *testing.T, id string) string {
+func (f *fleet) log(t testing.TB, id string) string {
 	t.Helper()
 	lines, err := f.store.Log(t.Context(), id, "", 1000)
 	if err != nil {
@@ -314,7 +314,7 @@ func TestADrainWaitsForWhatRuns(t *testing.T) {
 	}
 }
 
-func (f *fleet) call(t *testing.T, w *Worker, name, body string) (*http.Response, string) {
+func (f *fleet) call(t testing.TB, client *http.Client, w *Worker, name, body string) (*http.Response, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+w.Addr()+wire.Path, bytes.NewReader(eventFor(t, name, body)))
 	if err != nil {
@@ -324,7 +324,6 @@ func (f *fleet) call(t *testing.T, w *Worker, name, body string) (*http.Response
 	r.Header.Set(wire.HeaderSite, "shop")
 	r.Header.Set(wire.HeaderDeploy, "d1")
 	r.Header.Set(wire.HeaderFunction, name)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -341,6 +340,7 @@ func TestSyncCalls(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	w := f.worker(t)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	tests := []struct {
 		name, body string
 		status     int
@@ -359,7 +359,7 @@ func TestSyncCalls(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			for { // more calls at once than processes
-				answer, body := f.call(t, w, test.name, test.body)
+				answer, body := f.call(t, client, w, test.name, test.body)
 				outcome := answer.Header.Get(wire.HeaderOutcome)
 				if outcome == wire.Busy {
 					pause(t, 20*time.Millisecond)

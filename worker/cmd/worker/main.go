@@ -8,8 +8,7 @@
 // # What it needs
 //
 // Redis, the artifact store that deploys were uploaded to, and Node.js 20 or
-// newer on the PATH. It may be started before Redis is; /readyz says when it
-// can work.
+// newer. It may be started before Redis is; /readyz says when it can work.
 //
 // # Settings
 //
