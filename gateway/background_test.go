@@ -75,6 +75,8 @@ func TestBackgroundBodyLimit(t *testing.T) {
 		{"declared over", jobURL, strings.NewReader(strings.Repeat("x", 256<<10+1)), 413},
 		{"chunked over", jobURL, io.MultiReader(strings.NewReader(strings.Repeat("x", 256<<10+1))), 413},
 		{"sync declared over", "/.netlify/functions/hello", strings.NewReader(strings.Repeat("x", 6<<20+1)), 413},
+		{"far over", jobURL, strings.NewReader(strings.Repeat("x", 20<<20)), 413},
+		{"chunked far over", jobURL, io.MultiReader(strings.NewReader(strings.Repeat("x", 20<<20))), 413},
 		{"sync chunked over", "/.netlify/functions/hello", io.MultiReader(strings.NewReader(strings.Repeat("x", 6<<20+1))), 413},
 	}
 	for _, tt := range tests {

@@ -15,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/fleet"
@@ -34,6 +35,9 @@ const (
 	MaxBackgroundBody = 256 << 10
 	MaxSyncBody       = 6 << 20
 )
+
+// maxDiscard is how much of a body over its limit is read, in bytes.
+const maxDiscard = 32 << 20
 
 // RequestIDHeader tells the caller the ID of its call.
 const RequestIDHeader = "X-Nf-Request-Id"
@@ -171,8 +175,10 @@ func nextTick(f *function.Function) (time.Time, error) {
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	tooLarge := fault.New(fault.TooLarge, "Request body too large: the limit is %d KiB.", limit>>10)
 	if r.ContentLength > limit {
-		// Not one byte is read, so the connection cannot be used again.
 		w.Header().Set("Connection", "close")
+		if !strings.EqualFold(r.Header.Get("Expect"), "100-continue") { // else it waits to be asked
+			discard(r.Body)
+		}
 		return nil, tooLarge
 	}
 	body := http.MaxBytesReader(w, r.Body, limit)
@@ -185,6 +191,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		buf, err = io.ReadAll(body)
 	}
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		w.Header().Set("Connection", "close")
+		discard(r.Body)
 		return nil, tooLarge
 	}
 	switch {
@@ -196,3 +204,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, fault.Wrap(err, fault.Invalid, "The request body could not be read to its end.")
 	}
 }
+
+// discard reads what is left of a body that nobody wants, within bounds: a
+// client that is still sending when the connection closes gets a reset, and
+// never sees the answer.
+func discard(body io.Reader) { _, _ = io.CopyN(io.Discard, body, maxDiscard) }
