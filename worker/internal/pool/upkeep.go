@@ -135,6 +135,7 @@ func (p *Pool) addSpare(i *instance) {
 	p.mu.Lock()
 	if _, alive := p.all[i]; alive && !p.stopped {
 		p.spares = append(p.spares, i)
+		p.serve() // somebody may have found the ceiling reached meanwhile
 	}
 	p.mu.Unlock()
 	// The next one may be started when this one is ready.

@@ -61,18 +61,18 @@ export class Client {
 
   // respond sends a buffered Lambda result, as JSON text.
   respond(id, text) {
-    return this.#request('POST', `${API}invocation/${id}/response`, 'Content-Type: application/json\r\n', text)
+    return this.#request('POST', responsePath(id), 'Content-Type: application/json\r\n', text)
   }
 
   // respondWhole sends a streamed response whose bytes are all there.
   respondWhole(id, contentType, body) {
-    return this.#request('POST', `${API}invocation/${id}/response`, streamingHeaders(contentType), body)
+    return this.#request('POST', responsePath(id), streamingHeaders(contentType), body)
   }
 
   // openResponse begins a streamed response of unknown length.
   openResponse(id, contentType) {
     this.#socket.write(
-      `POST ${API}invocation/${id}/response HTTP/1.1\r\nHost: ${this.#host}\r\n${streamingHeaders(contentType)}` +
+      `POST ${responsePath(id)} HTTP/1.1\r\nHost: ${this.#host}\r\n${streamingHeaders(contentType)}` +
         'Transfer-Encoding: chunked\r\n' +
         'Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n',
       'latin1',
@@ -106,7 +106,7 @@ export class Client {
   }
 
   fail(id, error) {
-    return this.#report(`invocation/${id}/error`, error)
+    return this.#report(`invocation/${encodeURIComponent(id)}/error`, error)
   }
 
   failInit(error) {
@@ -196,4 +196,8 @@ function streamingHeaders(contentType) {
 // headerSafe keeps user text from ending a header line early.
 function headerSafe(text) {
   return String(text).replace(/[^\x20-\x7e]/g, '?')
+}
+
+function responsePath(id) {
+  return `${API}invocation/${encodeURIComponent(id)}/response`
 }

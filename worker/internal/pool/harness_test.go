@@ -1,0 +1,166 @@
+package pool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/worker/runtime/node"
+)
+
+// start starts a pool that is stopped at the end of the test.
+func start(t testing.TB, cfg Config) *Pool {
+	t.Helper()
+	path, _, err := node.FindNode(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Node == "" {
+		cfg.Node = path
+	}
+	if cfg.Grace == 0 {
+		cfg.Grace = 300 * time.Millisecond
+	}
+	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	p, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, p) })
+	return p
+}
+
+// stop stops a pool and checks that nothing of it is left.
+func stop(t testing.TB, p *Pool) {
+	t.Helper()
+	p.mu.Lock()
+	dir, cookies := p.dir, map[string]bool{}
+	for i := range p.all {
+		cookies[runtimeAPI+"="+i.api.Addr()] = true
+	}
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := p.Stop(ctx); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+	if left := carrying(cookies); len(left) > 0 {
+		t.Errorf("Stop left processes behind: %q", left)
+	}
+	if _, err := os.Stat(dir); dir != "" && err == nil {
+		t.Errorf("Stop left %s behind", dir)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.slots != 0 || len(p.all) != 0 {
+		t.Errorf("after Stop: %d slots in use, %d processes", p.slots, len(p.all))
+	}
+}
+
+// carrying lists the processes with one of the cookies in their environment.
+func carrying(cookies map[string]bool) (left []string) {
+	environs, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		panic(err)
+	}
+	for _, file := range environs {
+		environ, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		for entry := range bytes.SplitSeq(environ, []byte{0}) {
+			if cookies[string(entry)] {
+				left = append(left, file)
+			}
+		}
+	}
+	return left
+}
+
+// corpus is code from the Node runtime's collection of handlers.
+func corpus(t testing.TB, key, entry string) Code {
+	t.Helper()
+	dir, err := filepath.Abs("../../runtime/node/testdata/handlers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := function.APIv1
+	if strings.Contains(entry, "v2") {
+		api = function.APIv2
+	}
+	return Code{Key: key, Dir: dir, Function: function.Function{Name: key, Kind: function.Sync, API: api, Runtime: "node", Entry: entry}}
+}
+
+// lines is a log that may be read at any time.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) add(stream, text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, stream+": "+text)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.all, "\n")
+}
+
+// do runs a call to its end.
+func do(ctx context.Context, p *Pool, code Code, body string, wait bool) (string, *lines, error) {
+	log := &lines{}
+	response, err := p.Invoke(ctx, code, Call{
+		ID: "id-" + body, Attempt: 1, Log: log.add, Deadline: time.Now().Add(30 * time.Second),
+		Event: fmt.Appendf(nil, `{"httpMethod":"POST","rawUrl":"http://site.test/?case=%s","headers":{},"body":%q}`, body, body),
+	}, wait)
+	if err != nil {
+		return "", log, err
+	}
+	text, err := io.ReadAll(response.Body)
+	return string(text), log, err
+}
+
+func must(t *testing.T, p *Pool, code Code, body string) string {
+	t.Helper()
+	got, log, err := do(t.Context(), p, code, body, true)
+	if err != nil {
+		t.Fatalf("%s: %v, log %s", code.Key, err, log)
+	}
+	return got
+}
+
+// eventually polls, because processes have no clock of ours.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(15 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline:
+			t.Fatalf("timed out waiting until %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+func failedOf(err error) *Failed {
+	f, _ := errors.AsType[*Failed](err)
+	return f
+}
