@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
@@ -37,8 +38,18 @@ func Open(rawURL string, adjust ...func(*redis.UniversalOptions)) (redis.Univers
 	for _, change := range adjust {
 		change(opts)
 	}
+	silence()
 	return redis.NewUniversalClient(opts), nil
 }
+
+// silence keeps go-redis from writing to stderr by itself. What it has to say
+// (a server that does not answer, a connection that broke) the failing commands
+// return as errors, and their callers log those with what they were doing.
+var silence = sync.OnceFunc(func() { redis.SetLogger(mute{}) })
+
+type mute struct{}
+
+func (mute) Printf(context.Context, string, ...any) {}
 
 // options translates a URL. Timeouts are explicit, because the library's
 // defaults (5 s, four tries) add up to longer than a caller of ours waits.
