@@ -146,11 +146,17 @@ func (f *fleet) enqueue(t testing.TB, name, body string) (id string) {
 	id = ulid.Make().String()
 	inv := invocation.Invocation{ID: id, Site: "shop", Deploy: "d1", Function: name, Kind: function.Background}
 	task := queue.Task{ID: id, Queue: function.Background, Target: queue.Target{Site: "shop", Deploy: "d1", Function: name}, Timeout: 20 * time.Second}
-	verdict, err := f.queue.Enqueue(t.Context(), task, f.store.Create(inv, eventFor(t, name, body)))
-	if err != nil {
-		t.Fatalf("Enqueue: %d, %v", verdict, err)
+	for deadline := time.Now().Add(patience); ; pause(t, 100*time.Millisecond) {
+		_, err := f.queue.Enqueue(t.Context(), task, f.store.Create(inv, eventFor(t, name, body)))
+		if err == nil {
+			return id
+		}
+		// A busy machine may be too slow for Enqueue's own limit of 2 s; doing it
+		// again with the same ID is safe.
+		if !fault.Is(err, fault.Unavailable) || time.Now().After(deadline) {
+			t.Fatalf("Enqueue: %v", err)
+		}
 	}
-	return id
 }
 
 // await polls the record until ready is true of it.
@@ -255,7 +261,10 @@ func TestBackgroundCalls(t *testing.T) {
 	}
 }
 
-func TestACancelledCallEndsWithinASecond(t *testing.T) {
+// TestACancelledCallEndsAtOnce: well below the 5 s after which the worker would
+// ask by itself, even where the machine is busy; on an idle one it takes some
+// ten milliseconds.
+func TestACancelledCallEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	f.worker(t)
@@ -266,8 +275,10 @@ func TestACancelledCallEndsWithinASecond(t *testing.T) {
 		t.Fatal(err)
 	}
 	inv := f.awaitState(t, id, invocation.Cancelled)
-	if took := time.Since(asked); took > time.Second {
-		t.Errorf("cancelled after %v, want a second at most", took)
+	took := time.Since(asked)
+	t.Logf("cancelled after %v", took)
+	if took > 3*time.Second {
+		t.Errorf("cancelled after %v, want it at once", took)
 	}
 	if got := fmt.Sprint(outcomes(inv)); got != "[cancelled]" {
 		t.Errorf("outcomes = %s, want cancelled", got)
