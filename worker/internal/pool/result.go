@@ -101,7 +101,7 @@ func decodeBase64(text string) ([]byte, error) {
 
 func unquote(raw json.RawMessage) string {
 	var s string
-	if json.Unmarshal(raw, &s) == nil {
+	if bytes.HasPrefix(raw, []byte{'"'}) && json.Unmarshal(raw, &s) == nil {
 		return s
 	}
 	return string(raw)

@@ -28,9 +28,22 @@ func (s *Server) invocationError(w http.ResponseWriter, r *http.Request) {
 	if x == nil {
 		return
 	}
-	x.settle(&Problem{invocation.Error, failure})
+	x.settle(&Problem{outcomeOf(failure), failure})
 	s.finish()
 	accept(w)
+}
+
+// unsupportedValue is the type under which a bootstrap, ours and Netlify's own,
+// reports a v2 function that returned something other than a Response. The
+// runtime API has no other place for it.
+const unsupportedValue = "NetlifyUserError"
+
+// outcomeOf tells a function that threw from one that returned nonsense.
+func outcomeOf(failure invocation.Failure) invocation.Outcome {
+	if failure.Type == unsupportedValue {
+		return invocation.BadResponse
+	}
+	return invocation.Error
 }
 
 // noteLate keeps an error that comes after the response, from a promise that

@@ -117,7 +117,7 @@ func TestFailures(t *testing.T) {
 		{call{entry: "deaf.js", limit: time.Second}, invocation.TimedOut, "Runtime.Timeout", "exceeded its limit of 1 s", ""},
 		{call{entry: "big.js", body: "7000000"}, invocation.BadResponse, "Function.ResponseSizeTooLarge", "larger than the limit of 6 MiB", ""},
 		{call{entry: "v2.mjs", body: "huge"}, invocation.BadResponse, "Function.ResponseSizeTooLarge", "larger than the limit of 20 MiB", ""},
-		{call{entry: "v2.mjs", body: "number"}, invocation.Error, "NetlifyUserError", "Function returned an unsupported value. Accepted types are 'Response' or 'undefined'", ""},
+		{call{entry: "v2.mjs", body: "number"}, invocation.BadResponse, "NetlifyUserError", "Function returned an unsupported value. Accepted types are 'Response' or 'undefined'", ""},
 		{call{entry: "v2.mjs", body: "throws"}, invocation.Error, "URIError", "no such thing", "v2.mjs:7:11"},
 		{call{entry: "v2.mjs", body: "stream-fails"}, invocation.Error, "Error", "the source broke", ""},
 		{call{entry: "v2.mjs", body: "stream-exits"}, invocation.Crashed, "Runtime.ExitError", "exited with code 0 before it returned", ""},

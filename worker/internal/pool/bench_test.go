@@ -1,0 +1,86 @@
+package pool
+
+import (
+	"io"
+	"slices"
+	"testing"
+	"time"
+)
+
+// once is a call of a function that does nothing.
+func once(b *testing.B, p *Pool, code Code) time.Duration {
+	began := time.Now()
+	response, err := p.Invoke(b.Context(), code, Call{
+		ID: "01HZX", Attempt: 1, Deadline: began.Add(time.Minute),
+		Event: []byte(`{"httpMethod":"GET","rawUrl":"http://site.test/","headers":{"host":"site.test"}}`),
+	}, true)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(began)
+}
+
+func report(b *testing.B, took []time.Duration) {
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+}
+
+func BenchmarkWarm(b *testing.B) {
+	for _, entry := range []string{"noop.js", "noop-v2.mjs"} {
+		b.Run(entry, func(b *testing.B) {
+			p := start(b, Config{Max: 2})
+			code := corpus(b, entry, entry)
+			for range 500 { // past the compilers' warm-up
+				once(b, p, code)
+			}
+			var took []time.Duration
+			for b.Loop() {
+				took = append(took, once(b, p, code))
+			}
+			report(b, took)
+		})
+	}
+}
+
+func BenchmarkCold(b *testing.B) {
+	for _, spares := range []int{0, 1} {
+		b.Run(map[int]string{0: "no-spare", 1: "spare"}[spares], func(b *testing.B) {
+			p := start(b, Config{Max: 3, Spares: spares})
+			code := corpus(b, "noop", "noop.js")
+			var took []time.Duration
+			for b.Loop() {
+				b.StopTimer()
+				awaitSpares(b, p, spares)
+				b.StartTimer()
+				took = append(took, once(b, p, code))
+				b.StopTimer()
+				p.Forget(code.Key)
+				b.StartTimer()
+			}
+			report(b, took)
+		})
+	}
+}
+
+// awaitSpares waits until the spares are ready and nothing else is left.
+func awaitSpares(b *testing.B, p *Pool, want int) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range 20_000 {
+		p.mu.Lock()
+		ready := len(p.all) == want && len(p.spares) == want
+		for _, i := range p.spares {
+			ready = ready && i.parked()
+		}
+		p.mu.Unlock()
+		if ready {
+			return
+		}
+		<-tick.C
+	}
+	b.Fatal("no spare came up")
+}
