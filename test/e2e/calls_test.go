@@ -41,7 +41,8 @@ func (h *headers) String() string     { return strings.Join(*h, ", ") }
 func (h *headers) Set(s string) error { *h = append(*h, s); return nil }
 
 // verbHTTP sends one request and prints the response as it came: status line,
-// headers, empty line, body. It sets STATUS, and LOCATION as a full URL.
+// headers, empty line, body. It sets STATUS, and LOCATION, as a full URL, if the
+// response has one.
 //
 //	-d @FILE       the body is the file's content
 //	-d bytes:N     the body is N bytes
@@ -74,7 +75,6 @@ func verbHTTP(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	ts.Check(err)
 	ts.Setenv("STATUS", strconv.Itoa(res.StatusCode))
-	ts.Setenv("LOCATION", "")
 	if location, err := res.Location(); err == nil {
 		ts.Setenv("LOCATION", location.String())
 	}
