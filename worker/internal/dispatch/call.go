@@ -107,11 +107,25 @@ func (c *call) serve(w http.ResponseWriter, event []byte) {
 	c.log.Debug("call answered", "duration", time.Since(started))
 	c.goesOn = true
 	c.detach()
+	ended := make(chan struct{})
 	c.h.pending.Go(func() {
+		defer close(ended)
 		defer c.end()
 		c.finish(response)
 	})
+	// As a rule the process is free again in no time. If the caller were told
+	// before that, its next call would find no warm process and start another.
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	}
 }
+
+// linger is how long the end of a request waits for its process. The answer
+// itself does not: it is flushed after flushAfter.
+const linger = 20 * time.Millisecond
 
 // finish waits until the function is done with what follows its response.
 func (c *call) finish(response *pool.Response) {

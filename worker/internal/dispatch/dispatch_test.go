@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	wire "github.com/nightshift/nightshift/shared/dispatch"
@@ -208,6 +209,39 @@ func TestWhatFollowsAResponse(t *testing.T) {
 	close(end)
 	if err := <-ended; err != nil {
 		t.Errorf("what followed the response was cancelled: %v", err)
+	}
+}
+
+// TestARequestLingersForItsProcess: a caller that is told too early finds no
+// warm process with its next call.
+func TestARequestLingersForItsProcess(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ free, want time.Duration }{{0, 0}, {linger / 2, linger / 2}, {time.Second, linger}} {
+		synctest.Test(t, func(t *testing.T) {
+			h := NewHandler(Config{
+				Runner: runner(func(context.Context, pool.Call) (*pool.Response, error) {
+					end := readerFunc(func([]byte) (int, error) {
+						<-time.After(test.free)
+						return 0, io.EOF
+					})
+					r := response(200, nil, io.MultiReader(strings.NewReader("hello"), end))
+					r.Length = 5
+					return r, nil
+				}),
+				Loader: loader{}, Logs: &feed{}, Max: 1, Logger: slog.New(slog.DiscardHandler),
+			})
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, wire.Path, strings.NewReader("{}"))
+			r.Header.Set(wire.HeaderInvocation, "01JD0000000000000000000000")
+			r.Header.Set(wire.HeaderSite, "shop")
+			r.Header.Set(wire.HeaderDeploy, "d1")
+			r.Header.Set(wire.HeaderFunction, "hello")
+			w, started := httptest.NewRecorder(), time.Now()
+			h.ServeHTTP(w, r)
+			if took := time.Since(started); took != test.want || w.Body.String() != "hello" {
+				t.Errorf("a process that is free after %v ends the request after %v with %q, want %v", test.free, took, w.Body, test.want)
+			}
+			h.Stop(t.Context())
+		})
 	}
 }
 
