@@ -13,6 +13,7 @@ import (
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/worker/internal/process"
 	"github.com/nightshift/nightshift/worker/internal/runtimeapi"
+	"github.com/nightshift/nightshift/worker/runtime/node"
 )
 
 // instance is one function process with its API.
@@ -54,7 +55,7 @@ func (i *instance) ended() bool {
 // startSpare starts a Node process without a function. A slot is counted for it.
 func (p *Pool) startSpare() (*instance, error) {
 	return p.launch("", func(addr string) process.Config {
-		return process.Config{Path: p.cfg.Node, Args: []string{p.bootstrap}, Dir: "/", Env: p.spareEnv(addr)}
+		return process.Config{Path: p.cfg.Node, Args: []string{p.bootstrap, node.SpareArg}, Dir: "/", Env: p.spareEnv(addr)}
 	})
 }
 

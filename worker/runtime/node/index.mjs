@@ -11,6 +11,7 @@ import { install as installNetlify } from './context.mjs'
 import { Fault, describe, print } from './errors.mjs'
 import { load } from './load.mjs'
 import { Reply } from './reply.mjs'
+import { warm } from './warm.mjs'
 
 const client = new Client(process.env.AWS_LAMBDA_RUNTIME_API)
 let root = ''
@@ -33,6 +34,7 @@ process.on('beforeExit', stalled)
 void main()
 
 async function main() {
+  if (process.argv[2] === 'spare') await warm()
   const assignment = await client.assignment()
   Object.assign(process.env, assignment.env)
   root = assignment.dir

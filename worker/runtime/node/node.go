@@ -22,8 +22,12 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
-//go:embed *.mjs
+//go:embed *.mjs *.cjs
 var sources embed.FS
+
+// SpareArg is the argument, after the bootstrap's path, of a process that is
+// started before it is needed: it then loads all of Node that it may come to use.
+const SpareArg = "spare"
 
 // MinVersion is the oldest major version of Node that is supported.
 const MinVersion = 20
