@@ -143,7 +143,7 @@ func (f *field) add(i int, entry string) error {
 		if day, ok := strings.CutSuffix(entry, "l"); ok {
 			d, err := k.value(day)
 			if err != nil {
-				return fmt.Errorf("L stands behind a weekday, as in 5L for the last Friday of the month")
+				return fmt.Errorf("an L stands behind a weekday, as in 5L for the last Friday of the month")
 			}
 			f.special = append(f.special, fmt.Sprintf("%dL", d%7))
 			return nil
@@ -175,10 +175,10 @@ func (f *field) addRange(k kind, entry string) error {
 		}
 		step = n
 	}
-	first, last := k.min, k.max
+	var first, last int
 	switch low, high, isRange := strings.Cut(body, "-"); {
 	case body == "*":
-		last = bits.Len64(k.all()) - 1 // not Sunday twice
+		first, last = k.min, bits.Len64(k.all())-1 // not Sunday twice
 	case isRange:
 		var err error
 		if first, err = k.value(low); err != nil {
@@ -195,10 +195,8 @@ func (f *field) addRange(k kind, entry string) error {
 		if err != nil {
 			return err
 		}
-		first = value
-		if !stepped {
-			last = value
-		} else {
+		first, last = value, value
+		if stepped {
 			last = max(value, bits.Len64(k.all())-1)
 		}
 	}
