@@ -73,7 +73,7 @@ func verbRedis(ts *testscript.TestScript, _ bool, args []string) {
 	defer cancel()
 	switch strings.Join(args, " ") {
 	case "start":
-		redis, err := w.fleet.StartRedis(ctx)
+		redis, err := w.fleet.StartRedis(ctx, harness.BeforeReply)
 		ts.Check(err)
 		w.redis = redis
 		ts.Setenv("NIGHTSHIFT_REDIS_URL", redis.URL())

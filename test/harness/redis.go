@@ -10,21 +10,32 @@ import (
 	"time"
 )
 
-// Redis is a private redis-server on a unix socket. It writes each command to
-// disk before it answers, so that killing it loses nothing that was confirmed.
+// Durability is when Redis writes to disk what it was told.
+type Durability string
+
+// The durabilities that tests need.
+const (
+	// BeforeReply makes killing the server lose nothing that was confirmed.
+	BeforeReply Durability = "always"
+	// EverySecond is Redis's own default.
+	EverySecond Durability = "everysec"
+)
+
+// Redis is a private redis-server on a unix socket.
 type Redis struct {
-	fleet *Fleet
-	dir   string
+	fleet      *Fleet
+	dir        string
+	durability Durability
 }
 
 // StartRedis starts a server of its own for the fleet.
-func (f *Fleet) StartRedis(ctx context.Context) (*Redis, error) {
+func (f *Fleet) StartRedis(ctx context.Context, d Durability) (*Redis, error) {
 	// Socket paths are limited to about 100 bytes, which folders of tests exceed.
 	dir, err := os.MkdirTemp("", "redis")
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{fleet: f, dir: dir}
+	r := &Redis{fleet: f, dir: dir, durability: d}
 	return r, r.Restart(ctx)
 }
 
@@ -43,7 +54,7 @@ func (r *Redis) Restart(ctx context.Context) error {
 		Name: "redis", Path: path, Env: Environ(), Dir: r.dir,
 		Args: []string{
 			"--port", "0", "--unixsocket", r.socket(), "--dir", r.dir, "--save", "",
-			"--appendonly", "yes", "--appendfsync", "always",
+			"--appendonly", "yes", "--appendfsync", string(r.durability),
 		},
 	})
 	if err != nil {

@@ -40,7 +40,7 @@ func (o *own) start(ctx context.Context) error {
 	if err := harness.Build(ctx, o.dir); err != nil {
 		return err
 	}
-	redis, err := o.fleet.StartRedis(ctx)
+	redis, err := o.fleet.StartRedis(ctx, harness.EverySecond)
 	if err != nil {
 		return err
 	}
