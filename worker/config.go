@@ -43,9 +43,10 @@ type Config struct {
 	// ones fit into 1 GB, and functions mostly wait for others.
 	Concurrency int `env:"WORKER_CONCURRENCY"`
 	// Processes is how many function processes may exist at once, idle ones
-	// included; sync calls beyond that are refused as busy. At least
-	// Concurrency. Default twice Concurrency, so that sync calls find room
-	// while as many queued invocations run as may.
+	// included. Concurrency of them are for queued invocations, whose time limit
+	// runs and which therefore must not wait for one; the rest is for sync calls,
+	// and those beyond are refused as busy. More than Concurrency.
+	// Default three times Concurrency.
 	Processes int `env:"WORKER_PROCESSES"`
 	// Spares is how many Node processes stand ready without a function. Default
 	// 1; -1 is none.
@@ -72,7 +73,7 @@ type Config struct {
 func (c Config) validate() (Config, error) {
 	c.Addr = cmp.Or(c.Addr, defaultAddr)
 	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
-	c.Processes = cmp.Or(c.Processes, 2*c.Concurrency)
+	c.Processes = cmp.Or(c.Processes, 3*c.Concurrency)
 	c.Spares = cmp.Or(c.Spares, 1)
 	c.Drain = cmp.Or(c.Drain, defaultDrain)
 	switch {
@@ -84,8 +85,8 @@ func (c Config) validate() (Config, error) {
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_BLOB_URL is not set; it looks like file:///var/lib/nightshift/artifacts")
 	case c.Concurrency < 1 || c.Concurrency > 10_000:
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_CONCURRENCY is %d; it must be 1 to 10,000", c.Concurrency)
-	case c.Processes < c.Concurrency:
-		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_PROCESSES is %d; it must be %d, the concurrency, or more", c.Processes, c.Concurrency)
+	case c.Processes <= c.Concurrency:
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_PROCESSES is %d; it must be more than %d, the concurrency", c.Processes, c.Concurrency)
 	case c.Spares < -1 || c.Spares > c.Processes:
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_SPARES is %d; it must be -1 (none) to %d, the processes", c.Spares, c.Processes)
 	case c.IdleTimeout < 0:

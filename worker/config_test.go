@@ -20,7 +20,7 @@ func TestValidate(t *testing.T) {
 	if err != nil {
 		t.Fatalf("validate: %v", err)
 	}
-	if got.Addr != "127.0.0.1:0" || got.Concurrency != 8 || got.Processes != 16 || got.Spares != 1 || got.Drain != 15*time.Minute {
+	if got.Addr != "127.0.0.1:0" || got.Concurrency != 8 || got.Processes != 24 || got.Spares != 1 || got.Drain != 15*time.Minute {
 		t.Errorf("defaults = %+v", got)
 	}
 	none := good
@@ -33,7 +33,7 @@ func TestValidate(t *testing.T) {
 		"NIGHTSHIFT_BLOB_URL":            func(c *Config) { c.BlobURL = "" },
 		"NIGHTSHIFT_WORKER_CONCURRENCY":  func(c *Config) { c.Concurrency = -1 },
 		"NIGHTSHIFT_WORKER_PROCESSES":    func(c *Config) { c.Processes = 3 },
-		"NIGHTSHIFT_WORKER_SPARES":       func(c *Config) { c.Spares = 17 },
+		"NIGHTSHIFT_WORKER_SPARES":       func(c *Config) { c.Spares = 25 },
 		"NIGHTSHIFT_WORKER_IDLE_TIMEOUT": func(c *Config) { c.IdleTimeout = -1 },
 		"NIGHTSHIFT_WORKER_MAX_OUTPUT":   func(c *Config) { c.MaxOutput = -1 },
 		"retention":                      func(c *Config) { c.Records = store.Options{Retention: time.Second} },

@@ -156,7 +156,7 @@ func (w *Worker) assemble() (err error) {
 	})
 	w.handler = dispatch.NewHandler(dispatch.Config{
 		Runner: w.pool, Loader: w.loader, Logs: w.store,
-		Logger: w.cfg.Logger, Max: w.cfg.Processes, Changed: w.reporter.Changed,
+		Logger: w.cfg.Logger, Max: w.cfg.Processes - w.cfg.Concurrency, Changed: w.reporter.Changed,
 	})
 	w.queue, err = queue.NewServer(queue.ServerConfig{
 		Redis: w.rdb, Concurrency: w.cfg.Concurrency, Handler: w.executor.Handle,

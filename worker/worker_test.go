@@ -394,7 +394,7 @@ func TestHeartbeatsTellWhatIsWarm(t *testing.T) {
 	for {
 		workers, err := f.store.Workers(t.Context())
 		if err == nil && len(workers) == 1 && workers[0].Warm["d1/hello"] == 1 {
-			if got := workers[0]; got.ID != w.ID() || got.Addr != w.Addr() || got.Capacity != 4 || got.Concurrency != 2 {
+			if got := workers[0]; got.ID != w.ID() || got.Addr != w.Addr() || got.Capacity != 6 || got.Concurrency != 2 {
 				t.Errorf("the worker is listed as %+v", got)
 			}
 			return

@@ -17,7 +17,7 @@
 //	NIGHTSHIFT_WORKER_ADDR           where gateways reach it, host:port; default 127.0.0.1:0, a free port
 //	NIGHTSHIFT_WORKER_ADVERTISE_ADDR host or host:port that gateways are told; default: the address above
 //	NIGHTSHIFT_WORKER_CONCURRENCY    queued invocations at once; default 8
-//	NIGHTSHIFT_WORKER_PROCESSES      function processes at once; default twice the concurrency
+//	NIGHTSHIFT_WORKER_PROCESSES      function processes at once; default three times the concurrency
 //	NIGHTSHIFT_WORKER_SPARES         processes that stand ready without a function; default 1, none: -1
 //	NIGHTSHIFT_WORKER_IDLE_TIMEOUT   until an idle process is ended; default 5m
 //	NIGHTSHIFT_WORKER_MAX_OUTPUT     log bytes of one attempt; default 1048576

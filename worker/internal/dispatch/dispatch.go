@@ -50,7 +50,8 @@ type Config struct {
 	Loader Loader
 	Logs   logs.Sink
 	Logger *slog.Logger
-	// Max is how many calls are taken at once: the ceiling of the pool.
+	// Max is how many calls are taken at once: what the pool's ceiling leaves
+	// beside the queued invocations.
 	Max int
 	// Changed, if not nil, is called after each call; it must not wait.
 	Changed func()
