@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/function"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -29,6 +30,9 @@ type loopClient struct {
 	clock  *clock
 	server string // unique per server
 	log    *slog.Logger
+	// rang is the queue that ended the last wait, until it is asked. Only
+	// asynq's dequeuing goroutine uses it.
+	rang function.Kind
 }
 
 // EvalSha is how asynq runs its scripts.
@@ -87,19 +91,24 @@ func (c *loopClient) script(ctx context.Context, keys []string, args []any, run 
 // dequeue turns asynq's poll into a wait. asynq asks the queues in order of
 // priority and pauses for a nanosecond when all are empty; so the answer for the
 // last queue is held back until asking again makes sense.
+//
+// The first round after a wait asks only the queue that ended it. The others
+// were empty when the wait began, and their own bell tells when they are not:
+// a round trip less before a task starts.
 func (c *loopClient) dequeue(ctx context.Context, pending string, run func(context.Context) *redis.Cmd) *redis.Cmd {
-	if c.waker.stopped() {
+	if c.waker.stopped() || c.rang != "" && pending != pendingKey(c.rang) {
 		empty := redis.NewCmd(ctx)
 		empty.SetErr(redis.Nil)
 		return empty
 	}
+	c.rang = ""
 	cmd := run(ctx)
 	switch err := cmd.Err(); {
 	case err == nil:
 		c.waker.took(pending)
 	case errors.Is(err, redis.Nil):
 		if pending == pendingKey(queues[len(queues)-1]) {
-			c.waker.park()
+			c.rang = c.waker.park()
 		}
 	case redis.HasErrorPrefix(err, "NOSCRIPT"):
 		// asynq goes on with Eval.

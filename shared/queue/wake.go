@@ -44,8 +44,16 @@ type waker struct {
 	atMost  time.Duration // parkTime; tests change it before start
 
 	mu   sync.Mutex
-	bell chan struct{} // closed to wake all who are parked, then replaced
+	bell *bell // rung to wake all who are parked, then replaced
 }
+
+// bell wakes all who wait for it, once.
+type bell struct {
+	rung  chan struct{} // closed by ringing
+	queue function.Kind // what it was rung for; to be read when it is rung
+}
+
+func newBell() *bell { return &bell{rung: make(chan struct{})} }
 
 type waiter struct {
 	queue function.Kind
@@ -56,7 +64,7 @@ type waiter struct {
 }
 
 func newWaker(rdb redis.UniversalClient, log *slog.Logger) *waker {
-	w := &waker{rdb: rdb, log: log, atMost: parkTime, bell: make(chan struct{})}
+	w := &waker{rdb: rdb, log: log, atMost: parkTime, bell: newBell()}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	for _, q := range queues {
 		w.waiters = append(w.waiters, &waiter{queue: q, demand: make(chan struct{}, 1)})
@@ -71,8 +79,9 @@ func (w *waker) start() {
 }
 
 // park returns when there may be something to dequeue, or it is time to look,
-// or the waker stops. The caller has found all queues empty.
-func (w *waker) park() {
+// or the waker stops. The caller has found all queues empty. It returns the
+// queue that has something, or "" if any may have.
+func (w *waker) park() function.Kind {
 	// First the bell, then the demand: a waiter that rings in between has woken
 	// this loop too.
 	w.mu.Lock()
@@ -87,17 +96,20 @@ func (w *waker) park() {
 	timer := time.NewTimer(w.atMost)
 	defer timer.Stop()
 	select {
-	case <-bell:
+	case <-bell.rung:
+		return bell.queue
 	case <-timer.C:
 	case <-w.ctx.Done():
 	}
+	return ""
 }
 
-func (w *waker) ring() {
+func (w *waker) ring(queue function.Kind) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	close(w.bell)
-	w.bell = make(chan struct{})
+	w.bell.queue = queue
+	close(w.bell.rung)
+	w.bell = newBell()
 }
 
 // took notes that a loop got a task out of the queue.
@@ -145,7 +157,7 @@ func (w *waker) serve(q *waiter) {
 			case <-q.demand:
 			default:
 			}
-			w.ring()
+			w.ring(q.queue)
 		case errors.Is(err, redis.Nil), w.stopped():
 		default:
 			w.log.Debug("waiting for tasks was interrupted", "queue", string(q.queue), "error", err)
