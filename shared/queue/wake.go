@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,17 +44,9 @@ type waker struct {
 	waiters []*waiter
 	atMost  time.Duration // parkTime; tests change it before start
 
-	mu   sync.Mutex
-	bell *bell // rung to wake all who are parked, then replaced
+	mu     sync.Mutex
+	parked []chan function.Kind // a bell per parked loop, with room for one ring
 }
-
-// bell wakes all who wait for it, once.
-type bell struct {
-	rung  chan struct{} // closed by ringing
-	queue function.Kind // what it was rung for; to be read when it is rung
-}
-
-func newBell() *bell { return &bell{rung: make(chan struct{})} }
 
 type waiter struct {
 	queue function.Kind
@@ -64,7 +57,7 @@ type waiter struct {
 }
 
 func newWaker(rdb redis.UniversalClient, log *slog.Logger) *waker {
-	w := &waker{rdb: rdb, log: log, atMost: parkTime, bell: newBell()}
+	w := &waker{rdb: rdb, log: log, atMost: parkTime}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	for _, q := range queues {
 		w.waiters = append(w.waiters, &waiter{queue: q, demand: make(chan struct{}, 1)})
@@ -83,33 +76,48 @@ func (w *waker) start() {
 // queue that has something, or "" if any may have.
 func (w *waker) park() function.Kind {
 	// First the bell, then the demand: a waiter that rings in between has woken
-	// this loop too.
+	// this loop.
+	bell := make(chan function.Kind, 1)
 	w.mu.Lock()
-	bell := w.bell
+	w.parked = append(w.parked, bell)
 	w.mu.Unlock()
 	for _, q := range w.waiters {
-		select {
-		case q.demand <- struct{}{}:
-		default:
-		}
+		q.ask()
 	}
 	timer := time.NewTimer(w.atMost)
 	defer timer.Stop()
 	select {
-	case <-bell.rung:
-		return bell.queue
+	case queue := <-bell:
+		return queue
 	case <-timer.C:
 	case <-w.ctx.Done():
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.parked = slices.DeleteFunc(w.parked, func(b chan function.Kind) bool { return b == bell })
 	return ""
 }
 
-func (w *waker) ring(queue function.Kind) {
+// ring wakes one parked loop, the last to have come, and reports whether there
+// are more.
+func (w *waker) ring(queue function.Kind) (more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.bell.queue = queue
-	close(w.bell.rung)
-	w.bell = newBell()
+	if len(w.parked) == 0 {
+		return false
+	}
+	last := len(w.parked) - 1
+	w.parked[last] <- queue
+	w.parked = w.parked[:last]
+	return last > 0
+}
+
+// ask makes the waiter block once more.
+func (q *waiter) ask() {
+	select {
+	case q.demand <- struct{}{}:
+	default:
+	}
 }
 
 // took notes that a loop got a task out of the queue.
@@ -152,12 +160,11 @@ func (w *waker) serve(q *waiter) {
 		rang = err == nil
 		switch {
 		case err == nil:
-			// Whoever has demanded so far is woken by this ring.
-			select {
-			case <-q.demand:
-			default:
+			// One loop is enough for one task: waking all would make them race for
+			// it. If there are more tasks, blocking again finds out at once.
+			if w.ring(q.queue) {
+				q.ask()
 			}
-			w.ring(q.queue)
 		case errors.Is(err, redis.Nil), w.stopped():
 		default:
 			w.log.Debug("waiting for tasks was interrupted", "queue", string(q.queue), "error", err)
