@@ -7,7 +7,7 @@ require (
 	github.com/nightshift/nightshift/shared v0.0.0
 	github.com/rogpeppe/go-internal v1.16.0
 	golang.org/x/mod v0.42.0
-	golang.org/x/sys v0.48.0
+	golang.org/x/sys v0.49.0
 )
 
 require (
