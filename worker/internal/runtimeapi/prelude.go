@@ -67,6 +67,7 @@ func parsePrelude(raw []byte) (*Head, error) {
 	if status := strings.Trim(string(prelude.StatusCode), `" `); status != "" && status != "null" {
 		n, ok := Status(status)
 		if !ok {
+			//lint:ignore ST1005 the text is that of Netlify's own server, and reaches the caller as it is
 			return nil, fmt.Errorf("Your function response must have a numerical statusCode. You gave: %s", status)
 		}
 		head.Status = n
