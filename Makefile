@@ -37,11 +37,27 @@ $(QUICKSTART)/node_modules/.package-lock.json: $(QUICKSTART)/package-lock.json
 
 .PHONY: test
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
-	go test -race $(shell go list work | grep -v /test/e2e | grep -v /test/chaos)
+	@go test -race $$(go list work | grep -v /test/e2e)
 
 .PHONY: e2e
 e2e: build $(QUICKSTART)/node_modules ## run the system tests on real processes (needs redis-server)
 	go test -race -count=1 ./test/e2e/...
+
+.PHONY: chaos
+chaos: build ## kill, freeze and stop services while they work, and look for what got lost
+	go test -race -count=1 -run 'TestScripts/(worker-crash|worker-drain|scheduler-crash|redis-down)' ./test/e2e
+	go test -race -count=1 -run TestExactlyOnceThroughFailovers ./scheduler
+
+.PHONY: bench
+bench: ## measure the parts, then 202 → handler start, idle cost and memory of the services
+	go test -run '^$$' -bench . ./shared/queue ./shared/store ./gateway ./worker ./worker/internal/pool
+	go run ./test/load/latency
+
+.PHONY: up down
+up: ## start the whole system in containers (needs Docker and NIGHTSHIFT_TOKEN)
+	docker compose up --build --detach --wait
+down: ## stop it; volumes stay
+	docker compose down
 
 .PHONY: lint
 lint: ## check format, vet and staticcheck
