@@ -172,10 +172,8 @@ func (s *session) end() error {
 
 // prepare finds what would stop everything later, and makes the data folder.
 func (s *session) prepare() error {
-	for flag, port := range map[string]int{"--port": s.cfg.Port, "--admin-port": s.cfg.AdminPort} {
-		if err := portFree(port, flag); err != nil {
-			return err
-		}
+	if err := cmp.Or(portFree(s.cfg.Port, "--port"), portFree(s.cfg.AdminPort, "--admin-port")); err != nil {
+		return err
 	}
 	s.data = cmp.Or(s.cfg.DataDir, filepath.Join(s.root, ".nightshift"))
 	var err error
