@@ -37,6 +37,7 @@ $(QUICKSTART)/node_modules/.package-lock.json: $(QUICKSTART)/package-lock.json
 
 .PHONY: test
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
+	@command -v redis-server valkey-server >/dev/null || echo "no redis-server or valkey-server on the PATH: the tests run on miniredis"
 	@go test -race $$(go list work | grep -v /test/e2e)
 
 .PHONY: e2e
