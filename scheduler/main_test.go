@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/nightshift/nightshift/shared/daemon"
-	"go.uber.org/goleak" // a goroutine without an owner fails the package
+	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 )
 
 // asProcess makes the test binary a scheduler, so that tests can kill one.
@@ -19,5 +19,5 @@ func TestMain(m *testing.M) {
 			return New(cfg)
 		}))
 	}
-	goleak.VerifyTestMain(m)
+	redistest.VerifyTestMain(m)
 }

@@ -24,10 +24,9 @@ import (
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 	"github.com/nightshift/nightshift/shared/store"
 	"github.com/oklog/ulid/v2"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
 
 // patience is how long a test waits for something that takes milliseconds on an
 // idle machine.

@@ -17,7 +17,6 @@ import (
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 )
 
 // helperEnv makes the test binary a worker process: see TestKilledWorker.
@@ -28,7 +27,7 @@ func TestMain(m *testing.M) {
 		helperWorker(url)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	redistest.VerifyTestMain(m)
 }
 
 const patience = 10 * time.Second

@@ -14,10 +14,9 @@ import (
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 	"github.com/oklog/ulid/v2"
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
 
 // backend is a Redis under the store, with the store's clients on it.
 type backend struct {

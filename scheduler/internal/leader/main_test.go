@@ -3,7 +3,7 @@ package leader
 import (
 	"testing"
 
-	"go.uber.org/goleak" // a goroutine without an owner fails the package
+	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
