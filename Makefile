@@ -13,6 +13,9 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 # Tools are pinned here and fetched by the Go command.
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+# The plugin, or the older program of the same name.
+COMPOSE     = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
 QUICKSTART := examples/quickstart
 
 .PHONY: help
@@ -57,9 +60,9 @@ bench: ## measure the parts, then 202 → handler start, idle cost and memory of
 
 .PHONY: up down
 up: ## start the whole system in containers (needs Docker and NIGHTSHIFT_TOKEN)
-	docker compose up --build --detach --wait
+	$(COMPOSE) up --build --detach
 down: ## stop it; volumes stay
-	docker compose down
+	$(COMPOSE) down
 
 .PHONY: lint
 lint: ## check format, vet and staticcheck
