@@ -142,12 +142,7 @@ func startChild(path, dir, socket string) (*child, error) {
 		"--maxmemory-policy", "noeviction",
 		"--daemonize", "no", "--logfile", logPath,
 	)
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		// Ctrl-C in a terminal goes to the whole group; the database must outlive us.
-		Setpgid: true,
-		// And if we are killed, it must not stay behind.
-		Pdeathsig: syscall.SIGTERM,
-	}
+	cmd.SysProcAttr = sysProcAttr()
 	c := &child{socket: socket, logPath: logPath, exited: make(chan struct{})}
 	started := make(chan error)
 	go func() {
