@@ -101,8 +101,8 @@ func TestWakesParkedLoops(t *testing.T) {
 					t.Fatalf("delivered %s; want %s", d, id)
 				}
 			}
-			// Per task: two loops wake, ask two queues each, perhaps once more.
-			if got, most := dequeues.Load(), int64(n*12+20); got > most {
+			// A handful per task: what a waker that spins would make are thousands.
+			if got, most := dequeues.Load(), int64(n*8+20); got > most {
 				t.Errorf("%d dequeues for %d tasks; want at most %d", got, n, most)
 			}
 		})
