@@ -6,6 +6,7 @@
 package function
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -75,13 +76,18 @@ type Function struct {
 	Overlap string `json:"overlap,omitempty"`
 
 	// Paths are the URL patterns that the function is served on instead of its
-	// default URL. Empty: the default URL only.
+	// default URL; see package pattern. Empty: the default URL only. Those of a
+	// scheduled function, which only framework routes have, are answered 404 but
+	// under dev, so that no other function's pattern takes their calls.
 	Paths         []string `json:"paths,omitempty"`
 	ExcludedPaths []string `json:"excluded_paths,omitempty"`
 	// Methods are the HTTP methods that Paths answer to, upper case. Empty: all.
 	Methods []string `json:"methods,omitempty"`
 	// PreferStatic lets a static file of the same path win.
 	PreferStatic bool `json:"prefer_static,omitempty"`
+
+	// RateLimit bounds how often it may be called over HTTP. nil: no bound.
+	RateLimit *RateLimit `json:"rate_limit,omitempty"`
 
 	// TimeoutMS bounds one attempt, in milliseconds, 1 to 900,000. 0: the
 	// kind's default.
@@ -93,6 +99,41 @@ type Function struct {
 	RetryDelaysMS []int64 `json:"retry_delays_ms,omitempty"`
 	// Concurrency bounds the attempts running at once across the fleet. 0: no bound.
 	Concurrency int `json:"concurrency,omitempty"`
+}
+
+// RateLimit is how many calls are served within a sliding window. What is over
+// it is answered 429, or served by another path.
+type RateLimit struct {
+	// Limit is how many calls one window has, 1 or more.
+	Limit int `json:"limit"`
+	// WindowMS is the length of the window, in milliseconds, 1,000 to 180,000.
+	WindowMS int64 `json:"window_ms"`
+	// By is what has a limit of its own: each "ip", each "domain", each pair of
+	// them. Empty: all callers share one.
+	By []string `json:"by,omitempty"`
+	// RewriteTo is the path that serves calls over the limit. Empty: 429.
+	RewriteTo string `json:"rewrite_to,omitempty"`
+}
+
+// MaxRateWindow is the longest window of a rate limit, as Netlify has it.
+const MaxRateWindow = 180 * time.Second
+
+// validate says what is wrong with r, or nil.
+func (r *RateLimit) validate() error {
+	switch {
+	case r == nil:
+		return nil
+	case r.Limit < 1:
+		return errors.New("rateLimit.windowLimit must be 1 or more")
+	case r.WindowMS < 1000 || r.WindowMS > MaxRateWindow.Milliseconds():
+		return errors.New("rateLimit.windowSize must be 1 to 180 seconds")
+	case slices.ContainsFunc(r.By, func(by string) bool { return by != "ip" && by != "domain" }):
+		return fmt.Errorf("rateLimit.aggregateBy must be ip, domain or both, not %q", r.By)
+	case r.RewriteTo != "" && !strings.HasPrefix(r.RewriteTo, "/"):
+		return fmt.Errorf("rateLimit.to %q must start with a '/'", r.RewriteTo)
+	default:
+		return nil
+	}
 }
 
 // DefaultPath is where a function without Paths is served.
@@ -177,8 +218,9 @@ func (f *Function) Validate() error {
 		return fmt.Errorf("function %s: catchUp %q is not last, all or none", f.Name, f.CatchUp)
 	case !slices.Contains([]string{"", "allow", "skip"}, f.Overlap):
 		return fmt.Errorf("function %s: overlap %q is not allow or skip", f.Name, f.Overlap)
-	case f.Kind == Scheduled && len(f.Paths) > 0:
-		return fmt.Errorf("function %s: scheduled functions must not specify a custom path; remove \"path\"", f.Name)
+	}
+	if err := f.RateLimit.validate(); err != nil {
+		return fmt.Errorf("function %s: %w", f.Name, err)
 	}
 	for _, p := range slices.Concat(f.Paths, f.ExcludedPaths) {
 		if !strings.HasPrefix(p, "/") {

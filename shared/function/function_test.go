@@ -47,7 +47,18 @@ func TestValidate(t *testing.T) {
 		{"excluded path", func(f *function.Function) { f.ExcludedPaths = []string{"x"} }, "must start with a '/'"},
 		{"scheduled with path", func(f *function.Function) {
 			f.Kind, f.Schedule, f.Paths = function.Scheduled, "@hourly", []string{"/x"}
-		}, "custom path"},
+		}, ""},
+		{"rate limit", func(f *function.Function) {
+			f.RateLimit = &function.RateLimit{Limit: 10, WindowMS: 60_000, By: []string{"ip", "domain"}, RewriteTo: "/slow"}
+		}, ""},
+		{"rate limit of none", func(f *function.Function) { f.RateLimit = &function.RateLimit{WindowMS: 1000} }, "windowLimit"},
+		{"rate limit window", func(f *function.Function) { f.RateLimit = &function.RateLimit{Limit: 1, WindowMS: 180_001} }, "windowSize"},
+		{"rate limit by", func(f *function.Function) {
+			f.RateLimit = &function.RateLimit{Limit: 1, WindowMS: 1000, By: []string{"user"}}
+		}, "aggregateBy"},
+		{"rate limit to", func(f *function.Function) {
+			f.RateLimit = &function.RateLimit{Limit: 1, WindowMS: 1000, RewriteTo: "x"}
+		}, "must start with a '/'"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,10 +5,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dunglas/go-urlpattern" // the URLPattern standard, which Netlify's paths are written in
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/pattern"
 )
 
 // retryAfter is when asking again makes sense if Redis did not answer.
@@ -24,15 +24,8 @@ type table struct {
 // own are the paths of one function.
 type own struct {
 	function *function.Function
-	paths    []pattern
-	excluded []pattern
-}
-
-// pattern is one path, literal or not.
-type pattern struct {
-	source   string
-	literal  string                 // without trailing slash; if compiled is nil
-	compiled *urlpattern.URLPattern // nil for a literal
+	paths    []pattern.Pattern
+	excluded []pattern.Pattern
 }
 
 // compile prepares a deploy. A pattern that cannot be read matches nothing: the
@@ -49,59 +42,22 @@ func compile(d deploy.Deploy) *table {
 	return t
 }
 
-func patterns(sources []string) []pattern {
-	var out []pattern
+func patterns(sources []string) []pattern.Pattern {
+	var out []pattern.Pattern
 	for _, source := range sources {
-		if p, err := newPattern(source); err == nil {
+		if p, err := pattern.Parse(source); err == nil {
 			out = append(out, p)
 		}
 	}
 	return out
 }
 
-func newPattern(source string) (pattern, error) {
-	if !isPattern(source) {
-		return pattern{source: source, literal: trimSlash(source)}, nil
-	}
-	path := trimSlash(source)
-	compiled, err := (&urlpattern.URLPatternInit{Pathname: &path}).New(&urlpattern.Options{IgnoreCase: true})
-	if err != nil {
-		return pattern{}, fault.Wrap(err, fault.Invalid, "'%s' is not a valid path according to the URLPattern specification", source)
-	}
-	return pattern{source: source, compiled: compiled}, nil
-}
-
-// isPattern is Netlify's rule for what is not taken literally.
-func isPattern(path string) bool {
-	for segment := range strings.SplitSeq(path, "/") {
-		if strings.HasPrefix(segment, ":") || strings.ContainsAny(segment, "*{[(") {
-			return true
-		}
-	}
-	return false
-}
-
-// trimSlash takes one trailing slash off.
-func trimSlash(path string) string {
-	if len(path) > 1 {
-		return strings.TrimSuffix(path, "/")
-	}
-	return path
-}
-
-// match reports whether a path, without trailing slash, matches.
-func (p *pattern) match(path string) bool {
-	if p.compiled == nil {
-		return strings.EqualFold(p.literal, path)
-	}
-	return p.compiled.TestInit(&urlpattern.URLPatternInit{Pathname: &path})
-}
-
 // Check says what is wrong with the paths of a function, as fault.Invalid.
 func Check(f *function.Function) error {
 	for _, source := range slices.Concat(f.Paths, f.ExcludedPaths) {
-		if _, err := newPattern(source); err != nil {
-			return fault.Wrap(err, fault.Invalid, "function %s: '%s' is not a valid path according to the URLPattern specification", f.Name, source)
+		if _, err := pattern.Parse(source); err != nil {
+			message, _ := fault.Public(err)
+			return fault.Wrap(err, fault.Invalid, "function %s: %s", f.Name, message)
 		}
 	}
 	return nil
@@ -110,7 +66,7 @@ func Check(f *function.Function) error {
 // find finds the function of a method and an escaped path.
 func (t *table) find(method, path string, dev bool) (Target, error) {
 	target := Target{Site: t.deploy.Site, Deploy: t.deploy.ID}
-	if f, route := t.findOwn(method, trimSlash(path)); f != nil {
+	if f, route := t.findOwn(method, pattern.TrimSlash(path)); f != nil {
 		target.Function, target.Route = f, route
 		return target, nil
 	}
@@ -142,9 +98,9 @@ func (t *table) findOwn(method, path string) (*function.Function, string) {
 		if len(o.function.Methods) > 0 && !slices.Contains(o.function.Methods, method) {
 			continue
 		}
-		at := slices.IndexFunc(o.paths, func(p pattern) bool { return p.match(path) })
-		if at >= 0 && !slices.ContainsFunc(o.excluded, func(p pattern) bool { return p.match(path) }) {
-			return o.function, o.paths[at].source
+		at := slices.IndexFunc(o.paths, func(p pattern.Pattern) bool { return p.Match(path) })
+		if at >= 0 && !slices.ContainsFunc(o.excluded, func(p pattern.Pattern) bool { return p.Match(path) }) {
+			return o.function, o.paths[at].String()
 		}
 	}
 	return nil, ""

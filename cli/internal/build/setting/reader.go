@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
+	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/pattern"
 )
 
 // reader takes typed values out of a set and keeps what is wrong with them.
@@ -140,8 +142,9 @@ func (r *reader) texts(key, want string) []string {
 func (r *reader) paths(key string) []string {
 	out := r.texts(key, "a URL path such as \"/items/:id\"")
 	for _, p := range out {
-		if !strings.HasPrefix(p, "/") {
-			r.errorf(r.set[key].At, "%s %q must start with a '/'", key, p)
+		if _, err := pattern.Parse(p); err != nil {
+			message, _ := fault.Public(err)
+			r.errorf(r.set[key].At, "%s: %s", key, message)
 		}
 	}
 	return out
