@@ -50,7 +50,7 @@ func TestMatch(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
-	for _, source := range []string{"", "a", "/a/:b(", "/{", "/:x/:x", "/*)"} {
+	for _, source := range []string{"", "a", "/a/:b(", "/{", "/:x/:x"} {
 		if _, err := pattern.Parse(source); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "'"+source+"'") {
 			t.Errorf("Parse(%q) = %v, want invalid with the path", source, err)
 		}
