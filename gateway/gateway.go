@@ -85,7 +85,7 @@ func (g *Gateway) open() error {
 	records := store.New(g.redis, store.Options{Retention: g.cfg.Retention, DeadRetention: g.cfg.DeadRetention})
 	workers := fleet.New(fleet.Config{Workers: records, Logger: g.log})
 	g.router = route.New(route.Options{BaseDomain: g.cfg.BaseDomain, DefaultSite: g.cfg.DefaultSite, Dev: g.cfg.Dev}, records)
-	g.invoker = invoke.New(invoke.Config{Queue: g.queue, Records: records, Fleet: workers, Logger: g.log})
+	g.invoker = invoke.New(invoke.Config{Queue: g.queue, Records: records, Fleet: workers, Dev: g.cfg.Dev, Logger: g.log})
 	g.loops = []*daemon.Loop{
 		daemon.NewLoop(workers.Run),
 		daemon.NewLoop(func(ctx context.Context) {

@@ -49,6 +49,8 @@ type Config struct {
 	BaseDomain  string `env:"BASE_DOMAIN"`
 	PublicURL   string `env:"PUBLIC_URL"`
 	DefaultSite string `env:"DEFAULT_SITE"`
+	// Dev tells functions that they run under nightshift dev.
+	Dev bool `env:"-"`
 	// Records says how long records are kept; the same for all services.
 	Records store.Options
 	// Logger is required.
@@ -134,7 +136,7 @@ func New(cfg Config) (*Scheduler, error) {
 		Redis: lockRDB, Terms: store.New(lockRDB, cfg.Records), TTL: cfg.LockTTL, Logger: cfg.Logger,
 	})
 	s.ticks = tick.New(tick.Config{
-		Store: records, Queue: s.queue, BaseURL: cfg.baseURL, Logger: cfg.Logger,
+		Store: records, Queue: s.queue, BaseURL: cfg.baseURL, Dev: cfg.Dev, Logger: cfg.Logger,
 		RedisNow: func(ctx context.Context) (time.Time, error) { return redisdb.Now(ctx, rdb) },
 	})
 	s.stack.Add("leadership", daemon.NewLoop(func(ctx context.Context) { s.elector.Lead(ctx, s.lead) }))

@@ -63,6 +63,8 @@ type Config struct {
 	// ends them and hands their tasks back. Default 15m, the longest attempt.
 	// -1ns hands back at once.
 	Drain time.Duration `env:"WORKER_DRAIN"`
+	// Dev tells functions that they run under nightshift dev.
+	Dev bool `env:"-"`
 	// Records says how long finished invocations are kept.
 	Records store.Options
 

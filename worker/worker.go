@@ -148,7 +148,7 @@ func (w *Worker) assemble() (err error) {
 	if err != nil {
 		return err
 	}
-	w.loader = code.NewSource(w.store, w.bundles)
+	w.loader = code.NewSource(w.store, w.bundles, w.cfg.Dev)
 	w.reporter = presence.NewReporter(w.store, w.snapshot, w.cfg.Logger)
 	w.executor = execute.New(execute.Config{
 		Worker: w.id, Store: w.store, Logs: w.store, Runner: w.pool, Loader: w.loader,

@@ -31,7 +31,12 @@ type Deploy struct {
 	Site   string `json:"site"`
 	Branch string `json:"branch,omitempty"`
 	// Draft keeps the deploy unpublished when its last artifact arrives.
-	Draft     bool                `json:"draft,omitempty"`
+	Draft bool `json:"draft,omitempty"`
+	// SiteURL and URL are where the site and this very deploy were reached when
+	// the deploy was made. Functions see them in their environment, which is as
+	// final as the deploy is.
+	SiteURL   string              `json:"site_url,omitempty"`
+	URL       string              `json:"url,omitempty"`
 	State     State               `json:"state"`
 	CreatedAt time.Time           `json:"created_at"`
 	Functions []function.Function `json:"functions"`
@@ -51,6 +56,27 @@ var validSite = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 // a deploy from its site.
 func ValidSite(name string) bool {
 	return validSite.MatchString(name) && !strings.Contains(name, "--")
+}
+
+// Contexts that a deploy can be in, in Netlify's words.
+const (
+	Production    = "production"
+	BranchDeploy  = "branch-deploy"
+	DeployPreview = "deploy-preview"
+	Dev           = "dev" // of nightshift dev
+)
+
+// Context is what the deploy is for, given whether it is, or is made to be, the
+// published one.
+func (d *Deploy) Context(published bool) string {
+	switch {
+	case published:
+		return Production
+	case d.Branch != "":
+		return BranchDeploy
+	default:
+		return DeployPreview
+	}
 }
 
 // Function finds a function by its exact name.

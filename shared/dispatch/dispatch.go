@@ -15,12 +15,16 @@ package dispatch
 // Path is where a worker takes sync calls.
 const Path = "/v1/invoke"
 
-// Request headers. All are required.
+// Request headers. All but the last are required.
 const (
 	HeaderInvocation = "Nightshift-Invocation" // the request's ULID
 	HeaderSite       = "Nightshift-Site"       // site name
 	HeaderDeploy     = "Nightshift-Deploy"     // deploy ID
 	HeaderFunction   = "Nightshift-Function"   // function name
+
+	// HeaderClientContext is base64 of the JSON that v1 functions get as
+	// context.clientContext, if there is one.
+	HeaderClientContext = "Nightshift-Client-Context"
 )
 
 // HeaderOutcome is the response header with the attempt's outcome: one of the

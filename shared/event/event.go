@@ -32,6 +32,8 @@ type Meta struct {
 	Site      string
 	Deploy    string
 	Published bool   // the deploy was the published one
+	Context   string // what the deploy is for: deploy.Deploy's Context, or "dev"
+	Branch    string // of the deploy; empty if it has none
 	ClientIP  string // as resolved by the gateway
 	// BaseURL is scheme://host as the caller sees it, without a trailing slash.
 	BaseURL string
@@ -156,6 +158,12 @@ func platformHeaders(meta Meta) fields {
 	}
 	if meta.Published {
 		h = append(h, field{"x-nf-deploy-published", []string{"1"}})
+	}
+	if meta.Context != "" {
+		h = append(h, field{"x-nf-deploy-context", []string{meta.Context}})
+	}
+	if meta.Branch != "" {
+		h = append(h, field{"x-nf-branch", []string{meta.Branch}})
 	}
 	if meta.ClientIP != "" {
 		h = append(h, field{"client-ip", []string{meta.ClientIP}},

@@ -58,7 +58,7 @@ func decode(t testing.TB, raw []byte) decoded {
 
 var meta = event.Meta{
 	RequestID: "01M806MVMKT0J5BYFM7KEAVBDK", Site: "shop", Deploy: "0123456789abcdef01234567",
-	Published: true, ClientIP: "192.0.2.1", BaseURL: "http://shop.localhost:8888",
+	Published: true, Context: "production", Branch: "main", ClientIP: "192.0.2.1", BaseURL: "http://shop.localhost:8888",
 }
 
 func TestGolden(t *testing.T) {
@@ -74,10 +74,10 @@ func TestGolden(t *testing.T) {
 		`"queryStringParameters":{"a":"1, 2","b":"x y"},"multiValueQueryStringParameters":{"a":["1","2"],"b":["x y"]},` +
 		`"headers":{"accept":"a/b, c/d","host":"shop.localhost:8888","x-custom-header":"MiXed","x-forwarded-for":"192.0.2.1",` +
 		`"x-nf-account-id":"","x-nf-deploy-id":"0123456789abcdef01234567","x-nf-geo":"` + geo + `","x-nf-request-id":"01M806MVMKT0J5BYFM7KEAVBDK",` +
-		`"x-nf-site-id":"shop","x-nf-deploy-published":"1","client-ip":"192.0.2.1","x-nf-client-connection-ip":"192.0.2.1"},` +
+		`"x-nf-site-id":"shop","x-nf-deploy-published":"1","x-nf-deploy-context":"production","x-nf-branch":"main","client-ip":"192.0.2.1","x-nf-client-connection-ip":"192.0.2.1"},` +
 		`"multiValueHeaders":{"accept":["a/b","c/d"],"host":["shop.localhost:8888"],"x-custom-header":["MiXed"],"x-forwarded-for":["192.0.2.1"],` +
 		`"x-nf-account-id":[""],"x-nf-deploy-id":["0123456789abcdef01234567"],"x-nf-geo":["` + geo + `"],"x-nf-request-id":["01M806MVMKT0J5BYFM7KEAVBDK"],` +
-		`"x-nf-site-id":["shop"],"x-nf-deploy-published":["1"],"client-ip":["192.0.2.1"],"x-nf-client-connection-ip":["192.0.2.1"]},` +
+		`"x-nf-site-id":["shop"],"x-nf-deploy-published":["1"],"x-nf-deploy-context":["production"],"x-nf-branch":["main"],"client-ip":["192.0.2.1"],"x-nf-client-connection-ip":["192.0.2.1"]},` +
 		`"isBase64Encoded":true,"rawUrl":"http://shop.localhost:8888/.netlify/functions/echo?a=1&a=2&b=x%20y","rawQuery":"a=1&a=2&b=x%20y"}`
 	if got != want {
 		t.Errorf("FromRequest\n got %s\nwant %s", got, want)
@@ -199,6 +199,7 @@ func TestHeaders(t *testing.T) {
 		"accept": "text/html, */*", "authorization": "Bearer x",
 		"client-ip": "192.0.2.1", "x-nf-client-connection-ip": "192.0.2.1", "x-nf-request-id": meta.RequestID,
 		"x-nf-site-id": "shop", "x-nf-deploy-id": meta.Deploy, "x-nf-deploy-published": "1", "x-nf-account-id": "",
+		"x-nf-deploy-context": "production", "x-nf-branch": "main",
 		"x-nf-geo": d.Headers["x-nf-geo"],
 	}
 	if !reflect.DeepEqual(d.Headers, want) {

@@ -73,7 +73,7 @@ func newServices(cfg Config, redisURL, dataDir string) (_ *services, err error) 
 	blobs := "file://" + filepath.ToSlash(filepath.Join(dataDir, "artifacts"))
 	w, err := worker.New(worker.Config{
 		RedisURL: redisURL, BlobURL: blobs, DataDir: filepath.Join(dataDir, "worker"),
-		Drain: drain, IdleTimeout: idle, Logger: cfg.Logger.With("service", "worker"),
+		Drain: drain, IdleTimeout: idle, Dev: true, Logger: cfg.Logger.With("service", "worker"),
 	})
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func newServices(cfg Config, redisURL, dataDir string) (_ *services, err error) 
 	}
 	s.all = append(s.all, s.gateway)
 	sched, err := scheduler.New(scheduler.Config{
-		RedisURL: redisURL, UpkeepOnly: !cfg.Cron, DefaultSite: Site, PublicURL: publicURL(s.gateway.Addr()),
+		RedisURL: redisURL, UpkeepOnly: !cfg.Cron, Dev: true, DefaultSite: Site, PublicURL: publicURL(s.gateway.Addr()),
 		Logger: cfg.Logger.With("service", "scheduler"),
 	})
 	if err != nil {

@@ -46,10 +46,18 @@ func newTransport() *http.Transport {
 	}
 }
 
+// call is what a worker is sent.
+type call struct {
+	target        route.Target
+	id            string
+	event         []byte
+	clientContext string // base64 of JSON; empty: none
+}
+
 // dispatch sends a call to the best worker, or to the next best while workers
 // say that they have not run it, and passes the answer on.
-func (i *Invoker) dispatch(w http.ResponseWriter, r *http.Request, target route.Target, id string, event []byte) error {
-	key := store.WarmKey(target.Deploy, target.Function.Name)
+func (i *Invoker) dispatch(w http.ResponseWriter, r *http.Request, c call) error {
+	key := store.WarmKey(c.target.Deploy, c.target.Function.Name)
 	var tried []string
 	busy := 0
 	for {
@@ -65,7 +73,7 @@ func (i *Invoker) dispatch(w http.ResponseWriter, r *http.Request, target route.
 		case !ok:
 			return fault.New(fault.Unavailable, "No worker is alive. Start one (bin/worker) and try again.").After(2 * time.Second)
 		}
-		refused, err := i.try(w, r, lease, target, id, event)
+		refused, err := i.try(w, r, lease, c)
 		lease.Release()
 		if !errors.Is(err, errNext) {
 			return err
@@ -79,15 +87,15 @@ func (i *Invoker) dispatch(w http.ResponseWriter, r *http.Request, target route.
 
 // try sends a call to one worker. errNext means that it has not run there:
 // because the worker could not be reached (refused), or was busy.
-func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease, target route.Target, id string, event []byte) (refused bool, err error) {
-	limit := target.Function.Timeout() + i.cfg.Slack
+func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease, c call) (refused bool, err error) {
+	limit := c.target.Function.Timeout() + i.cfg.Slack
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
 	// A caller that stops reading must not hold the call past its end.
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit + i.cfg.Slack)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return false, ErrGone
 	}
-	resp, sent, err := i.send(ctx, lease.Addr, target, id, event)
+	resp, sent, err := i.send(ctx, lease.Addr, c)
 	switch {
 	case err == nil:
 	case r.Context().Err() != nil:
@@ -97,7 +105,7 @@ func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease
 		lease.Drop()
 		return true, errNext
 	case ctx.Err() != nil:
-		return false, timedOut(target.Function)
+		return false, timedOut(c.target.Function)
 	default:
 		return false, fault.Wrap(err, fault.BadGateway, "The worker went away before the function answered. The function may have run.")
 	}
@@ -115,24 +123,27 @@ func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease
 	case "":
 		return false, fault.New(fault.BadGateway, "The worker gave an answer that is not one of ours (status %d).", resp.StatusCode)
 	default:
-		return false, failed(target.Function, invocation.Outcome(outcome), resp.Body)
+		return false, failed(c.target.Function, invocation.Outcome(outcome), resp.Body)
 	}
 }
 
 // send posts the event. sent reports whether any of it may have reached the worker.
-func (i *Invoker) send(ctx context.Context, addr string, target route.Target, id string, event []byte) (resp *http.Response, sent bool, err error) {
+func (i *Invoker) send(ctx context.Context, addr string, c call) (resp *http.Response, sent bool, err error) {
 	var wrote atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+dispatch.Path, bytes.NewReader(event))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+dispatch.Path, bytes.NewReader(c.event))
 	if err != nil {
 		return nil, false, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(dispatch.HeaderInvocation, id)
-	req.Header.Set(dispatch.HeaderSite, target.Site)
-	req.Header.Set(dispatch.HeaderDeploy, target.Deploy)
-	req.Header.Set(dispatch.HeaderFunction, target.Function.Name)
-	if len(event) >= askFirst {
+	req.Header.Set(dispatch.HeaderInvocation, c.id)
+	req.Header.Set(dispatch.HeaderSite, c.target.Site)
+	req.Header.Set(dispatch.HeaderDeploy, c.target.Deploy)
+	req.Header.Set(dispatch.HeaderFunction, c.target.Function.Name)
+	if c.clientContext != "" {
+		req.Header.Set(dispatch.HeaderClientContext, c.clientContext)
+	}
+	if len(c.event) >= askFirst {
 		req.Header.Set("Expect", "100-continue")
 	}
 	resp, err = i.transport.RoundTrip(req)

@@ -72,6 +72,8 @@ type Config struct {
 	Records Records
 	Fleet   *fleet.Fleet
 	Logger  *slog.Logger
+	// Dev shows v1 functions the claims of a bearer token that nobody has verified.
+	Dev bool
 	// Slack is how long after the function's own limit a sync call is given up. Default 5 s.
 	Slack time.Duration
 }
@@ -108,7 +110,8 @@ func (i *Invoker) Serve(w http.ResponseWriter, r *http.Request, target route.Tar
 		return fault.Wrap(err, fault.Internal, "making an ID")
 	}
 	meta := event.Meta{
-		RequestID: id.String(), Site: target.Site, Deploy: target.Deploy, Published: target.Published,
+		RequestID: id.String(), Site: target.Site, Deploy: target.Deploy,
+		Published: target.Published, Context: target.Context, Branch: target.Branch,
 		ClientIP: origin.ClientIP, BaseURL: origin.BaseURL, Route: target.Route,
 	}
 	if target.Function.Kind == function.Background {
@@ -128,9 +131,13 @@ func (i *Invoker) Serve(w http.ResponseWriter, r *http.Request, target route.Tar
 		if err != nil {
 			return err
 		}
-		return i.dispatch(w, r, target, meta.RequestID, event.ForTick(target.Function.Name, next, meta))
+		return i.dispatch(w, r, call{target: target, id: meta.RequestID, event: event.ForTick(target.Function.Name, next, meta)})
 	}
-	return i.dispatch(w, r, target, meta.RequestID, event.FromRequest(r, body, meta))
+	c := call{target: target, id: meta.RequestID, event: event.FromRequest(r, body, meta)}
+	if i.cfg.Dev {
+		c.clientContext = clientContext(r.Header.Get("Authorization"))
+	}
+	return i.dispatch(w, r, c)
 }
 
 // accept queues a background call and answers 202.

@@ -2,6 +2,7 @@ package invoke_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -131,14 +132,21 @@ func setup(t *testing.T, f function.Function, addrs ...string) *bundle {
 // setupReading is setup with a limit for reading one request.
 func setupReading(t *testing.T, readTimeout time.Duration, f function.Function, addrs ...string) *bundle {
 	t.Helper()
+	return setupConfig(t, readTimeout, invoke.Config{}, f, addrs...)
+}
+
+// setupConfig is setup with what else is to be configured.
+func setupConfig(t *testing.T, readTimeout time.Duration, cfg invoke.Config, f function.Function, addrs ...string) *bundle {
+	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	fl := fleet.New(fleet.Config{Workers: workers(addrs), Logger: log, Wait: 300 * time.Millisecond})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { fl.Run(ctx) })
 	b := &bundle{t: t, queue: &fakeQueue{verdict: queue.Queued}, errs: make(chan error, 16), http: &http.Client{Transport: &http.Transport{}}}
-	inv := invoke.New(invoke.Config{Queue: b.queue, Records: records{}, Fleet: fl, Logger: log, Slack: 200 * time.Millisecond})
-	target := route.Target{Site: "main", Deploy: "d1", Published: true, Function: &f}
+	cfg.Queue, cfg.Records, cfg.Fleet, cfg.Logger, cfg.Slack = b.queue, records{}, fl, log, 200*time.Millisecond
+	inv := invoke.New(cfg)
+	target := route.Target{Site: "main", Deploy: "d1", Published: true, Context: "production", Branch: "main", Function: &f}
 	b.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := inv.Serve(w, r, target, invoke.Origin{ClientIP: "192.0.2.1", BaseURL: "http://main.localhost"})
 		b.errs <- err
@@ -175,6 +183,7 @@ func (b *bundle) call(method, body string) (*http.Response, string, error) {
 		b.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "text/plain")
+	req.Header.Set("Authorization", "Bearer e30.eyJzdWIiOiIxIn0.x")
 	req.Header.Set("Idempotency-Key", "k") // must not make the transport repeat anything
 	resp, err := b.http.Do(req)
 	if err != nil {
@@ -492,6 +501,35 @@ func TestSyncDisconnectCancels(t *testing.T) {
 	<-ended // the worker was told
 	if err := <-b.errs; !errors.Is(err, invoke.ErrGone) {
 		t.Errorf("Serve = %v, want ErrGone", err)
+	}
+}
+
+// Nobody has verified the token, so only a developer's own functions see it.
+func TestClientContextIsForDevelopment(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		dev  bool
+		kind function.Kind
+		want bool
+	}{
+		{"sync under dev", true, function.Sync, true},
+		{"scheduled under dev", true, function.Scheduled, false},
+		{"sync", false, function.Sync, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorker(t, nil)
+			f := function.Function{Name: "hello", Kind: tt.kind, Schedule: "@hourly"}
+			b := setupConfig(t, 0, invoke.Config{Dev: tt.dev}, f, w.addr())
+			if resp, text, _ := b.call("POST", ""); resp.StatusCode != 200 {
+				t.Fatalf("answer = %d %q", resp.StatusCode, text)
+			}
+			raw, err := base64.StdEncoding.DecodeString(w.calls[0].Get(dispatch.HeaderClientContext))
+			if got := strings.Contains(string(raw), `"user":{"sub":"1"}`); err != nil || got != tt.want {
+				t.Errorf("client context = %q, %v; want the claims: %v", raw, err, tt.want)
+			}
+		})
 	}
 }
 

@@ -38,8 +38,11 @@ const prefix = "/.netlify/functions/"
 type Target struct {
 	Site      string
 	Deploy    string
-	Published bool // the deploy is the site's published one
-	Function  *function.Function
+	Branch    string // of the deploy; empty if it has none
+	Published bool   // the deploy is the site's published one
+	// Context is what the deploy is for: deploy.Deploy's Context, or "dev".
+	Context  string
+	Function *function.Function
 	// Route is the pattern that matched; empty on the default URL.
 	Route string
 }
@@ -56,7 +59,8 @@ type Options struct {
 	BaseDomain string
 	// DefaultSite answers for every host that names no site.
 	DefaultSite string
-	// Dev lets scheduled functions be called over HTTP.
+	// Dev lets scheduled functions be called over HTTP, and is the context of
+	// every deploy.
 	Dev bool
 }
 
@@ -132,6 +136,10 @@ func (r *Router) Route(ctx context.Context, host, method, path string) (Target, 
 	}
 	target, err := t.find(method, path, r.opts.Dev)
 	target.Published = t == published
+	target.Branch, target.Context = t.deploy.Branch, t.deploy.Context(target.Published)
+	if r.opts.Dev {
+		target.Context = deploy.Dev
+	}
 	return target, err
 }
 

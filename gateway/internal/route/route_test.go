@@ -120,7 +120,14 @@ func TestRoute(t *testing.T) {
 			if got != tt.want {
 				t.Errorf("Route(%q, %q, %q) = %q, want %q", tt.host, tt.method, tt.path, got, tt.want)
 			}
+			if want := map[bool]string{true: deploy.Production, false: deploy.DeployPreview}[target.Published]; target.Context != want {
+				t.Errorf("Route(%q, %q, %q): context %q, want %q", tt.host, tt.method, tt.path, target.Context, want)
+			}
 		})
+	}
+	dev, _ := newRouter(true)
+	if target, err := dev.Route(t.Context(), "x", "GET", prefix+"tick"); err != nil || target.Context != deploy.Dev {
+		t.Errorf("under dev: context %q, %v, want %q", target.Context, err, deploy.Dev)
 	}
 }
 

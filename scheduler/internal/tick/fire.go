@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/event"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -68,6 +69,10 @@ func (t *termLoop) prepare(e *entry, now time.Time) *firing {
 	if !ok {
 		next = e.due // the calendar ends here
 	}
+	why := deploy.Production
+	if t.Dev {
+		why = deploy.Dev
+	}
 	return &firing{
 		task: queue.Task{
 			ID:      id,
@@ -80,7 +85,7 @@ func (t *termLoop) prepare(e *entry, now time.Time) *firing {
 			Kind: function.Scheduled, State: invocation.Queued, CreatedAt: now, Tick: e.due,
 		},
 		event: event.ForTick(e.function.Name, next, event.Meta{
-			RequestID: id, Site: e.site, Deploy: e.deploy, Published: true, BaseURL: t.BaseURL(e.site),
+			RequestID: id, Site: e.site, Deploy: e.deploy, Published: true, Context: why, Branch: e.branch, BaseURL: t.BaseURL(e.site),
 		}),
 	}
 }

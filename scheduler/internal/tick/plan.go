@@ -17,6 +17,7 @@ type entry struct {
 	key      string // its cursor's
 	site     string
 	deploy   string
+	branch   string // of the deploy
 	function function.Function
 	schedule *schedule.Schedule
 
@@ -94,7 +95,7 @@ func read(c store.Catalog, log *slog.Logger) []*entry {
 				continue
 			}
 			entries = append(entries, &entry{
-				key: schedule.Key(site, f.Name, s), site: site, deploy: d.ID, function: f, schedule: s,
+				key: schedule.Key(site, f.Name, s), site: site, deploy: d.ID, branch: d.Branch, function: f, schedule: s,
 			})
 		}
 	}

@@ -75,7 +75,9 @@ type Config struct {
 	RedisNow func(ctx context.Context) (time.Time, error)
 	// BaseURL is scheme://host of a site, which its functions see in their events.
 	BaseURL func(site string) string
-	Logger  *slog.Logger
+	// Dev tells them that they run under nightshift dev.
+	Dev    bool
+	Logger *slog.Logger
 }
 
 // Loop fires ticks while its process leads.

@@ -32,18 +32,19 @@ type Bundles interface {
 
 // Source is safe for concurrent use.
 type Source struct {
+	dev     bool
 	deploys Deploys
 	bundles Bundles
 	known   *lru.Cache[string, *deploy.Deploy] // ready ones only: they are final
 }
 
-// NewSource makes a source.
-func NewSource(deploys Deploys, bundles Bundles) *Source {
+// NewSource makes a source. dev tells functions that they run on a developer's machine.
+func NewSource(deploys Deploys, bundles Bundles, dev bool) *Source {
 	known, err := lru.New[string, *deploy.Deploy](maxDeploys)
 	if err != nil {
 		panic(err) // only for a size that is not positive
 	}
-	return &Source{deploys: deploys, bundles: bundles, known: known}
+	return &Source{dev: dev, deploys: deploys, bundles: bundles, known: known}
 }
 
 // Loaded is a function whose code stays on disk until Release.
@@ -79,7 +80,7 @@ func (s *Source) Load(ctx context.Context, target queue.Target) (*Loaded, error)
 			Key:      store.WarmKey(d.ID, f.Name),
 			Dir:      handle.Dir,
 			Function: *f,
-			Env:      environment(d),
+			Env:      environment(d, s.dev),
 		},
 		Release: handle.Release,
 	}, nil
@@ -120,14 +121,25 @@ func (s *Source) Keys(digest string) []string {
 }
 
 // environment is what every function of a deploy sees beside what the runtime
-// itself sets: the names that Netlify has for where code runs. NETLIFY is not
+// itself sets: the names that Netlify has for where code runs. SITE_NAME,
+// SITE_ID and URL are what Netlify gives to running functions; the others it
+// gives to builds only, and functions ask for them all the same. NETLIFY is not
 // among them, because code takes it for a promise of Netlify's own services.
-func environment(d *deploy.Deploy) []string {
-	return []string{
+func environment(d *deploy.Deploy, dev bool) []string {
+	env := []string{
 		"SITE_NAME=" + d.Site,
 		"SITE_ID=" + d.Site,
 		"DEPLOY_ID=" + d.ID,
-		"CONTEXT=production",
 		"NIGHTSHIFT=true",
 	}
+	if d.SiteURL != "" { // deploys of before the URLs were kept have none
+		env = append(env, "URL="+d.SiteURL, "DEPLOY_URL="+d.URL, "DEPLOY_PRIME_URL="+d.URL)
+	}
+	if d.Branch != "" {
+		env = append(env, "BRANCH="+d.Branch)
+	}
+	if dev {
+		return append(env, "CONTEXT="+deploy.Dev, "NETLIFY_DEV=true", "NETLIFY_LOCAL=true")
+	}
+	return append(env, "CONTEXT="+d.Context(!d.Draft))
 }

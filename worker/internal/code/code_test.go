@@ -68,7 +68,7 @@ func TestLoad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := &deploys{known: map[string]deploy.Deploy{"d1": ready, "d2": early}, err: test.storeErr}
-			s := NewSource(d, &bundles{err: test.bundleErr})
+			s := NewSource(d, &bundles{err: test.bundleErr}, false)
 			got, err := s.Load(t.Context(), test.target)
 			if test.want != "" {
 				if !fault.Is(err, test.want) || !strings.Contains(err.Error(), test.message) {
@@ -86,11 +86,39 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+func TestEnvironment(t *testing.T) {
+	t.Parallel()
+	d := deploy.Deploy{ID: "d1", Site: "shop", SiteURL: "http://shop.test", URL: "http://d1--shop.test"}
+	const always = "SITE_NAME=shop SITE_ID=shop DEPLOY_ID=d1 NIGHTSHIFT=true"
+	const urls = " URL=http://shop.test DEPLOY_URL=http://d1--shop.test DEPLOY_PRIME_URL=http://d1--shop.test"
+	for name, tt := range map[string]struct {
+		change func(*deploy.Deploy)
+		dev    bool
+		want   string
+	}{
+		"published":         {func(*deploy.Deploy) {}, false, always + urls + " CONTEXT=production"},
+		"draft":             {func(d *deploy.Deploy) { d.Draft = true }, false, always + urls + " CONTEXT=deploy-preview"},
+		"draft of a branch": {func(d *deploy.Deploy) { d.Draft, d.Branch = true, "x" }, false, always + urls + " BRANCH=x CONTEXT=branch-deploy"},
+		"published branch":  {func(d *deploy.Deploy) { d.Branch = "main" }, false, always + urls + " BRANCH=main CONTEXT=production"},
+		"without URLs":      {func(d *deploy.Deploy) { d.SiteURL, d.URL = "", "" }, false, always + " CONTEXT=production"},
+		"dev":               {func(*deploy.Deploy) {}, true, always + urls + " CONTEXT=dev NETLIFY_DEV=true NETLIFY_LOCAL=true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := d
+			tt.change(&d)
+			if got := strings.Join(environment(&d, tt.dev), " "); got != tt.want {
+				t.Errorf("environment\n got %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestOnlyFinalDeploysAreRemembered(t *testing.T) {
 	t.Parallel()
 	f := function.Function{Name: "f", Artifact: strings.Repeat("a", 64)}
 	d := &deploys{known: map[string]deploy.Deploy{"d1": {ID: "d1", Site: "shop", State: deploy.Uploading, Functions: []function.Function{f}}}}
-	s := NewSource(d, &bundles{})
+	s := NewSource(d, &bundles{}, false)
 	target := queue.Target{Site: "shop", Deploy: "d1", Function: "f"}
 	if _, err := s.Load(t.Context(), target); err == nil {
 		t.Fatal("Load of a deploy that is not ready succeeded")

@@ -11,7 +11,6 @@ import (
 
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
-	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/worker/internal/attempt"
 	"github.com/nightshift/nightshift/worker/internal/logs"
@@ -22,9 +21,8 @@ import (
 // response is complete if it has asked to (waitUntil), and the connection must
 // be free for the next request by then.
 type call struct {
-	h      *Handler
-	id     string
-	target queue.Target
+	h *Handler
+	head
 	log    *slog.Logger
 	run    context.Context // the attempt's own
 	cancel context.CancelCauseFunc
@@ -35,9 +33,9 @@ type call struct {
 }
 
 // newCall makes the call of a request that has entered.
-func newCall(h *Handler, r *http.Request, id string, target queue.Target) *call {
-	c := &call{h: h, id: id, target: target}
-	c.log = h.log.With("invocation", id, "site", target.Site, "deploy", target.Deploy, "function", target.Function)
+func newCall(h *Handler, r *http.Request, head head) *call {
+	c := &call{h: h, head: head}
+	c.log = h.log.With("invocation", c.id, "site", c.target.Site, "deploy", c.target.Deploy, "function", c.target.Function)
 	c.run, c.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
 	c.detach = context.AfterFunc(r.Context(), func() { c.cancel(pool.ErrCancelled) })
 	stop := context.AfterFunc(h.drained, func() { c.cancel(pool.ErrDraining) })
@@ -87,7 +85,9 @@ func (c *call) serve(w http.ResponseWriter, event []byte) {
 
 	started := time.Now()
 	deadline := started.Add(loaded.Function.Timeout())
-	response, err := c.h.cfg.Runner.Invoke(c.run, loaded.Code, pool.Call{ID: c.id, Attempt: 1, Event: event, Deadline: deadline, Log: lines.Line}, false)
+	response, err := c.h.cfg.Runner.Invoke(c.run, loaded.Code, pool.Call{
+		ID: c.id, Attempt: 1, Event: event, Deadline: deadline, ClientContext: c.clientContext, Log: lines.Line,
+	}, false)
 	if errors.Is(err, pool.ErrBusy) {
 		busy(w)
 		return

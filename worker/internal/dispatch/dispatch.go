@@ -9,6 +9,7 @@ package dispatch
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -123,7 +124,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusMethodNotAllowed, "calls are made with POST")
 		return
 	}
-	id, target, err := readHead(r.Header)
+	head, err := readHead(r.Header)
 	if err != nil {
 		refuseFault(w, err)
 		return
@@ -132,7 +133,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		busy(w)
 		return
 	}
-	c := newCall(h, r, id, target)
+	c := newCall(h, r, head)
 	defer c.leave()
 	event, err := readEvent(w, r)
 	if err != nil {
@@ -147,16 +148,25 @@ var (
 	validDeploy = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 )
 
-// readHead reads who is to be called.
-func readHead(header http.Header) (id string, target queue.Target, err error) {
-	id = header.Get(dispatch.HeaderInvocation)
-	target = queue.Target{
+// head is who is to be called, and what the function is told beside the event.
+type head struct {
+	id            string
+	target        queue.Target
+	clientContext string // JSON; empty: none
+}
+
+// readHead reads a request's head.
+func readHead(header http.Header) (h head, err error) {
+	h.id = header.Get(dispatch.HeaderInvocation)
+	h.target = queue.Target{
 		Site:     header.Get(dispatch.HeaderSite),
 		Deploy:   header.Get(dispatch.HeaderDeploy),
 		Function: header.Get(dispatch.HeaderFunction),
 	}
-	switch {
-	case !validULID.MatchString(id):
+	clientContext, undecoded := base64.StdEncoding.DecodeString(header.Get(dispatch.HeaderClientContext))
+	h.clientContext = string(clientContext)
+	switch target := h.target; {
+	case !validULID.MatchString(h.id):
 		err = fault.New(fault.Invalid, "the header %s must be a ULID", dispatch.HeaderInvocation)
 	case !deploy.ValidSite(target.Site):
 		err = fault.New(fault.Invalid, "the header %s must be the name of a site", dispatch.HeaderSite)
@@ -164,8 +174,10 @@ func readHead(header http.Header) (id string, target queue.Target, err error) {
 		err = fault.New(fault.Invalid, "the header %s must be the ID of a deploy", dispatch.HeaderDeploy)
 	case !function.ValidName(target.Function):
 		err = fault.New(fault.Invalid, "the header %s must be the name of a function", dispatch.HeaderFunction)
+	case undecoded != nil || len(clientContext) > 0 && !json.Valid(clientContext):
+		err = fault.New(fault.Invalid, "the header %s must be base64 of JSON", dispatch.HeaderClientContext)
 	}
-	return id, target, err
+	return h, err
 }
 
 // readEvent reads the body, and lifts the server's limit on reading: it would

@@ -152,6 +152,20 @@ func TestAnswersAreRelayed(t *testing.T) {
 	}
 }
 
+func TestClientContextIsPassedOn(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(_ context.Context, call pool.Call) (*pool.Response, error) {
+		return response(http.StatusOK, nil, strings.NewReader(call.ClientContext)), nil
+	}, loader{})
+	for header, want := range map[string]string{"": "", "eyJ1c2VyIjp7fX0=": `{"user":{}}`} {
+		r := request(t, b, "{}")
+		r.Header.Set(wire.HeaderClientContext, header)
+		if answer, body := do(t, b, r); answer.StatusCode != http.StatusOK || body != want {
+			t.Errorf("client context %q: answer %d %q, want %q", header, answer.StatusCode, body, want)
+		}
+	}
+}
+
 func TestStreamsStream(t *testing.T) {
 	t.Parallel()
 	r, w := io.Pipe()
@@ -356,13 +370,15 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 		change func(r *http.Request)
 		status int
 	}{
-		"GET":            {func(r *http.Request) { r.Method = http.MethodGet }, 405},
-		"no invocation":  {func(r *http.Request) { r.Header.Del(wire.HeaderInvocation) }, 400},
-		"bad invocation": {func(r *http.Request) { r.Header.Set(wire.HeaderInvocation, "../x") }, 400},
-		"bad site":       {func(r *http.Request) { r.Header.Set(wire.HeaderSite, "a--b") }, 400},
-		"bad deploy":     {func(r *http.Request) { r.Header.Set(wire.HeaderDeploy, "a/b") }, 400},
-		"no function":    {func(r *http.Request) { r.Header.Del(wire.HeaderFunction) }, 400},
-		"bad function":   {func(r *http.Request) { r.Header.Set(wire.HeaderFunction, "a b") }, 400},
+		"GET":                            {func(r *http.Request) { r.Method = http.MethodGet }, 405},
+		"no invocation":                  {func(r *http.Request) { r.Header.Del(wire.HeaderInvocation) }, 400},
+		"bad invocation":                 {func(r *http.Request) { r.Header.Set(wire.HeaderInvocation, "../x") }, 400},
+		"bad site":                       {func(r *http.Request) { r.Header.Set(wire.HeaderSite, "a--b") }, 400},
+		"bad deploy":                     {func(r *http.Request) { r.Header.Set(wire.HeaderDeploy, "a/b") }, 400},
+		"bad client context":             {func(r *http.Request) { r.Header.Set(wire.HeaderClientContext, "e30x") }, 400},
+		"client context that is no JSON": {func(r *http.Request) { r.Header.Set(wire.HeaderClientContext, "eA==") }, 400},
+		"no function":                    {func(r *http.Request) { r.Header.Del(wire.HeaderFunction) }, 400},
+		"bad function":                   {func(r *http.Request) { r.Header.Set(wire.HeaderFunction, "a b") }, 400},
 		"too long": {func(r *http.Request) {
 			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(strings.Repeat("x", MaxEvent+1))), MaxEvent+1
 		}, 413},

@@ -65,10 +65,11 @@ func (a *attempt) run(wait bool) (*Response, error) {
 	}
 	a.instance = instance
 	a.exchange = instance.api.Invoke(runtimeapi.Invocation{
-		ID:       a.call.ID,
-		Event:    a.call.Event,
-		Deadline: a.call.Deadline,
-		ARN:      "arn:aws:lambda:" + defaultRegion + ":000000000000:function:" + a.code.Function.Name,
+		ID:            a.call.ID,
+		Event:         a.call.Event,
+		Deadline:      a.call.Deadline,
+		ClientContext: a.call.ClientContext,
+		ARN:           "arn:aws:lambda:" + defaultRegion + ":000000000000:function:" + a.code.Function.Name,
 	})
 	a.pool.running.Go(func() {
 		defer close(a.ended)

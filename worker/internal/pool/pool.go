@@ -64,6 +64,8 @@ type Call struct {
 	Attempt  int
 	Event    []byte
 	Deadline time.Time // the process group is killed at it
+	// ClientContext is context.clientContext of v1 functions, as JSON in ASCII; empty: {}.
+	ClientContext string
 	// Log is given each line that the attempt writes, in order, from one goroutine at a time.
 	Log func(stream, text string)
 }

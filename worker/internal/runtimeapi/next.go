@@ -48,5 +48,8 @@ func (s *Server) deliver(w http.ResponseWriter, x *Exchange) {
 	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(x.inv.Deadline.UnixMilli(), 10))
 	h.Set("Lambda-Runtime-Invoked-Function-Arn", x.inv.ARN)
 	h.Set("Lambda-Runtime-Trace-Id", "Root=1-00000000-000000000000000000000000;Sampled=0")
+	if x.inv.ClientContext != "" {
+		h.Set("Lambda-Runtime-Client-Context", x.inv.ClientContext)
+	}
 	write(w, http.StatusOK, x.inv.Event)
 }

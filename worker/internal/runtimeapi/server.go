@@ -149,6 +149,8 @@ type Invocation struct {
 	Event    []byte
 	Deadline time.Time
 	ARN      string
+	// ClientContext is what is known about the caller, as JSON in ASCII; empty: nothing.
+	ClientContext string
 }
 
 // Exchange is one invocation and what came back for it.
