@@ -67,7 +67,8 @@ func relay(w http.ResponseWriter, response *pool.Response, deadline time.Time) e
 	if response.Length >= 0 {
 		_, err = io.CopyN(out, response.Body, response.Length)
 	} else {
-		_, err = io.Copy(out, response.Body)
+		// Not Body: the caller need not wait for what follows the response.
+		_, err = io.Copy(out, response.Stream())
 	}
 	if err != nil {
 		return fmt.Errorf("passing on the body: %w", err)

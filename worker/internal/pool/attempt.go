@@ -168,6 +168,9 @@ func (a *attempt) take(answer runtimeapi.Answer) *Failed {
 	if a.response.Header == nil {
 		a.response.Header = map[string][]string{}
 	}
+	for _, name := range internalHeaders {
+		delete(a.response.Header, name)
+	}
 	a.response.Body = &body{attempt: a}
 	return nil
 }
@@ -308,6 +311,24 @@ func (b *body) Read(buf []byte) (int, error) {
 		return 0, b.attempt.err
 	}
 	return 0, io.EOF
+}
+
+// stream is a response's body without what follows it.
+type stream struct{ attempt *attempt }
+
+func (s stream) Read(buf []byte) (int, error) {
+	n, err := s.attempt.body.Read(buf)
+	if n > 0 {
+		return n, nil
+	}
+	if err == nil || err == io.EOF {
+		return 0, err
+	}
+	<-s.attempt.ended
+	if s.attempt.err != nil {
+		return 0, s.attempt.err
+	}
+	return 0, err
 }
 
 func (b *body) Close() error {

@@ -83,6 +83,15 @@ type Response struct {
 	Length int64 // of Body, -1 if it is not known
 }
 
+// Stream reads the same bytes as Body and ends with them: it returns io.EOF when
+// the response is complete, while the function may still have work to do.
+func (r *Response) Stream() io.Reader {
+	if b, ok := r.Body.(*body); ok {
+		return stream{b.attempt}
+	}
+	return r.Body
+}
+
 // Failed is an attempt that did not succeed.
 type Failed struct {
 	Outcome invocation.Outcome

@@ -13,6 +13,12 @@ import (
 	"github.com/nightshift/nightshift/worker/internal/runtimeapi"
 )
 
+// internalHeaders are what Netlify's own bootstrap, inside of function bundles
+// that were made for Netlify, tells the platform and not the caller.
+var internalHeaders = []string{
+	"x-nf-fetch-timing", "x-nf-invocation-metadata", "x-nf-request-flags", "x-nf-start-timestamp",
+}
+
 // result is a buffered Lambda result as an HTTP response.
 type result struct {
 	status int

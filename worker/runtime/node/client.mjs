@@ -7,6 +7,7 @@
 // can tell us when nothing is left that could ever settle a promise.
 
 import net from 'node:net'
+import { Buffer, Error, Promise, exit, parse, stringify } from './intrinsics.mjs'
 
 const HEAD_END = Buffer.from('\r\n\r\n')
 const API = '/2018-06-01/runtime/'
@@ -29,7 +30,7 @@ export class Client {
     this.#socket.on('data', (chunk) => this.#take(chunk))
     this.#socket.on('error', () => {}) // 'close' follows
     // Without its worker a process is of no use to anybody.
-    this.#socket.on('close', () => process.exit(0))
+    this.#socket.on('close', () => exit(0))
     this.#socket.unref()
   }
 
@@ -44,7 +45,7 @@ export class Client {
 
   async assignment() {
     const { body } = await this.#request('GET', '/nightshift/assignment', '')
-    return JSON.parse(body.toString())
+    return parse(body.toString())
   }
 
   // next waits for an invocation.
@@ -55,6 +56,7 @@ export class Client {
       id: headers['lambda-runtime-aws-request-id'],
       deadline: Number(headers['lambda-runtime-deadline-ms']),
       arn: headers['lambda-runtime-invoked-function-arn'],
+      clientContext: headers['lambda-runtime-client-context'], // JSON, or undefined
       event: body,
     }
   }
@@ -97,7 +99,7 @@ export class Client {
   close(error) {
     let trailers = ''
     if (error) {
-      const body = Buffer.from(JSON.stringify(error)).toString('base64')
+      const body = Buffer.from(stringify(error)).toString('base64')
       trailers = `Lambda-Runtime-Function-Error-Type: ${headerSafe(error.errorType)}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n`
     }
     const answer = this.#await()
@@ -115,7 +117,7 @@ export class Client {
 
   #report(path, error) {
     const headers = `Content-Type: application/vnd.aws.lambda.error+json\r\nLambda-Runtime-Function-Error-Type: ${headerSafe(error.errorType)}\r\n`
-    return this.#request('POST', API + path, headers, JSON.stringify(error))
+    return this.#request('POST', API + path, headers, stringify(error))
   }
 
   // #request sends a request once the ones before are answered: an error may

@@ -1,58 +1,92 @@
 // The second argument of a fetch-style function, and the global Netlify.
 
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { Cookies } from './cookies.mjs'
+import { Buffer, Error, Promise, TypeError, URL, parse, process } from './intrinsics.mjs'
 import { paramsOf } from './params.mjs'
 
-// contextOf builds the context of one invocation. Promises given to waitUntil
-// are added to pending.
-export function contextOf(event, request, id, pending) {
-  const header = (name) => request.headers.get(name) ?? ''
+// Feature flags are Netlify's own; no function of ours has any.
+const flags = new (class Flags {
+  get() {
+    return undefined
+  }
+  get evaluations() {
+    return new Set()
+  }
+})()
+
+// contextOf builds the context of one invocation. env are the variables that
+// the process was assigned. Promises given to waitUntil are added to pending.
+export function contextOf(event, request, id, env, pending) {
+  const headers = event.headers ?? {}
   const url = new URL(request.url)
-  const cookies = new Cookies(request.headers.get('cookie') ?? '')
-  const env = process.env
+  const cookies = new Cookies(headers.cookie ?? '')
   const context = {
-    account: { id: header('x-nf-account-id') },
+    account: { id: headers['x-nf-account-id'] ?? '' },
     cookies: cookies.api(),
     deploy: {
-      context: header('x-nf-deploy-context') || env.CONTEXT || 'production',
-      id: header('x-nf-deploy-id') || env.DEPLOY_ID || '',
-      published: header('x-nf-deploy-published') === '1',
+      branch: headers['x-nf-branch'] ?? env.BRANCH ?? '',
+      context: headers['x-nf-deploy-context'] ?? env.CONTEXT ?? '',
+      id: headers['x-nf-deploy-id'] || (env.DEPLOY_ID ?? ''),
+      published: headers['x-nf-deploy-published'] === '1',
     },
-    flags: {},
-    geo: geoOf(header('x-nf-geo')),
-    ip: header('x-nf-client-connection-ip'),
-    json: (value, init) => Response.json(value, init),
-    log: (...values) => console.log(...values),
-    next: async () => {
-      throw new Error('context.next() exists in edge functions only')
+    flags,
+    geo: geoOf(headers['x-nf-geo']),
+    ip: headers['x-nf-client-connection-ip'] ?? '',
+    json: (value) => Response.json(value),
+    log: globalThis.console?.log,
+    next: () => {
+      throw new Error('`context.next` is not implemented for serverless functions')
     },
     params: event.route ? paramsOf(event.route, url.pathname) : {},
     path: event.route,
-    requestId: header('x-nf-request-id') || id,
-    rewrite: (target) => fetch(new URL(target, url)),
+    requestId: headers['x-nf-request-id'] || id,
+    rewrite: (target) => fetch(rewritten(target, request.url)),
     server: { region: env.AWS_REGION ?? '' },
-    site: { id: header('x-nf-site-id') || env.SITE_ID, name: env.SITE_NAME, url: env.URL },
+    site: { id: headers['x-nf-site-id'] || env.SITE_ID, name: env.SITE_NAME, url: env.URL },
     url,
-    waitUntil: (promise) => {
-      pending.push(promise)
+    waitUntil: (...promises) => {
+      if (promises.length === 0) throw new TypeError('waitUntil: At least 1 argument required, but only 0 passed')
+      pending.push(promises[0])
       // It is awaited only after the response; a rejection before that is not unhandled.
-      Promise.resolve(promise).catch(() => {})
+      Promise.resolve(promises[0]).catch(() => {})
     },
   }
   return { context, setCookies: cookies.changes }
 }
 
+// rewritten is where context.rewrite leads: a path keeps the request's host and
+// query, anything else must be a whole URL.
+function rewritten(target, from) {
+  if (typeof target !== 'string' || !target.startsWith('/')) return new URL(target)
+  const url = new URL(from)
+  url.pathname = target
+  return url
+}
+
 function geoOf(encoded) {
   if (!encoded) return {}
   try {
-    return JSON.parse(Buffer.from(encoded, 'base64').toString('utf8'))
+    return parse(Buffer.from(encoded, 'base64').toString('utf8'))
   } catch {
     return {}
   }
 }
 
-// install sets the global. current returns the running invocation's context.
+// The place where the package @netlify/functions looks for the context.
+const STORE = Symbol.for('@netlify/functions/request-context-store')
+
+// install sets the globals. current returns the running invocation's context.
 export function install(current) {
+  // A process runs one invocation at a time, so none has to be told from
+  // another by its asynchronous origin, which costs time with every promise.
+  // Netlify's own bootstrap, inside of its bundles, does so all the same.
+  globalThis[STORE] = new (class extends AsyncLocalStorage {
+    getStore() {
+      const context = current()
+      return context ? { context } : super.getStore()
+    }
+  })()
   globalThis.Netlify = {
     get context() {
       return current() ?? null

@@ -29,6 +29,8 @@ func TestResponses(t *testing.T) {
 		{call{entry: "plain-return.js"}, 200, "returned", nil},
 		{call{entry: "esm.mjs"}, 200, "top-level await in esm.mjs", nil},
 		{call{entry: "cjs.cjs"}, 200, "cjs.cjs in true", nil},
+		{call{entry: "commonjs/esm.mjs"}, 200, "ES module in a CommonJS package", nil},
+		{call{entry: "module/esm.js"}, 200, "ES module by its package", nil},
 		{call{entry: "returns.js", body: "string-status"}, 203, "ok", nil},
 		{call{entry: "returns.js", body: "binary"}, 200, "\x00\xff\x01\xfe", nil},
 		{call{entry: "returns.js", body: "headers"}, 200, "", map[string][]string{"x-one": {"1"}, "set-cookie": {"a=1", "b=2"}, "both": {"b", "c"}}},
@@ -48,6 +50,14 @@ func TestResponses(t *testing.T) {
 			"set-cookie": {"own=a", "own=b", "one=1", "two=2; HttpOnly; Path=/", "three=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT"},
 		}},
 		{call{entry: "v2.mjs", body: "stream"}, 200, "chunk 0 chunk 1 chunk 2 chunk 3 chunk 4 ", nil},
+		{call{entry: "v2.mjs", body: "text-stream"}, 200, "text as it is", nil},
+		{call{entry: "v2.mjs", body: "read-stream", event: map[string]any{"body": "AAEC/w==", "isBase64Encoded": true}}, 200, "4 bytes, reused false", nil},
+		{call{entry: "v2.mjs", body: "echo", event: map[string]any{"httpMethod": "HEAD"}}, 200, "HEAD http://site.test/x?case=echo yes ", nil},
+		{call{entry: "v2.mjs", body: "echo", event: map[string]any{"headers": map[string]string{"x-test": "yes", "x-bytes": "\ufffd"}}}, 200, "POST http://site.test/x?case=echo yes echo", nil},
+		{call{entry: "v2.mjs", body: "params", event: map[string]any{"rawUrl": "http://site.test/Files/a%2Fb/x%20y/z?case=params", "route": "/Files/:name/*"}}, 200, `{"0":"x%20y/z","name":"a%2Fb"}`, nil},
+		{call{entry: "v2.mjs", body: "params", event: map[string]any{"rawUrl": "http://site.test/files/a/b?case=params", "route": "/Files/:name/*"}}, 200, `{}`, nil},
+		{call{entry: "v2.mjs", body: "next"}, 200, "`context.next` is not implemented for serverless functions", nil},
+		{call{entry: "store-v2.mjs"}, 200, "true true", nil},
 		{call{entry: "v2-object.mjs"}, 200, "from an object", nil},
 		{call{entry: "v2-cjs.cjs"}, 200, "from CommonJS", nil},
 		{call{entry: "big.js", body: "6000000"}, 200, strings.Repeat("b", 6_000_000), nil},
@@ -98,6 +108,10 @@ func TestFailures(t *testing.T) {
 		{call{entry: "returns.js", body: "number-body"}, invocation.BadResponse, "", "must have a string or a stream body. You gave: 7", ""},
 		{call{entry: "returns.js", body: "bad-base64"}, invocation.BadResponse, "", "isBase64Encoded", ""},
 		{call{entry: "cycle.js"}, invocation.Error, "TypeError", "circular", ""},
+		{call{entry: "cycle-body.js"}, invocation.Error, "TypeError", "circular", "cycle-body.js:4"},
+		{call{entry: "commonjs/esm.js"}, invocation.InitError, "SyntaxError", "Cannot use import statement outside a module", "commonjs/esm.js:1"},
+		{call{entry: "module/cjs.js"}, invocation.InitError, "ReferenceError", "exports is not defined in ES module scope", "module/cjs.js:1"},
+		{call{entry: "init-rejects.mjs"}, invocation.InitError, "RangeError", "the database is not there", "init-rejects.mjs:2:9"},
 		{call{entry: "syntax.js"}, invocation.InitError, "SyntaxError", "Unexpected token '='", "syntax.js:2"},
 		{call{entry: "syntax-esm.mjs"}, invocation.InitError, "SyntaxError", "Unexpected token '='", "syntax-esm.mjs:2"},
 		{call{entry: "missing-import.mjs"}, invocation.InitError, "Error", "Cannot find module 'does-not-exist.mjs' imported from missing-import.mjs", ""},
@@ -120,6 +134,8 @@ func TestFailures(t *testing.T) {
 		{call{entry: "v2.mjs", body: "number"}, invocation.BadResponse, "NetlifyUserError", "Function returned an unsupported value. Accepted types are 'Response' or 'undefined'", ""},
 		{call{entry: "v2.mjs", body: "throws"}, invocation.Error, "URIError", "no such thing", "v2.mjs:7:11"},
 		{call{entry: "v2.mjs", body: "stream-fails"}, invocation.Error, "Error", "the source broke", ""},
+		{call{entry: "v2.mjs", body: "used-body"}, invocation.Error, "TypeError", "locked", ""},
+		{call{entry: "v2.mjs", body: "wait-nothing"}, invocation.Error, "TypeError", "At least 1 argument required", ""},
 		{call{entry: "v2.mjs", body: "stream-exits"}, invocation.Crashed, "Runtime.ExitError", "exited with code 0 before it returned", ""},
 		{call{entry: "v2.mjs", body: "wait-crash"}, invocation.Error, "Error", "crashed behind the response", ""},
 		{call{entry: "stream-v1.js", body: "fail"}, invocation.Error, "Error", "failed half-way", "stream-v1.js:7"},
@@ -149,23 +165,33 @@ func TestFailures(t *testing.T) {
 
 func TestContextV1(t *testing.T) {
 	t.Parallel()
-	a := setup(t).run(t, call{entry: "context.js"})
+	b := setup(t)
+	a := b.run(t, call{entry: "context.js", client: `{"user":{"name":"Zo\u00eb"}}`})
 	want := `{"keys":["awsRequestId","callbackWaitsForEmptyEventLoop","clientContext","done","fail","functionName","functionVersion",` +
 		`"getRemainingTimeInMillis","identity","invokedFunctionArn","logGroupName","logStreamName","memoryLimitInMB","succeed"],` +
-		`"id":"01HZX10","name":"context","left":true}`
+		`"id":"01HZX10","name":"context","left":true,"waits":false,"identity":null,"client":{"user":{"name":"Zoë"}}}`
 	if a.body != want {
 		t.Errorf("context = %s %v, want %s", a.body, a.err, want)
+	}
+	// The same process must not know it any more.
+	if a := b.run(t, call{entry: "context.js"}); !strings.HasSuffix(a.body, `"client":{}}`) {
+		t.Errorf("context = %s %v, want an empty client context", a.body, a.err)
 	}
 }
 
 func TestContextV2(t *testing.T) {
 	t.Parallel()
-	a := setup(t).run(t, call{entry: "v2.mjs", body: "context", env: []string{"OWN=value"}, event: map[string]any{
+	a := setup(t).run(t, call{entry: "v2.mjs", body: "context", env: []string{"OWN=value", "SITE_NAME=shop", "URL=http://shop.test"}, event: map[string]any{
 		"rawUrl": "http://site.test/items/7?case=context", "route": "/items/:id",
-		"headers": map[string]string{"x-nf-request-id": "req", "x-nf-client-connection-ip": "192.0.2.1", "x-nf-geo": "eyJjaXR5IjoiQmVybGluIn0="},
+		"headers": map[string]string{"x-nf-request-id": "req", "x-nf-client-connection-ip": "192.0.2.1", "x-nf-geo": "eyJjaXR5IjoiQmVybGluIn0=",
+			"x-nf-account-id": "acc", "x-nf-site-id": "shop", "x-nf-deploy-id": "d1", "x-nf-deploy-published": "1", "x-nf-branch": "main", "x-nf-deploy-context": "branch-deploy"},
 	}})
 	want := `{"keys":["account","cookies","deploy","flags","geo","ip","json","log","next","params","path","requestId","rewrite","server","site","url","waitUntil"],` +
-		`"params":{"id":"7"},"requestId":"req","ip":"192.0.2.1","geo":{"city":"Berlin"},"same":true,"env":"value"}`
+		`"values":{"account":{"id":"acc"},"cookies":{},"deploy":{"branch":"main","context":"branch-deploy","id":"d1","published":true},` +
+		`"flags":{},"geo":{"city":"Berlin"},"ip":"192.0.2.1","params":{"id":"7"},"path":"/items/:id","requestId":"req",` +
+		`"server":{"region":"us-east-1"},"site":{"id":"shop","name":"shop","url":"http://shop.test"},"url":"http://site.test/items/7?case=context"},` +
+		`"functions":["json","log","next","rewrite","waitUntil"],"cookies":["get","set","delete"],"flag":[null,0],` +
+		`"same":true,"env":"value","netlify":["context","env"]}`
 	if a.body != want {
 		t.Errorf("context = %s %v, want %s", a.body, a.err, want)
 	}
@@ -193,6 +219,9 @@ func TestWaitUntil(t *testing.T) {
 	}
 	if a := b.run(t, call{entry: "v2.mjs", body: "wait-rejects"}); a.err != nil || !a.has("later trouble") {
 		t.Errorf("got %v, log %q", a.err, a.log)
+	}
+	if a := b.run(t, call{entry: "v2.mjs", body: "wait-throws"}); a.failed == nil || a.failed.Failure.Message != "thrown meanwhile" || !a.has("stdout: waited") {
+		t.Errorf("got %v, log %q: the invocation did not wait", a.err, a.log)
 	}
 	if a := b.run(t, call{entry: "v2.mjs", body: "wait-never"}); a.err != nil || !a.has("can never settle") {
 		t.Errorf("got %v, log %q", a.err, a.log)

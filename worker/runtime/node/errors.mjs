@@ -2,10 +2,13 @@
 
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { Error, complain, process, stringify } from './intrinsics.mjs'
 
 const OWN = new URL('.', import.meta.url).href // file:///…/
 const OWN_PATH = new URL('.', import.meta.url).pathname
 const MAX_CAUSES = 5
+// Netlify's own bootstrap, which function bundles made for Netlify contain.
+const NETLIFY = '___netlify-bootstrap.mjs'
 
 // Fault is an error of ours: its stack means nothing to the user.
 export class Fault extends Error {
@@ -37,7 +40,7 @@ export function describe(reason, root = '') {
 // print writes an error to the function's log.
 export function print(report) {
   const lines = [`${report.errorType}: ${report.errorMessage}`, ...report.stackTrace]
-  process.stderr.write(lines.join('\n') + '\n')
+  complain(lines.join('\n') + '\n')
 }
 
 // locate adds the place of a syntax error to its stack. Node knows it for
@@ -57,7 +60,7 @@ function isError(value) {
 
 function show(value) {
   try {
-    return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)
+    return typeof value === 'object' && value !== null ? stringify(value) : String(value)
   } catch {
     return Object.prototype.toString.call(value)
   }
@@ -73,7 +76,7 @@ function frames(error, root) {
   }
   return relative(stack, root)
     .split('\n')
-    .filter((line) => line !== '' && !line.includes(OWN) && !line.includes(OWN_PATH) && !/^\s+at .*\(?node:internal\//.test(line))
+    .filter((line) => line !== '' && !line.includes(OWN) && !line.includes(OWN_PATH) && !line.includes(NETLIFY) && !/^\s+at .*\(?node:internal\//.test(line))
 }
 
 function relative(text, root) {

@@ -64,6 +64,8 @@ type call struct {
 	event map[string]any
 	env   []string
 	ctx   context.Context
+	// client is context.clientContext, as JSON.
+	client string
 }
 
 // answer is all that came of it.
@@ -131,7 +133,7 @@ func (b *bench) run(t *testing.T, c call) *answer {
 	}
 	a := &answer{}
 	response, err := b.pool.Invoke(c.ctx, b.code(c), pool.Call{
-		ID: "01HZX" + fmt.Sprint(len(c.entry)), Attempt: 1, Event: raw, Deadline: time.Now().Add(c.limit),
+		ID: "01HZX" + fmt.Sprint(len(c.entry)), Attempt: 1, Event: raw, Deadline: time.Now().Add(c.limit), ClientContext: c.client,
 		Log: func(stream, text string) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
@@ -154,4 +156,19 @@ func (b *bench) run(t *testing.T, c call) *answer {
 		t.Fatalf("%s: Invoke = %v, which is not a *Failed", c.entry, err)
 	}
 	return a
+}
+
+// poll waits for what nothing tells.
+func poll(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(15 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline:
+			t.Fatalf("timed out waiting until %s", what)
+		case <-tick.C:
+		}
+	}
 }

@@ -9,6 +9,7 @@ import { install as installAwslambda } from './awslambda.mjs'
 import { Client } from './client.mjs'
 import { install as installNetlify } from './context.mjs'
 import { Fault, describe, print } from './errors.mjs'
+import { Promise, exit, parse, process } from './intrinsics.mjs'
 import { load } from './load.mjs'
 import { Reply } from './reply.mjs'
 import { warm } from './warm.mjs'
@@ -17,7 +18,7 @@ const client = new Client(process.env.AWS_LAMBDA_RUNTIME_API)
 let root = ''
 let loading = false
 let collapsing = false
-let running = null // the invocation under way: {id, deadline, arn, event, reply, context, onStall}
+let running = null // the invocation under way: {id, deadline, arn, clientContext, event, reply, context, onStall}
 
 // Written synchronously, output is complete before the response goes out, no
 // process.exit can lose some, and a flood waits instead of filling memory.
@@ -61,7 +62,7 @@ async function serve(call, invocation) {
   const reply = (invocation.reply = new Reply(client, invocation.id))
   running = invocation
   try {
-    const event = JSON.parse(invocation.event.toString())
+    const event = parse(invocation.event.toString())
     invocation.event = null // the handler's copy is enough
     await call(event, invocation, reply)
   } catch (error) {
@@ -89,7 +90,7 @@ async function collapse(error, code) {
   } catch {
     // The worker sees the exit.
   }
-  process.exit(code)
+  exit(code)
 }
 
 // stalled is called when the event loop is empty: nothing that still waits can

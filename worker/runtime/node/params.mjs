@@ -70,8 +70,10 @@ export function compile(pattern) {
       source += ')' + ('?+*'.includes(pattern[i]) && i < pattern.length ? pattern[i++] : '')
     } else {
       if (c === '\\') i++
-      source += (pattern[i] ?? '').replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
-      i++
+      const literal = i < pattern.length ? String.fromCodePoint(pattern.codePointAt(i)) : ''
+      // In a URL's path, other letters stand percent-encoded.
+      source += (/[^\x21-\x7e]/.test(literal) ? encodeURI(literal) : literal).replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+      i += literal.length || 1
     }
   }
   return new RegExp(`^${source}/?$`)

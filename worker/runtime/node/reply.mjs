@@ -2,6 +2,8 @@
 // that has got. Several things can try to end an invocation (the handler, a
 // callback, an uncaught exception, an event loop that ran dry); the first wins.
 
+import { Buffer, Error, Promise, stringify } from './intrinsics.mjs'
+
 export const HTTP_RESPONSE = 'application/vnd.awslambda.http-integration-response'
 const PRELUDE_END = Buffer.alloc(8)
 
@@ -19,7 +21,7 @@ export class Reply {
   // which JSON cannot say.
   async result(value) {
     if (this.state !== 'none') return
-    const text = JSON.stringify(value) ?? '' // throws on cycles and BigInts
+    const text = stringify(value) ?? '' // throws on cycles and BigInts
     this.state = 'sent'
     await this.#client.respond(this.#id, text)
   }
@@ -62,5 +64,5 @@ export class Reply {
 }
 
 function prelude(head) {
-  return Buffer.concat([Buffer.from(JSON.stringify(head)), PRELUDE_END])
+  return Buffer.concat([Buffer.from(stringify(head)), PRELUDE_END])
 }

@@ -1,6 +1,7 @@
 // The response stream of a streaming handler.
 
 import { Writable } from 'node:stream'
+import { Promise } from './intrinsics.mjs'
 import { HTTP_RESPONSE } from './reply.mjs'
 
 export class ResponseStream extends Writable {

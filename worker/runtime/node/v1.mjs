@@ -1,21 +1,23 @@
 // Lambda-style functions: handler(event, context[, callback]).
 
 import { STREAMING } from './awslambda.mjs'
+import { Buffer, Error, Promise, now, parse } from './intrinsics.mjs'
 import { ResponseStream } from './stream.mjs'
 
 // invokeV1 calls the handler and sends what it gave: by promise, by callback,
 // by context.done/succeed/fail, or by a plain return value.
 //
 // A response goes out as soon as it is there; callbackWaitsForEmptyEventLoop
-// is accepted and has no effect, as on a local Netlify server.
-export async function invokeV1(handler, event, invocation, reply) {
-  if (handler[STREAMING]) return invokeStreaming(handler, event, invocation, reply)
+// is false, and setting it has no effect, as on a local Netlify server. env are
+// the variables that the process was assigned with the function.
+export async function invokeV1(handler, event, invocation, env, reply) {
+  if (handler[STREAMING]) return invokeStreaming(handler, event, invocation, env, reply)
 
   let settle
   const settled = new Promise((resolve, reject) => {
     settle = (error, value) => (error === null || error === undefined ? resolve(value) : reject(error))
   })
-  const context = contextOf(invocation, settle)
+  const context = contextOf(invocation, env, settle)
   invocation.onStall = () => settle(null, null) // as Lambda answers for a callback that never came
   const returned = handler(event, context, settle)
   if (typeof returned?.then === 'function') {
@@ -43,28 +45,28 @@ function isStream(body) {
 
 // invokeStreaming calls handler(event, responseStream, context). The
 // invocation lasts until both the handler and its stream have ended.
-async function invokeStreaming(handler, event, invocation, reply) {
+async function invokeStreaming(handler, event, invocation, env, reply) {
   const stream = new ResponseStream(reply)
-  await handler(event, stream, contextOf(invocation, () => {}))
+  await handler(event, stream, contextOf(invocation, env, () => {}))
   if (!stream.writableEnded) stream.end()
   await stream.sent
 }
 
-function contextOf({ id, deadline, arn }, settle) {
+function contextOf({ id, deadline, arn, clientContext }, env, settle) {
   return {
     awsRequestId: id,
-    callbackWaitsForEmptyEventLoop: true,
-    clientContext: {},
+    callbackWaitsForEmptyEventLoop: false,
+    clientContext: clientContext ? parse(clientContext) : {},
     done: settle,
     fail: (error) => settle(error ?? new Error('handled')),
-    functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,
-    functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION,
-    getRemainingTimeInMillis: () => deadline - Date.now(),
-    identity: undefined,
+    functionName: env.AWS_LAMBDA_FUNCTION_NAME,
+    functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
+    getRemainingTimeInMillis: () => deadline - now(),
+    identity: null,
     invokedFunctionArn: arn,
-    logGroupName: process.env.AWS_LAMBDA_LOG_GROUP_NAME,
-    logStreamName: process.env.AWS_LAMBDA_LOG_STREAM_NAME,
-    memoryLimitInMB: process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+    logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
+    logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
+    memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
     succeed: (value) => settle(null, value),
   }
 }

@@ -1,18 +1,38 @@
 // Fetch-style functions: (Request, Context) => Response | undefined.
 
 import { contextOf } from './context.mjs'
-import { Fault } from './errors.mjs'
+import { Fault, describe, print } from './errors.mjs'
+import { Buffer, Promise, TypeError, complain, setImmediate } from './intrinsics.mjs'
 
 // A body that ends within this is sent in one piece, with its length.
 const SMALL = 64 << 10
 const LATER = Symbol('later')
 
-export async function invokeV2(handler, event, invocation, reply) {
+// Node's own classes, see keepFetch.
+let Headers, Request, Response
+
+// keepFetch keeps fetch's classes from before user code can replace them. Node
+// loads them at this moment, which takes tens of milliseconds the first time.
+export function keepFetch() {
+  ;({ Headers, Request, Response } = globalThis)
+}
+
+// invokeV2 calls the handler and sends what it gave. The invocation lasts until
+// the promises given to waitUntil have settled, also when the handler throws.
+// env are the variables that the process was assigned with the function.
+export async function invokeV2(handler, event, invocation, env, reply) {
   const request = requestOf(event)
   const pending = []
-  const { context, setCookies } = contextOf(event, request, invocation.id, pending)
+  const { context, setCookies } = contextOf(event, request, invocation.id, env, pending)
   invocation.context = context
-  const response = await handler(request, context)
+  try {
+    await answer(await handler(request, context), setCookies, reply)
+  } finally {
+    await settle(pending, invocation, env)
+  }
+}
+
+async function answer(response, setCookies, reply) {
   if (response === undefined) {
     await reply.whole({ statusCode: 204, multiValueHeaders: withCookies({}, setCookies) }, [])
   } else if (isResponse(response)) {
@@ -20,19 +40,20 @@ export async function invokeV2(handler, event, invocation, reply) {
   } else {
     throw new Fault('NetlifyUserError', "Function returned an unsupported value. Accepted types are 'Response' or 'undefined'")
   }
-  await settle(pending, invocation)
 }
 
 // settle waits for the promises given to waitUntil, later ones included.
-async function settle(pending, invocation) {
+async function settle(pending, invocation, env) {
+  if (pending.length === 0) return
   const stalled = new Promise((resolve) => {
-    invocation.onStall = () => resolve(console.error('a promise given to waitUntil can never settle; the invocation ends without it'))
+    invocation.onStall = () => resolve(complain('a promise given to waitUntil can never settle; the invocation ends without it\n'))
   })
   for (let i = 0; i < pending.length; i++) {
     try {
       await Promise.race([pending[i], stalled])
     } catch (error) {
-      console.error('a promise given to waitUntil was rejected:', error)
+      complain('a promise given to waitUntil was rejected:\n')
+      print(describe(error, env.LAMBDA_TASK_ROOT))
     }
   }
   invocation.onStall = null
@@ -42,7 +63,7 @@ async function settle(pending, invocation) {
 function isResponse(value) {
   return (
     value instanceof Response ||
-    (typeof value === 'object' && value !== null && value[Symbol.toStringTag] === 'Response' && typeof value.status === 'number')
+    (typeof value === 'object' && value !== null && value[Symbol.toStringTag] === 'Response' && typeof value.headers?.getSetCookie === 'function')
   )
 }
 
@@ -50,10 +71,10 @@ export function requestOf(event) {
   const headers = new Headers()
   const multi = event.multiValueHeaders ?? {}
   for (const [name, values] of Object.entries(multi)) {
-    for (const value of values) headers.append(name, value)
+    for (const value of values) add(headers, name, value)
   }
   for (const [name, value] of Object.entries(event.headers ?? {})) {
-    if (!headers.has(name)) headers.set(name, value)
+    if (!headers.has(name)) add(headers, name, value)
   }
   const method = event.httpMethod ?? 'GET'
   const init = { method, headers }
@@ -62,6 +83,16 @@ export function requestOf(event) {
     init.duplex = 'half'
   }
   return new Request(event.rawUrl, init)
+}
+
+// add leaves out what fetch cannot hold, bytes that were no text for example: a
+// caller must not be able to make every call fail by a header.
+function add(headers, name, value) {
+  try {
+    headers.append(name, value)
+  } catch {
+    complain(`the request header ${name} has characters that a Request cannot hold; it was left out\n`)
+  }
 }
 
 async function send(response, setCookies, reply) {
@@ -90,6 +121,7 @@ function soon() {
 }
 
 function bytes(value) {
+  if (typeof value === 'string') return Buffer.from(value)
   if (!ArrayBuffer.isView(value)) throw new TypeError(`a response body must consist of bytes; got ${typeof value}`)
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
 }

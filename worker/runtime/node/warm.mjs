@@ -3,12 +3,13 @@
 // milliseconds that the first call would pay.
 
 import { contextOf } from './context.mjs'
-import { requestOf } from './v2.mjs'
+import { keepFetch, requestOf } from './v2.mjs'
 
 export async function warm() {
+  keepFetch()
   const event = { httpMethod: 'POST', rawUrl: 'http://localhost/', headers: { host: 'localhost' }, body: '{}' }
   const request = requestOf(event)
-  const { context } = contextOf(event, request, '', [])
+  const { context } = contextOf(event, request, '', {}, [])
   const response = context.json(await request.json())
   const reader = response.body.getReader()
   while (!(await reader.read()).done);

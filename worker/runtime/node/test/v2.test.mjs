@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { requestOf } from '../v2.mjs'
+import { keepFetch, requestOf } from '../v2.mjs'
+
+keepFetch()
 
 const base = { rawUrl: 'http://a.test/p?q=1', headers: { host: 'a.test' } }
 

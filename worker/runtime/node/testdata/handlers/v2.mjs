@@ -19,13 +19,45 @@ const cases = {
   context: (request, context) =>
     Response.json({
       keys: Object.keys(context).sort(),
-      params: context.params,
-      requestId: context.requestId,
-      ip: context.ip,
-      geo: context.geo,
+      values: Object.fromEntries(Object.entries(context).filter(([, value]) => typeof value !== 'function')),
+      functions: Object.keys(context).filter((key) => typeof context[key] === 'function'),
+      cookies: Object.keys(context.cookies),
+      flag: [context.flags.get('any') ?? null, context.flags.evaluations.size],
       same: globalThis.Netlify.context === context,
       env: Netlify.env.get('OWN'),
+      netlify: Object.keys(Netlify),
     }),
+  params: (request, context) => Response.json(context.params),
+  next: (request, context) => {
+    try {
+      return new Response(context.next())
+    } catch (error) {
+      return new Response(error.message)
+    }
+  },
+  rewrite: (request, context) => context.rewrite('/other'),
+  'rewrite-away': (request, context) => context.rewrite(new URL('/away?x=1', request.url)),
+  'text-stream': () =>
+    new Response(
+      new ReadableStream({
+        start(controller) {
+          controller.enqueue('text ')
+          controller.enqueue('as it is')
+          controller.close()
+        },
+      }),
+    ),
+  'read-stream': async (request) => {
+    let size = 0
+    for await (const chunk of request.body) size += chunk.length
+    return new Response(`${size} bytes, reused ${request.clone !== undefined && !request.bodyUsed}`)
+  },
+  'used-body': async () => {
+    const response = new Response('once')
+    await response.text()
+    return response
+  },
+  endless: () => new Response(new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1000)) })),
   stream: () =>
     new Response(
       new ReadableStream({
@@ -71,6 +103,11 @@ const cases = {
   'wait-rejects': (request, context) => {
     context.waitUntil(Promise.reject(new Error('later trouble')))
     return new Response('early')
+  },
+  'wait-nothing': (request, context) => context.waitUntil(),
+  'wait-throws': (request, context) => {
+    context.waitUntil(new Promise((resolve) => setTimeout(resolve, 50)).then(() => console.log('waited')))
+    throw new Error('thrown meanwhile')
   },
   'wait-never': (request, context) => {
     context.waitUntil(new Promise(() => {}))

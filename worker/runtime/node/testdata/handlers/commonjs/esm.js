@@ -1,0 +1,2 @@
+import path from 'node:path'
+export const handler = async () => ({ statusCode: 200, body: path.sep })
