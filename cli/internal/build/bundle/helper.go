@@ -6,17 +6,39 @@ import "github.com/evanw/esbuild/pkg/api"
 // installed it. At run time its helpers do next to nothing: the schedule is
 // read from the source at build time.
 const helperSource = `
+import { pipeline } from "node:stream/promises";
+
+export const SYNCHRONOUS_FUNCTION_TIMEOUT = 30;
+export const BACKGROUND_FUNCTION_TIMEOUT = 900;
 export const schedule = (cron, handler) => handler;
-export const stream = (handler) => handler;
-export const builder = (handler) => async (event, context) => {
+
+export const stream = (handler) =>
+  awslambda.streamifyResponse(async (event, response, context) => {
+    const { body, ...head } = await handler(event, context);
+    const out = awslambda.HttpResponseStream.from(response, head);
+    if (body === undefined || typeof body === "string") out.end(body);
+    else await pipeline(body, out);
+  });
+
+const augmented = (response) =>
+  response && { ...response, metadata: { version: 1, builder_function: true, ttl: response.ttl || 0 } };
+export const builder = (handler) => (event, context, callback) => {
   if (event.httpMethod !== "GET" && event.httpMethod !== "HEAD") {
-    return { statusCode: 405, body: "Method Not Allowed" };
+    return Promise.resolve({ statusCode: 405, body: "Method Not Allowed" });
   }
-  const response = await handler({ ...event, multiValueQueryStringParameters: {}, queryStringParameters: {} }, context);
-  return { ...response, metadata: { version: 1, builder_function: true, ttl: response?.ttl || 0 } };
+  const bare = { ...event, multiValueQueryStringParameters: {}, queryStringParameters: {} };
+  const result = handler(bare, context, (error, response) => callback?.(error, augmented(response)));
+  return typeof result?.then === "function" ? result.then(augmented) : result;
 };
+
 export const getNetlifyGlobal = () => globalThis.Netlify;
+export const getContext = () => {
+  const context = globalThis.Netlify.context;
+  if (!context) throw new Error("getContext() can only be called while a function handles a request");
+  return context;
+};
 export const purgeCache = async () => {
+  if (process.env.NETLIFY_LOCAL) return console.log("Skipping purgeCache in local development.");
   throw new Error("purgeCache needs Netlify's CDN; there is no cache to purge here");
 };
 `

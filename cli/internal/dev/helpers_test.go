@@ -1,0 +1,99 @@
+package dev_test
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/nightshift/nightshift/cli/internal/dev"
+)
+
+// helpers are functions that use each helper of @netlify/functions.
+var helpers = map[string]string{
+	"netlify/functions/built.mjs": `import { builder } from '@netlify/functions'
+export const handler = builder(async (event) => ({ statusCode: 200, ttl: 5, body: JSON.stringify([event.queryStringParameters, event.multiValueQueryStringParameters, event.rawQuery]) }))`,
+	"netlify/functions/built-callback.js": `const { builder } = require('@netlify/functions')
+exports.handler = builder((event, context, callback) => { setTimeout(() => callback(null, { statusCode: 201, body: 'called back' }), 1) })`,
+	"netlify/functions/built-nothing.js": `const { builder } = require('@netlify/functions')
+exports.handler = builder(async () => {})`,
+	"netlify/functions/stream-text.mjs": `import { stream } from '@netlify/functions'
+export const handler = stream(async (event) => ({ statusCode: 203, headers: { 'X-Kind': 'text' }, body: 'said ' + event.body }))`,
+	"netlify/functions/stream-nothing.mjs": `import { stream } from '@netlify/functions'
+export const handler = stream(async () => ({ statusCode: 204 }))`,
+	"netlify/functions/stream-node.ts": `import { stream as streaming, type Handler } from '@netlify/functions'
+import { Readable } from 'node:stream'
+export const handler: Handler = streaming(async () => ({ statusCode: 200, headers: { 'X-Kind': 'node' }, multiValueHeaders: { 'X-Two': ['1', '2'] }, body: Readable.from(['a', 'b']) }))`,
+	"netlify/functions/stream-web.mjs": `import { stream } from '@netlify/functions'
+export const handler = stream(async () => ({ statusCode: 200, body: new Response('from fetch').body }))`,
+	"netlify/functions/stream-throws.mjs": `import { stream } from '@netlify/functions'
+export const handler = stream(async () => { throw new RangeError('before any of it') })`,
+	"netlify/functions/nightly.mjs": `import { schedule } from '@netlify/functions'
+export const handler = schedule('0 3 * * *', async (event) => ({ statusCode: 200, body: Object.keys(JSON.parse(event.body)).join() }))`,
+	"netlify/functions/context.mts": `import { getContext, purgeCache, BACKGROUND_FUNCTION_TIMEOUT, type Context } from '@netlify/functions'
+export default async (request: Request, context: Context) => {
+  await purgeCache()
+  return Response.json([await Promise.resolve().then(getContext) === context, context.deploy.context, process.env.CONTEXT, BACKGROUND_FUNCTION_TIMEOUT])
+}`,
+}
+
+// TestHelperPackage holds what stands in for @netlify/functions against the package itself.
+func TestHelperPackage(t *testing.T) {
+	t.Parallel()
+	install := func(cfg *dev.Config) {
+		for _, name := range []string{"package.json", "package-lock.json", ".npmrc"} {
+			data, err := os.ReadFile(filepath.Join("testdata", "helpers", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, cfg.Dir, name, string(data))
+		}
+		cmd := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--prefer-offline", "--loglevel=error")
+		cmd.Dir = cfg.Dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("npm ci, which needs the package registry or npm's cache: %v\n%s", err, out)
+		}
+		if _, err := os.Stat(filepath.Join(cfg.Dir, "node_modules", "@netlify", "functions", "package.json")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, change := range map[string]func(*dev.Config){"the package": install, "its stand-in": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := start(t, helpers, change)
+			for _, tc := range []struct {
+				method, path string
+				status       int
+				body         string
+				kind         string // the header X-Kind
+			}{
+				{"GET", "built?a=1&a=2", 200, `[{},{},"a=1&a=2"]`, ""},
+				{"HEAD", "built", 200, "", ""},
+				{"POST", "built", 405, "Method Not Allowed", ""},
+				{"GET", "built-callback", 201, "called back", ""},
+				{"DELETE", "built-callback", 405, "Method Not Allowed", ""},
+				{"GET", "built-nothing", 500, "lambda response was undefined. check your function code again", ""},
+				{"POST", "stream-text", 203, "said this", "text"},
+				{"GET", "stream-nothing", 204, "", ""},
+				{"GET", "stream-node", 200, "ab", "node"},
+				{"GET", "stream-web", 200, "from fetch", ""},
+				{"GET", "nightly", 200, "next_run", ""},
+				{"GET", "context", 200, `[true,"dev","dev",900]`, ""},
+			} {
+				body := ""
+				if tc.method == http.MethodPost {
+					body = "this"
+				}
+				status, header, got := w.call(tc.method, functions+tc.path, body)
+				if status != tc.status || got != tc.body || header.Get("X-Kind") != tc.kind {
+					t.Errorf("%s %s: %d %q, kind %q, want %d %q, %q", tc.method, tc.path, status, got, header.Get("X-Kind"), tc.status, tc.body, tc.kind)
+				}
+				if tc.path == "stream-node" && len(header.Values("X-Two")) != 2 {
+					t.Errorf("%s: X-Two = %q, want two values", tc.path, header.Values("X-Two"))
+				}
+			}
+			w.answers(functions+"stream-throws", 500, "RangeError: before any of it")
+		})
+	}
+}
