@@ -1,10 +1,12 @@
 package dev_test
 
 import (
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/nightshift/nightshift/cli/internal/dev"
@@ -95,5 +97,43 @@ func TestHelperPackage(t *testing.T) {
 			}
 			w.answers(functions+"stream-throws", 500, "RangeError: before any of it")
 		})
+	}
+}
+
+// TestFunctionsKnowWhereTheyRun reads what dev tells functions beside the request.
+func TestFunctionsKnowWhereTheyRun(t *testing.T) {
+	t.Parallel()
+	const env = "['SITE_NAME', 'SITE_ID', 'URL', 'CONTEXT', 'NETLIFY_DEV', 'NETLIFY'].map((name) => process.env[name] ?? null)"
+	w := start(t, map[string]string{
+		"netlify/functions/v1.js":  "exports.handler = async (event, context) => ({ statusCode: 200, body: JSON.stringify({ client: context.clientContext, env: " + env + " }) })",
+		"netlify/functions/v2.mjs": "export default async (request, context) => Response.json({ site: context.site, deploy: { ...context.deploy, id: typeof context.deploy.id }, env: " + env + " })",
+	}, nil)
+	site := strings.Replace(w.base, "127.0.0.1", "localhost", 1)
+	vars := `"env":["default","default","` + site + `","dev","true",null]}`
+	get := func(name string) string {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.base+functions+name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Close = true
+		req.Header.Set("Authorization", "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjMiLCJlbWFpbCI6ImFAYi5jIn0.x")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	if got := get("v1"); !strings.Contains(got, `"user":{"sub":"123","email":"a@b.c"},"custom":{"netlify":"eyJ`) || !strings.HasSuffix(got, vars) {
+		t.Errorf("v1: %s, want the token's claims and %s", got, vars)
+	}
+	want := `{"site":{"id":"default","name":"default","url":"` + site + `"},"deploy":{"branch":"","context":"dev","id":"string","published":true},` + vars
+	if got := get("v2"); got != want {
+		t.Errorf("v2: %s, want %s", got, want)
 	}
 }

@@ -1,8 +1,6 @@
 // Errors as the Runtime API wants them: {errorType, errorMessage, stackTrace}.
 
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
-import { Error, complain, process, stringify } from './intrinsics.mjs'
+import { Error, Promise, complain, process, stringify } from './intrinsics.mjs'
 
 const OWN = new URL('.', import.meta.url).href // file:///…/
 const OWN_PATH = new URL('.', import.meta.url).pathname
@@ -47,8 +45,9 @@ export function print(report) {
 // CommonJS only; for ES modules it tells nobody but its own --check.
 export async function locate(error, file) {
   if (!(error instanceof SyntaxError) || /^\S*:\d+\n/.test(error.stack)) return error
+  const { execFile } = await import('node:child_process') // rarely needed, and slow to load
   const env = { PATH: process.env.PATH }
-  const { stderr = '' } = await promisify(execFile)(process.execPath, ['--check', file], { env }).catch((e) => e)
+  const stderr = await new Promise((resolve) => execFile(process.execPath, ['--check', file], { env }, (_error, _stdout, text) => resolve(text)))
   const place = /^(\S*:\d+\n[^]*?)\n\n?SyntaxError/.exec(stderr)
   if (place) error.stack = `${place[1]}\n${error.stack}`
   return error

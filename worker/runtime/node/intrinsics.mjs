@@ -4,13 +4,11 @@
 // Whatever that does to their own code, a call must still be taken, answered
 // and reported. What costs time to load, fetch and its classes, v2.mjs keeps
 // when a function needs it.
+//
+// Taken from the global object and not from node:process and the like: an
+// import of those evaluates all that they export, stdin for example.
 
-import { Buffer } from 'node:buffer'
-import process from 'node:process'
-import { URL } from 'node:url'
-
-export { Buffer, URL, process }
-export const { Error, Promise, TypeError, setImmediate } = globalThis
+export const { Buffer, Error, Promise, TypeError, URL, process, setImmediate } = globalThis
 export const { parse, stringify } = JSON
 export const { now } = Date
 export const exit = process.exit.bind(process)
