@@ -26,6 +26,10 @@ type Failed struct {
 
 func (f *Failed) Error() string { return string(f.Outcome) + ": " + f.Text }
 
+// unsupportedValue is the type of the failure of a v2 function that returned
+// something other than a Response. It is Netlify's, and shown.
+const unsupportedValue = "NetlifyUserError"
+
 // failed words a failure that a worker described.
 func failed(f *function.Function, outcome invocation.Outcome, body io.Reader) error {
 	var failure invocation.Failure
@@ -37,7 +41,11 @@ func failed(f *function.Function, outcome invocation.Outcome, body io.Reader) er
 	switch outcome {
 	case invocation.TimedOut:
 		return timedOut(f)
-	case invocation.BadResponse: // the message alone is Netlify's text
+	case invocation.BadResponse:
+		if failure.Type == unsupportedValue {
+			return &Failed{Status: http.StatusInternalServerError, Text: words(failure), Outcome: outcome}
+		}
+		// The message alone is Netlify's text.
 		return &Failed{Status: http.StatusInternalServerError, Text: failure.Message, Outcome: outcome}
 	case invocation.Error, invocation.InitError:
 		return &Failed{Status: http.StatusInternalServerError, Text: words(failure), Outcome: outcome}

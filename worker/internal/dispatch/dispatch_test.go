@@ -127,7 +127,7 @@ func TestAnswersAreRelayed(t *testing.T) {
 	b := setup(t, func(_ context.Context, call pool.Call) (*pool.Response, error) {
 		call.Log("stdout", "running "+call.ID)
 		header := map[string][]string{
-			"x-own": {"1"}, "set-cookie": {"a=1", "b=2"},
+			"x-own": {"1"}, "x-latin": {"plain", "caf\u00e9"}, "set-cookie": {"a=1", "b=2"},
 			"connection": {"close"}, "transfer-encoding": {"chunked"}, "content-length": {"999"}, "nightshift-outcome": {"forged"},
 		}
 		return response(http.StatusTeapot, header, strings.NewReader("event: "+string(call.Event))), nil
@@ -135,6 +135,9 @@ func TestAnswersAreRelayed(t *testing.T) {
 	answer, body := do(t, b, request(t, b, `{"a":1}`))
 	if answer.StatusCode != http.StatusTeapot || body != `event: {"a":1}` {
 		t.Errorf("answer = %d %q", answer.StatusCode, body)
+	}
+	if got := answer.Header.Values("X-Latin"); len(got) != 2 || got[1] != "caf\xe9" {
+		t.Errorf("X-Latin = %q, want Latin-1", got)
 	}
 	if got := answer.Header.Values(wire.HeaderOutcome); len(got) != 1 || got[0] != "succeeded" {
 		t.Errorf("outcome = %q, want succeeded", got)

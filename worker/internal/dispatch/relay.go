@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nightshift/nightshift/shared/dispatch"
 	"github.com/nightshift/nightshift/shared/invocation"
@@ -47,7 +49,7 @@ func relay(w http.ResponseWriter, response *pool.Response, deadline time.Time) e
 		if perHop[name] || strings.HasPrefix(name, strings.ToLower(dispatch.HeaderPrefix)) {
 			continue
 		}
-		header[http.CanonicalHeaderKey(name)] = values
+		header[http.CanonicalHeaderKey(name)] = latin1(values)
 	}
 	header.Set(dispatch.HeaderOutcome, string(invocation.OK))
 	if response.Length >= 0 && bodyAllowed {
@@ -74,6 +76,25 @@ func relay(w http.ResponseWriter, response *pool.Response, deadline time.Time) e
 		return fmt.Errorf("passing on the body: %w", err)
 	}
 	return nil
+}
+
+// latin1 writes values as HTTP headers have them, one byte for each character.
+func latin1(values []string) []string {
+	ascii := func(value string) bool {
+		return !strings.ContainsFunc(value, func(r rune) bool { return r >= utf8.RuneSelf })
+	}
+	if !slices.ContainsFunc(values, func(value string) bool { return !ascii(value) }) {
+		return values // nearly always
+	}
+	out := make([]string, len(values))
+	for i, value := range values {
+		bytes := make([]byte, 0, len(value))
+		for _, r := range value {
+			bytes = append(bytes, byte(r)) // whoever reads a response refuses what is not Latin-1
+		}
+		out[i] = string(bytes)
+	}
+	return out
 }
 
 // delayedFlusher flushes a while after a write, so that streams stream and

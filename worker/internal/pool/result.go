@@ -58,14 +58,14 @@ func parseResponse(payload []byte) (*result, string) {
 		return nil, "lambda response was undefined. check your function code again"
 	}
 	if string(payload) == "null" {
-		return nil, "no lambda response. check your function code again"
+		return nil, "no lambda response. check your function code again. make sure to return a promise or use the callback."
 	}
 	var raw struct {
 		StatusCode        json.RawMessage            `json:"statusCode"`
 		Headers           map[string]json.RawMessage `json:"headers"`
 		MultiValueHeaders map[string]json.RawMessage `json:"multiValueHeaders"`
 		Body              json.RawMessage            `json:"body"`
-		Base64            bool                       `json:"isBase64Encoded"`
+		Base64            json.RawMessage            `json:"isBase64Encoded"`
 	}
 	if payload[0] == '{' {
 		if err := json.Unmarshal(payload, &raw); err != nil {
@@ -74,35 +74,64 @@ func parseResponse(payload []byte) (*result, string) {
 	}
 	status, ok := runtimeapi.Status(unquote(raw.StatusCode))
 	if !ok {
-		return nil, "Your function response must have a numerical statusCode. You gave: " + show(raw.StatusCode)
+		return nil, "Your function response must have a numerical statusCode. You gave: " + inspect(raw.StatusCode)
 	}
-	r := &result{status: status, header: runtimeapi.HeaderOf(raw.Headers, raw.MultiValueHeaders)}
-	switch text := string(raw.Body); {
-	case text == "" || text == "null" || text == "false" || text == "0":
+	header, err := runtimeapi.HeaderOf(raw.Headers, raw.MultiValueHeaders)
+	if err != nil {
+		return nil, err.Error()
+	}
+	r := &result{status: status, header: header}
+	switch {
+	case !truthy(raw.Body):
 		return r, ""
-	case text[0] != '"':
-		return nil, "Your function response must have a string or a stream body. You gave: " + show(raw.Body)
+	case raw.Body[0] != '"':
+		return nil, "Your function response must have a string or a stream body. You gave: " + inspect(raw.Body)
 	}
 	var body string
 	if err := json.Unmarshal(raw.Body, &body); err != nil {
 		return nil, "Your function response is not valid: " + err.Error()
 	}
 	r.body = []byte(body)
-	if raw.Base64 {
-		decoded, err := decodeBase64(body)
-		if err != nil {
-			return nil, "Your function response says isBase64Encoded, but its body is not base64: " + err.Error()
-		}
-		r.body = decoded
+	if truthy(raw.Base64) {
+		r.body = decodeBase64(body)
 	}
 	return r, ""
 }
 
-// decodeBase64 takes what Node's decoder takes: either alphabet, with or
-// without padding and line breaks.
-func decodeBase64(text string) ([]byte, error) {
-	text = strings.NewReplacer("-", "+", "_", "/", "\n", "", "\r", "", " ", "").Replace(text)
-	return base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
+// truthy is what JavaScript takes for true.
+func truthy(raw json.RawMessage) bool {
+	switch string(raw) {
+	case "", "null", "false", "0", `""`:
+		return false
+	default:
+		return true
+	}
+}
+
+// decodeBase64 takes what Node's decoder takes, which is anything: either
+// alphabet, up to the padding; other characters do not count.
+func decodeBase64(text string) []byte {
+	text, _, _ = strings.Cut(text, "=")
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9', r == '+', r == '/':
+			return r
+		case r == '-':
+			return '+'
+		case r == '_':
+			return '/'
+		default:
+			return -1
+		}
+	}, text)
+	if len(text)%4 == 1 { // six bits make no byte
+		text = text[:len(text)-1]
+	}
+	decoded, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil {
+		panic(err) // nothing else is left in it
+	}
+	return decoded
 }
 
 func unquote(raw json.RawMessage) string {
@@ -111,29 +140,4 @@ func unquote(raw json.RawMessage) string {
 		return s
 	}
 	return string(raw)
-}
-
-// show is what JavaScript makes of a value in a text.
-func show(raw json.RawMessage) string {
-	raw = bytes.TrimSpace(raw)
-	switch {
-	case len(raw) == 0:
-		return "undefined"
-	case raw[0] == '{':
-		return "[object Object]"
-	case raw[0] == '[':
-		var items []json.RawMessage
-		if json.Unmarshal(raw, &items) != nil {
-			return string(raw)
-		}
-		texts := make([]string, len(items))
-		for n, item := range items {
-			if string(item) != "null" {
-				texts[n] = show(item)
-			}
-		}
-		return strings.Join(texts, ",")
-	default:
-		return unquote(raw)
-	}
 }

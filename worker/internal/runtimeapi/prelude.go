@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+
+	"golang.org/x/net/http/httpguts" // what a header's name may be, as net/http itself sees it
 )
 
 // maxPrelude bounds the JSON before a streamed body, in bytes.
@@ -63,7 +66,11 @@ func parsePrelude(raw []byte) (*Head, error) {
 			return nil, fmt.Errorf("the streamed response's metadata is not valid: %w", err)
 		}
 	}
-	head := &Head{Status: 200, Header: HeaderOf(prelude.Headers, prelude.MultiValueHeaders)}
+	header, err := HeaderOf(prelude.Headers, prelude.MultiValueHeaders)
+	if err != nil {
+		return nil, err
+	}
+	head := &Head{Status: 200, Header: header}
 	if status := strings.Trim(string(prelude.StatusCode), `" `); status != "" && status != "null" {
 		n, ok := Status(status)
 		if !ok {
@@ -78,10 +85,11 @@ func parsePrelude(raw []byte) (*Head, error) {
 	return head, nil
 }
 
-// Status reads a status code, 100 to 999, as a number is written in JSON.
+// Status reads a status code, 100 to 999, as a number is written in JSON. What
+// stands behind the point does not count, as in Node.
 func Status(text string) (int, bool) {
 	var n float64
-	if json.Unmarshal([]byte(strings.TrimSpace(text)), &n) != nil || n != float64(int(n)) || n < 100 || n > 999 {
+	if json.Unmarshal([]byte(strings.TrimSpace(text)), &n) != nil || n < 100 || n >= 1000 {
 		return 0, false
 	}
 	return int(n), true
@@ -89,25 +97,34 @@ func Status(text string) (int, bool) {
 
 // HeaderOf joins the two forms in which a Lambda result has headers. A name in
 // multi wins over the same name in single. Values that are not strings are
-// written as they stand in JSON; null is left out.
-func HeaderOf(single, multi map[string]json.RawMessage) map[string][]string {
+// written as they stand in JSON. A header that HTTP cannot carry is an error, in
+// the words of Node.
+func HeaderOf(single, multi map[string]json.RawMessage) (map[string][]string, error) {
 	header := make(map[string][]string, len(single)+len(multi))
-	for name, value := range single {
-		if values := headerValues(value); len(values) > 0 {
-			header[strings.ToLower(name)] = values
+	for _, form := range []map[string]json.RawMessage{single, multi} {
+		for name, raw := range form {
+			if !httpguts.ValidHeaderFieldName(name) {
+				return nil, fmt.Errorf("TypeError: Header name must be a valid HTTP token [%q]", name)
+			}
+			values := headerValues(raw)
+			if slices.ContainsFunc(values, func(value string) bool { return strings.ContainsFunc(value, unfit) }) {
+				return nil, fmt.Errorf("TypeError: Invalid character in header content [%q]", name)
+			}
+			if len(values) > 0 {
+				header[strings.ToLower(name)] = values
+			}
 		}
 	}
-	for name, value := range multi {
-		if values := headerValues(value); len(values) > 0 {
-			header[strings.ToLower(name)] = values
-		}
-	}
-	return header
+	return header, nil
 }
+
+// unfit reports whether a character cannot stand in a header: control
+// characters, and what is not in Latin-1.
+func unfit(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f || r > 0xff }
 
 func headerValues(raw json.RawMessage) []string {
 	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 || string(raw) == "null" {
+	if len(raw) == 0 {
 		return nil
 	}
 	switch raw[0] {

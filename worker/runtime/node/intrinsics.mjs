@@ -8,7 +8,7 @@
 // Taken from the global object and not from node:process and the like: an
 // import of those evaluates all that they export, stdin for example.
 
-export const { Buffer, Error, Promise, TypeError, URL, process, setImmediate } = globalThis
+export const { Buffer, Error, Promise, RangeError, TypeError, URL, process, setImmediate } = globalThis
 export const { parse, stringify } = JSON
 export const { now } = Date
 export const exit = process.exit.bind(process)

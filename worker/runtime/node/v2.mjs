@@ -2,7 +2,7 @@
 
 import { contextOf } from './context.mjs'
 import { Fault, describe, print } from './errors.mjs'
-import { Buffer, Promise, TypeError, complain, setImmediate } from './intrinsics.mjs'
+import { Buffer, Promise, RangeError, TypeError, complain, setImmediate } from './intrinsics.mjs'
 
 // A body that ends within this is sent in one piece, with its length.
 const SMALL = 64 << 10
@@ -96,6 +96,9 @@ function add(headers, name, value) {
 }
 
 async function send(response, setCookies, reply) {
+  // What a new Response would say, which Netlify makes of it for its own headers.
+  if (response.status < 200) throw new RangeError('init["status"] must be in the range of 200 to 599, inclusive.')
+  if (response.bodyUsed || response.body?.locked) throw new TypeError('Response body object should not be disturbed or locked')
   const head = { statusCode: response.status, multiValueHeaders: withCookies(headersOf(response.headers), setCookies) }
   if (!response.body) return reply.whole(head, [])
   const reader = response.body.getReader()

@@ -7,7 +7,6 @@ const values = {
   'string-status': { statusCode: '203', body: 'ok' },
   'bad-body': { statusCode: 200, body: { a: 1 } },
   'number-body': { statusCode: 200, body: 7 },
-  'bad-base64': { statusCode: 200, body: '***', isBase64Encoded: true },
   headers: { statusCode: 200, headers: { 'X-One': 1, 'x-none': null, both: 'a' }, multiValueHeaders: { 'Set-Cookie': ['a=1', 'b=2'], Both: ['b', 'c'] } },
   binary: { statusCode: 200, body: Buffer.from([0, 255, 1, 254]).toString('base64'), isBase64Encoded: true },
 }

@@ -57,6 +57,7 @@ const cases = {
     await response.text()
     return response
   },
+  'error-response': () => Response.error(),
   endless: () => new Response(new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1000)) })),
   stream: () =>
     new Response(
