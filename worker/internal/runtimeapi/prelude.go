@@ -97,7 +97,7 @@ func Status(text string) (int, bool) {
 
 // HeaderOf joins the two forms in which a Lambda result has headers. A name in
 // multi wins over the same name in single. Values that are not strings are
-// written as they stand in JSON. A header that HTTP cannot carry is an error, in
+// written as they stand in JSON, and several in one line. A header that HTTP cannot carry is an error, in
 // the words of Node.
 func HeaderOf(single, multi map[string]json.RawMessage) (map[string][]string, error) {
 	header := make(map[string][]string, len(single)+len(multi))
@@ -110,8 +110,12 @@ func HeaderOf(single, multi map[string]json.RawMessage) (map[string][]string, er
 			if slices.ContainsFunc(values, func(value string) bool { return strings.ContainsFunc(value, unfit) }) {
 				return nil, fmt.Errorf("TypeError: Invalid character in header content [%q]", name)
 			}
+			name = strings.ToLower(name)
+			if len(values) > 1 && name != "set-cookie" { // which alone cannot be joined
+				values = []string{strings.Join(values, ", ")}
+			}
 			if len(values) > 0 {
-				header[strings.ToLower(name)] = values
+				header[name] = values
 			}
 		}
 	}

@@ -53,7 +53,7 @@ export function compile(pattern) {
 
   while (i < pattern.length) {
     const c = pattern[i]
-    const name = c === ':' ? /^[A-Za-z_$][\w$]*/.exec(pattern.slice(i + 1))?.[0] : undefined
+    const name = c === ':' ? /^[\p{ID_Start}_$][\p{ID_Continue}$\u200c\u200d]*/u.exec(pattern.slice(i + 1))?.[0] : undefined
     if (name) {
       i += 1 + name.length
       source = group(name, pattern[i] === '(' ? expression() : '[^\\/]+?', source)

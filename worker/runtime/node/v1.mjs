@@ -29,10 +29,11 @@ export async function invokeV1(handler, event, invocation, env, reply) {
   await send(await settled, reply)
 }
 
-// send passes a result on. A stream as the body cannot be put into JSON.
+// send passes a result on. A stream as the body cannot be put into JSON; what
+// only has such a body and no status, a Response for example, is no result.
 async function send(result, reply) {
   const body = result?.body
-  if (!isStream(body)) return reply.result(result)
+  if (!isStream(body) || !(result.statusCode >= 100)) return reply.result(result)
   const { statusCode, headers, multiValueHeaders } = result
   reply.begin({ statusCode, headers, multiValueHeaders })
   for await (const chunk of body) await reply.write(Buffer.from(chunk))

@@ -22,6 +22,7 @@ for (const [pattern, path, want] of [
   ['/a.b/:x', '/aXb/1', {}],
   ['/:a/:b', '/', {}],
   ['/plain', '/plain', {}],
+  ['/:ünï/:_a$1', '/v/w', { ünï: 'v', _a$1: 'w' }],
   ['/café/🌙/:id', '/caf%C3%A9/%F0%9F%8C%99/7', { id: '7' }],
 ]) {
   test(`${pattern} on ${path}`, () => assert.deepEqual(paramsOf(pattern, path), want))
