@@ -61,15 +61,15 @@ func parseResponse(payload []byte) (*result, string) {
 		return nil, "no lambda response. check your function code again. make sure to return a promise or use the callback."
 	}
 	var raw struct {
-		StatusCode        json.RawMessage            `json:"statusCode"`
-		Headers           map[string]json.RawMessage `json:"headers"`
-		MultiValueHeaders map[string]json.RawMessage `json:"multiValueHeaders"`
-		Body              json.RawMessage            `json:"body"`
-		Base64            json.RawMessage            `json:"isBase64Encoded"`
+		StatusCode        json.RawMessage `json:"statusCode"`
+		Headers           json.RawMessage `json:"headers"`
+		MultiValueHeaders json.RawMessage `json:"multiValueHeaders"`
+		Body              json.RawMessage `json:"body"`
+		Base64            json.RawMessage `json:"isBase64Encoded"`
 	}
 	if payload[0] == '{' {
 		if err := json.Unmarshal(payload, &raw); err != nil {
-			return nil, "Your function response is not valid: " + err.Error()
+			return nil, "Your function response is not valid JSON"
 		}
 	}
 	status, ok := runtimeapi.Status(unquote(raw.StatusCode))

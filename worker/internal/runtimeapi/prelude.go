@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -56,14 +57,14 @@ func readPrelude(r *bufio.Reader) (*Head, int, error) {
 // parsePrelude reads {statusCode, headers, multiValueHeaders, cookies}, all optional.
 func parsePrelude(raw []byte) (*Head, error) {
 	var prelude struct {
-		StatusCode        json.RawMessage            `json:"statusCode"`
-		Headers           map[string]json.RawMessage `json:"headers"`
-		MultiValueHeaders map[string]json.RawMessage `json:"multiValueHeaders"`
-		Cookies           []string                   `json:"cookies"`
+		StatusCode        json.RawMessage `json:"statusCode"`
+		Headers           json.RawMessage `json:"headers"`
+		MultiValueHeaders json.RawMessage `json:"multiValueHeaders"`
+		Cookies           json.RawMessage `json:"cookies"`
 	}
 	if len(bytes.TrimSpace(raw)) > 0 {
 		if err := json.Unmarshal(raw, &prelude); err != nil {
-			return nil, fmt.Errorf("the streamed response's metadata is not valid: %w", err)
+			return nil, errors.New("the streamed response's metadata is not valid JSON")
 		}
 	}
 	header, err := HeaderOf(prelude.Headers, prelude.MultiValueHeaders)
@@ -79,8 +80,11 @@ func parsePrelude(raw []byte) (*Head, error) {
 		}
 		head.Status = n
 	}
-	if len(prelude.Cookies) > 0 {
-		head.Header["set-cookie"] = append(head.Header["set-cookie"], prelude.Cookies...)
+	if cookies := headerValues(prelude.Cookies); len(cookies) > 0 && string(prelude.Cookies) != "null" {
+		if slices.ContainsFunc(cookies, func(value string) bool { return strings.ContainsFunc(value, unfit) }) {
+			return nil, fmt.Errorf("TypeError: Invalid character in header content [%q]", "set-cookie")
+		}
+		head.Header["set-cookie"] = append(head.Header["set-cookie"], cookies...)
 	}
 	return head, nil
 }
@@ -99,10 +103,18 @@ func Status(text string) (int, bool) {
 // multi wins over the same name in single. Values that are not strings are
 // written as they stand in JSON, and several in one line. A header that HTTP cannot carry is an error, in
 // the words of Node.
-func HeaderOf(single, multi map[string]json.RawMessage) (map[string][]string, error) {
-	header := make(map[string][]string, len(single)+len(multi))
-	for _, form := range []map[string]json.RawMessage{single, multi} {
-		for name, raw := range form {
+func HeaderOf(single, multi json.RawMessage) (map[string][]string, error) {
+	header := map[string][]string{}
+	for _, form := range []struct {
+		key string
+		raw json.RawMessage
+	}{{"headers", single}, {"multiValueHeaders", multi}} {
+		var fields map[string]json.RawMessage
+		if len(form.raw) > 0 && json.Unmarshal(form.raw, &fields) != nil {
+			//lint:ignore ST1005 the text reaches the caller as it is
+			return nil, fmt.Errorf("Your function response must have an object as %s. You gave: %.100s", form.key, form.raw)
+		}
+		for name, raw := range fields {
 			if !httpguts.ValidHeaderFieldName(name) {
 				return nil, fmt.Errorf("TypeError: Header name must be a valid HTTP token [%q]", name)
 			}

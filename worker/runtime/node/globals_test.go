@@ -1,6 +1,8 @@
 package node_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -59,8 +61,12 @@ func TestTimersLeftRunning(t *testing.T) {
 	if first.err != nil || second.err != nil || first.body != second.body {
 		t.Errorf("got processes %q, %v and %q, %v, want the same one", first.body, first.err, second.body, second.err)
 	}
-	if a := b.run(t, call{entry: "timer.js", body: "throw"}); a.err != nil {
+	gate := filepath.Join(t.TempDir(), "gate")
+	if a := b.run(t, call{entry: "timer.js", body: gate}); a.err != nil {
 		t.Fatalf("a timer that throws later: %v", a.err)
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	poll(t, "the process has ended", func() bool { return b.pool.Stats().Warm["timer.js"] == 0 })
 	if a := b.run(t, call{entry: "timer.js", body: "start"}); a.err != nil || a.body == first.body {
