@@ -101,8 +101,8 @@ func Status(text string) (int, bool) {
 
 // HeaderOf joins the two forms in which a Lambda result has headers. A name in
 // multi wins over the same name in single. Values that are not strings are
-// written as they stand in JSON, and several in one line. A header that HTTP cannot carry is an error, in
-// the words of Node.
+// written as they stand in JSON, and several in one line. A header that HTTP
+// cannot carry is an error, in the words of Node.
 func HeaderOf(single, multi json.RawMessage) (map[string][]string, error) {
 	header := map[string][]string{}
 	for _, form := range []struct {
