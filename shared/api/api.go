@@ -99,6 +99,7 @@ type Deploy struct {
 type Function struct {
 	Name     string        `json:"name"`
 	Kind     function.Kind `json:"kind"`
+	Runtime  string        `json:"runtime"` // node, or provided for a program
 	URLs     []string      `json:"urls"`
 	Schedule string        `json:"schedule,omitempty"`
 	Timezone string        `json:"timezone,omitempty"`

@@ -22,18 +22,62 @@ const (
 	maxPath = 1024
 )
 
-// Unpack extracts a zip of the given size into dir, which must not exist yet
-// (else fault.Conflict): it appears complete or not at all. Entries that would
-// leave dir, links and other special files, contradicting entries, more than
-// [MaxFiles] entries and more than maxBytes unpacked are fault.Invalid, as is
-// what is no zip. Files are readable by the owner's group and others, and
-// executable if their owner may execute them in the zip.
-func Unpack(from io.ReaderAt, size int64, dir string, maxBytes int64) error {
+// MaxUnpacked bounds one unpacked artifact, in bytes, unless a worker is told otherwise.
+const MaxUnpacked = 512 << 20
+
+// Check reads a zip of the given size to its end and reports what [Unpack]
+// would refuse, with the same errors, and damaged contents.
+func Check(from io.ReaderAt, size int64, maxBytes int64) error {
+	archive, err := open(from, size, maxBytes)
+	if err != nil {
+		return err
+	}
+	for _, e := range archive.File {
+		if err := checkContent(e, maxBytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkContent reads an entry, which compares its checksum.
+func checkContent(e *zip.File, maxBytes int64) error {
+	content, err := e.Open()
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
+	}
+	defer content.Close()
+	n, err := io.Copy(io.Discard, io.LimitReader(content, maxBytes+1))
+	switch {
+	case err != nil:
+		return fault.Wrap(err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
+	case n > maxBytes:
+		return tooMuch(maxBytes)
+	}
+	if e.Mode().Type() == fs.ModeSymlink {
+		_, err = readLink(e)
+	}
+	return err
+}
+
+// open reads a zip's table of contents and refuses what that gives away.
+func open(from io.ReaderAt, size int64, maxBytes int64) (*zip.Reader, error) {
 	archive, err := zip.NewReader(from, size)
 	if err != nil {
-		return fault.Wrap(err, fault.Invalid, "unpacking: this is not a complete zip")
+		return nil, fault.Wrap(err, fault.Invalid, "unpacking: this is not a complete zip")
 	}
-	if err := check(archive.File, maxBytes); err != nil {
+	return archive, check(archive.File, maxBytes)
+}
+
+// Unpack extracts a zip of the given size into dir, which must not exist yet
+// (else fault.Conflict): it appears complete or not at all. Entries that would
+// leave dir, links that lead out of it, special files, contradicting entries,
+// more than [MaxFiles] entries and more than maxBytes unpacked are
+// fault.Invalid, as is what is no zip. Files are readable by the owner's group
+// and others, and executable if their owner may execute them in the zip.
+func Unpack(from io.ReaderAt, size int64, dir string, maxBytes int64) error {
+	archive, err := open(from, size, maxBytes)
+	if err != nil {
 		return err
 	}
 	if _, err := os.Lstat(dir); err == nil {
@@ -74,10 +118,12 @@ func check(entries []*zip.File, maxBytes int64) error {
 		switch mode := e.Mode(); {
 		case mode.Type() == fs.ModeDir:
 			err = paths.addDir(strings.TrimSuffix(e.Name, "/"))
-		case mode.IsRegular() && !strings.HasSuffix(e.Name, "/"):
+		case (mode.IsRegular() || mode.Type() == fs.ModeSymlink) && !strings.HasSuffix(e.Name, "/"):
+			// To the paths a link is a file: nothing may lie below it, so that
+			// nothing is written through one.
 			err = paths.addFile(e.Name)
 		default:
-			err = fault.New(fault.Invalid, "unpacking: %q is a link or a special file; only files and directories are allowed", e.Name)
+			err = fault.New(fault.Invalid, "unpacking: %q is a special file; only files, directories and links are allowed", e.Name)
 		}
 		if err != nil {
 			return err
@@ -113,7 +159,17 @@ func extract(entries []*zip.File, dir string, maxBytes int64) error {
 		if err := root.MkdirAll(parent, 0o755); err != nil {
 			return fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
 		}
-		if e.Mode().IsDir() {
+		switch e.Mode().Type() {
+		case fs.ModeDir:
+			continue
+		case fs.ModeSymlink:
+			target, err := readLink(e)
+			if err != nil {
+				return err
+			}
+			if err := root.Symlink(filepath.FromSlash(target), name); err != nil {
+				return fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
+			}
 			continue
 		}
 		n, err := extractFile(root, name, e, left)
@@ -148,6 +204,27 @@ func extractFile(root *os.Root, name string, e *zip.File, limit int64) (int64, e
 		return n, fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
 	}
 	return n, nil
+}
+
+// readLink reads where a link leads: a relative path that stays inside, as the
+// links between packages do that some package managers make. A ".." may stand
+// only in front, where it means the same however other links lie.
+func readLink(e *zip.File) (string, error) {
+	content, err := e.Open()
+	if err != nil {
+		return "", fault.Wrap(err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
+	}
+	defer content.Close()
+	data, err := io.ReadAll(io.LimitReader(content, maxPath+1))
+	if err != nil {
+		return "", fault.Wrap(err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
+	}
+	target := strings.TrimSuffix(string(data), "/")
+	inside := path.Join(path.Dir(e.Name), target)
+	if target == "" || path.IsAbs(target) || path.Clean(target) != target || strings.ContainsAny(target, "\\\x00") || len(target) > maxPath || !fs.ValidPath(inside) {
+		return "", fault.New(fault.Invalid, "unpacking: the link %q leads to %q, which is not inside the artifact", e.Name, target)
+	}
+	return target, nil
 }
 
 func fileMode(executable bool) fs.FileMode {

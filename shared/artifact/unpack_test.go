@@ -137,6 +137,10 @@ func hostile(t testing.TB) map[string][]byte {
 		"backslashes":        handmade(t, entry{`..\escaped`, 0o644, "x"}),
 		"symlink":            handmade(t, entry{"link", fs.ModeSymlink | 0o777, "/etc/passwd"}),
 		"write through link": handmade(t, entry{"link", fs.ModeSymlink | 0o777, ".."}, entry{"link/escaped", 0o644, "x"}),
+		"link upwards":       handmade(t, entry{"a/link", fs.ModeSymlink | 0o777, "../../x"}),
+		"link by a detour":   handmade(t, entry{"a/b/up", fs.ModeSymlink | 0o777, "../../c"}, entry{"a/b/out", fs.ModeSymlink | 0o777, "up/../.."}),
+		"link in backslash":  handmade(t, entry{"link", fs.ModeSymlink | 0o777, `..\x`}),
+		"link to nothing":    handmade(t, entry{"link", fs.ModeSymlink | 0o777, ""}),
 		"link as directory":  handmade(t, entry{"link/", fs.ModeSymlink | 0o777, ""}),
 		"device":             handmade(t, entry{"tty", fs.ModeDevice | fs.ModeCharDevice | 0o666, ""}),
 		"pipe":               handmade(t, entry{"pipe", fs.ModeNamedPipe | 0o666, ""}),
@@ -161,7 +165,34 @@ func TestUnpackRefusesHostileZips(t *testing.T) {
 			if err := unpackAndLookAround(t, data); !fault.Is(err, fault.Invalid) {
 				t.Errorf("Unpack = %v, want invalid", err)
 			}
+			if err := artifact.Check(bytes.NewReader(data), int64(len(data)), fuzzMaxBytes); !fault.Is(err, fault.Invalid) {
+				t.Errorf("Check = %v, want invalid", err)
+			}
 		})
+	}
+}
+
+// TestUnpackKeepsLinksInside has the links that a package manager makes between
+// packages, the target before and after the link.
+func TestUnpackKeepsLinksInside(t *testing.T) {
+	t.Parallel()
+	data := handmade(t,
+		entry{"node_modules/a", fs.ModeSymlink | 0o777, ".store/a/node_modules/a"},
+		entry{"node_modules/.store/a/node_modules/a/index.js", 0o644, "a"},
+		entry{"node_modules/.store/a/node_modules/b", fs.ModeSymlink | 0o777, "../../b"},
+		entry{"node_modules/.store/b/index.js", 0o644, "b"},
+	)
+	if err := artifact.Check(bytes.NewReader(data), int64(len(data)), fuzzMaxBytes); err != nil {
+		t.Errorf("Check = %v", err)
+	}
+	dir := filepath.Join(t.TempDir(), "out")
+	if err := artifact.Unpack(bytes.NewReader(data), int64(len(data)), dir, fuzzMaxBytes); err != nil {
+		t.Fatalf("Unpack = %v", err)
+	}
+	for path, want := range map[string]string{"node_modules/a/index.js": "a", "node_modules/.store/a/node_modules/b/index.js": "b"} {
+		if got, err := os.ReadFile(filepath.Join(dir, path)); err != nil || string(got) != want {
+			t.Errorf("%s = %q, %v; want %q", path, got, err, want)
+		}
 	}
 }
 

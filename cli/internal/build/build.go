@@ -1,10 +1,16 @@
 // Package build turns the source of a site into deployable functions.
 //
-//	discover      which files are functions
+//	discover      which files are functions, and of which kind
 //	netlifytoml   what netlify.toml says about them
-//	insource      what their source says about itself
-//	setting       both together, checked
-//	bundle        one function with all that it imports, as files
+//	manifest      what Netlify's own tools wrote beside them
+//	setting       all that is said about a function together, checked
+//
+// Each kind of source has packages of its own, and kinds.go is where they meet:
+//
+//	insource, bundle   JavaScript: what it says about itself; with all that it imports, as files
+//	archive            zips that were bundled elsewhere
+//	golang             Go programs
+//	executable         programs that were built elsewhere
 //
 // A function with a problem is left out and reported with file, line and
 // column; the others are built. Nothing of the site is executed. Equal sources
@@ -19,9 +25,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nightshift/nightshift/cli/internal/build/bundle"
 	"github.com/nightshift/nightshift/cli/internal/build/discover"
-	"github.com/nightshift/nightshift/cli/internal/build/insource"
+	"github.com/nightshift/nightshift/cli/internal/build/executable"
 	"github.com/nightshift/nightshift/cli/internal/build/netlifytoml"
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
 	"github.com/nightshift/nightshift/cli/internal/build/setting"
@@ -34,11 +39,16 @@ import (
 // DefaultDirectory is where functions are when nothing says otherwise.
 const DefaultDirectory = "netlify/functions"
 
+// internalDirectories are where frameworks put the functions that they
+// generate, weakest first: Netlify's older and newer interface for them.
+var internalDirectories = []string{".netlify/functions-internal", ".netlify/v1/functions"}
+
 // Options say what is built.
 type Options struct {
 	// Root is the site's directory: the one with netlify.toml.
 	Root string
-	// Dev prefers [dev] functions over [functions] directory.
+	// Dev prefers [dev] functions over [functions] directory, and makes programs
+	// for this machine instead of for workers.
 	Dev bool
 }
 
@@ -59,8 +69,10 @@ type Broken struct {
 
 // Result is a built site.
 type Result struct {
-	Root       string // absolute
-	Directory  string // of the functions, absolute
+	Root      string // absolute
+	Directory string // of the functions, absolute
+	// Internal are the directories of generated functions, absolute; they need not exist.
+	Internal   []string
 	DevCommand string // [dev] command
 	Functions  []Function
 	Broken     []Broken
@@ -86,7 +98,10 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 	if problem.Errors(problems) > 0 {
 		return result, nil
 	}
-	candidates, problems, err := discover.Find(root, result.Directory)
+	for _, dir := range internalDirectories {
+		result.Internal = append(result.Internal, filepath.Join(root, filepath.FromSlash(dir)))
+	}
+	candidates, problems, err := discover.Find(root, append(slices.Clone(result.Internal), result.Directory)...)
 	if err != nil {
 		if fault.Is(err, fault.NotFound) {
 			return result, fault.Wrap(err, fault.NotFound, "there is no directory %s in %s; put a function there, for example %s/hello.mjs, or name the directory in netlify.toml: [functions] directory = \"…\"",
@@ -95,7 +110,13 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 		return result, err
 	}
 	result.Problems = append(result.Problems, problems...)
-	if err := result.all(ctx, candidates, config); err != nil {
+	manifests, problems := readManifests(root, candidates)
+	result.Problems = append(result.Problems, problems...)
+	kinds := kinds{root: root, internal: result.Internal, manifests: manifests, target: executable.Workers()}
+	if opts.Dev {
+		kinds.target = executable.Host()
+	}
+	if err := result.all(ctx, kinds, candidates, config); err != nil {
 		return nil, err
 	}
 	names := make([]string, len(candidates))
@@ -127,7 +148,7 @@ func directory(root string, config netlifytoml.File, dev bool) string {
 }
 
 // all builds the candidates, a few at a time, and keeps their order.
-func (r *Result) all(ctx context.Context, candidates []discover.Candidate, config netlifytoml.File) error {
+func (r *Result) all(ctx context.Context, kinds kinds, candidates []discover.Candidate, config netlifytoml.File) error {
 	type outcome struct {
 		function Function
 		problems []problem.Problem
@@ -140,7 +161,7 @@ func (r *Result) all(ctx context.Context, candidates []discover.Candidate, confi
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			outcomes[i].function, outcomes[i].problems = one(r.Root, candidate, config.Settings(candidate.Name))
+			outcomes[i].function, outcomes[i].problems = one(ctx, kinds, candidate, config.Settings(candidate.Name))
 			return nil
 		})
 	}
@@ -162,46 +183,33 @@ func (r *Result) all(ctx context.Context, candidates []discover.Candidate, confi
 }
 
 // one builds a function. Without an artifact and without an error it is no function.
-func one(root string, c discover.Candidate, fromFile setting.Set) (built Function, problems []problem.Problem) {
-	source := show(root, c.Path)
+func one(ctx context.Context, kinds kinds, c discover.Candidate, fromFile setting.Set) (built Function, problems []problem.Problem) {
+	at := problem.Position{File: show(kinds.root, c.Path)}
 	built.Inputs = []string{c.Path}
 	defer func() {
 		for i := range problems {
 			problems[i].Function = c.Name
 		}
 	}()
-	text, err := os.ReadFile(c.Path)
-	if err != nil {
-		return built, []problem.Problem{problem.Errorf(problem.Position{File: source}, "cannot be read: %v", err)}
-	}
-	if filepath.Ext(c.Path) == ".zip" {
-		return built, []problem.Problem{problem.Errorf(problem.Position{File: source}, "zips that were made elsewhere cannot be deployed yet; put the source here")}
-	}
-	module := insource.Analyze(source, text)
-	problems = module.Problems
-	if problem.Errors(problems) > 0 {
+	read := kinds.read(ctx, c)
+	problems = read.problems
+	if problem.Errors(problems) > 0 || read.pack == nil {
 		return built, problems
 	}
-	if module.API == 0 {
-		return built, append(problems, problem.Warnf(problem.Position{File: source},
-			"exports neither a default function nor a `handler`, so it is left out; if it is no function, move it to a directory of its own"))
-	}
-	f, bundling, more := setting.Resolve(
-		function.Function{Name: c.Name, API: module.API, Runtime: "node", Source: source},
-		setting.Replace(fromFile, module.Settings),
-	)
+	read.function.Name, read.function.Source = c.Name, at.File
+	f, bundling, more := setting.Resolve(read.function, setting.Replace(fromFile, read.settings))
 	problems = append(problems, more...)
-	out := bundle.Build(bundle.Input{
-		Root: root, Source: c.Path, Module: module,
-		ExternalModules: bundling.ExternalModules, IncludedFiles: bundling.IncludedFiles,
-	})
-	problems = append(problems, out.Problems...)
-	built.Function, built.Inputs = f, out.Inputs
+	out := read.pack(bundling)
+	problems = append(problems, out.problems...)
+	built.Function, built.Inputs = f, append(out.inputs, read.inputs...)
 	if problem.Errors(problems) > 0 {
 		return built, problems
 	}
-	built.Entry = out.Entry
-	built.Zip, built.Artifact, err = artifact.Pack(out.Files)
+	built.Entry, built.Zip, built.Artifact = out.entry, out.zip, out.digest
+	var err error
+	if built.Zip == nil {
+		built.Zip, built.Artifact, err = artifact.Pack(out.files)
+	}
 	if err == nil {
 		err = built.Validate()
 	}
@@ -210,7 +218,7 @@ func one(root string, c discover.Candidate, fromFile setting.Set) (built Functio
 	}
 	if err != nil {
 		built.Artifact = ""
-		return built, append(problems, problem.Errorf(problem.Position{File: source}, "%v", err))
+		return built, append(problems, problem.Errorf(at, "%v", err))
 	}
 	return built, problems
 }

@@ -78,7 +78,7 @@ func (w World) build() *cobra.Command {
 func rowsOf(result *build.Result) []view.Row {
 	var rows []view.Row
 	for _, f := range result.Functions {
-		row := view.Row{Name: f.Name, Kind: f.Kind, Methods: view.Methods(f.Methods), URLs: f.Paths, Schedule: f.Schedule, Timezone: f.Timezone}
+		row := view.Row{Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, Methods: view.Methods(f.Methods), URLs: f.Paths, Schedule: f.Schedule, Timezone: f.Timezone}
 		if len(f.Paths) == 0 && f.Kind != function.Scheduled {
 			row.URLs = []string{function.DefaultPath(f.Name)}
 		}

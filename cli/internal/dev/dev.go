@@ -105,6 +105,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := s.begin(ctx, first.DevCommand); err != nil {
 		return err
 	}
+	// From here on, so that what is saved while everything starts is not missed.
+	s.watcher.Watch(watchSet(first))
 	s.greet()
 	if err := s.deploy(ctx, first, buildErr); err != nil {
 		return err

@@ -135,7 +135,7 @@ func keepInputs(next, last *build.Result) {
 }
 
 func watchSet(r *build.Result) watch.Set {
-	set := watch.Set{Root: r.Root, Directory: r.Directory}
+	set := watch.Set{Root: r.Root, Directory: r.Directory, Internal: r.Internal}
 	for _, f := range r.Functions {
 		set.Inputs = append(set.Inputs, f.Inputs...)
 	}
@@ -204,7 +204,7 @@ func (s *session) table(result *build.Result) {
 	base := "http://" + s.services.gateway.Addr()
 	var rows []view.Row
 	for _, f := range result.Functions {
-		row := view.Row{Name: f.Name, Kind: f.Kind, Methods: view.Methods(f.Methods), Schedule: f.Schedule, Timezone: f.Timezone}
+		row := view.Row{Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, Methods: view.Methods(f.Methods), Schedule: f.Schedule, Timezone: f.Timezone}
 		for _, path := range f.Paths {
 			row.URLs = append(row.URLs, base+path)
 		}

@@ -85,6 +85,7 @@ func Problems(w io.Writer, s Style, problems []problem.Problem) {
 type Row struct {
 	Name     string
 	Kind     function.Kind
+	Runtime  string   // as function.Function has it; empty: "node"
 	Methods  []string // empty: not said
 	URLs     []string // what it is reached by
 	Schedule string
@@ -92,24 +93,33 @@ type Row struct {
 }
 
 // Functions prints a table of functions: name, kind, and what reaches them: the
-// URLs, or the schedule with the next times after now, local and UTC.
+// URLs, or the schedule with the next times after now, local and UTC. The
+// runtime stands behind the kind where it is not Node.
 func Functions(w io.Writer, s Style, rows []Row, now time.Time) {
 	nameWidth, kindWidth := len("FUNCTION"), len("KIND")
 	for _, r := range rows {
 		nameWidth = max(nameWidth, utf8.RuneCountInString(r.Name))
-		kindWidth = max(kindWidth, len(r.Kind))
+		kindWidth = max(kindWidth, len(r.kind()))
 	}
 	line := func(name, kind, rest string) {
 		fmt.Fprintf(w, "  %s  %s  %s\n", name, kind, rest)
 	}
 	line(s.Dim(pad("FUNCTION", nameWidth)), s.Dim(pad("KIND", kindWidth)), s.Dim("REACHED BY"))
 	for _, r := range rows {
-		name, kind := s.Bold(pad(r.Name, nameWidth)), s.Kind(r.Kind, pad(string(r.Kind), kindWidth))
+		name, kind := s.Bold(pad(r.Name, nameWidth)), s.Kind(r.Kind, pad(r.kind(), kindWidth))
 		for _, rest := range reached(r, now) {
 			line(name, kind, rest)
 			name, kind = pad("", nameWidth), pad("", kindWidth)
 		}
 	}
+}
+
+// kind is the kind, and what runs it if that is not Node.
+func (r Row) kind() string {
+	if r.Runtime == "" || r.Runtime == "node" {
+		return string(r.Kind)
+	}
+	return string(r.Kind) + ", " + r.Runtime
 }
 
 // Methods words the methods that a function answers to.

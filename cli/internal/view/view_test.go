@@ -31,17 +31,19 @@ func TestFunctions(t *testing.T) {
 		{Name: "items", Kind: function.Sync, Methods: []string{"GET", "POST"}, URLs: []string{"/items/:id", "/things"}},
 		{Name: "nightly", Kind: function.Scheduled, Schedule: "0 3 * * *", Timezone: "Europe/Berlin"},
 		{Name: "often", Kind: function.Scheduled, Schedule: "*/5 * * * *", URLs: []string{"/.netlify/functions/often"}},
-		{Name: "send-email-background", Kind: function.Background, URLs: []string{"/.netlify/functions/send-email-background"}},
+		{Name: "resize", Kind: function.Background, Runtime: "provided", URLs: []string{"/.netlify/functions/resize"}},
+		{Name: "send-email-background", Kind: function.Background, Runtime: "node", URLs: []string{"/.netlify/functions/send-email-background"}},
 	}, now)
 	want := `
-  FUNCTION               KIND        REACHED BY
-  hello                  sync        ANY http://127.0.0.1:8888/.netlify/functions/hello
-  items                  sync        GET|POST /items/:id
-                                     GET|POST /things
-  nightly                scheduled   0 3 * * * Europe/Berlin  next Tue 24 Nov 03:00 CET (02:00 UTC), Wed 25 Nov 03:00 CET (02:00 UTC)
-  often                  scheduled   */5 * * * *  next 12:35 CET (11:35 UTC), 12:40 CET (11:40 UTC)
-                                     /.netlify/functions/often
-  send-email-background  background  /.netlify/functions/send-email-background
+  FUNCTION               KIND                  REACHED BY
+  hello                  sync                  ANY http://127.0.0.1:8888/.netlify/functions/hello
+  items                  sync                  GET|POST /items/:id
+                                               GET|POST /things
+  nightly                scheduled             0 3 * * * Europe/Berlin  next Tue 24 Nov 03:00 CET (02:00 UTC), Wed 25 Nov 03:00 CET (02:00 UTC)
+  often                  scheduled             */5 * * * *  next 12:35 CET (11:35 UTC), 12:40 CET (11:40 UTC)
+                                               /.netlify/functions/often
+  resize                 background, provided  /.netlify/functions/resize
+  send-email-background  background            /.netlify/functions/send-email-background
 `
 	if got.String() != want[1:] {
 		t.Errorf("Functions printed\n%s\nwant\n%s", got.String(), want[1:])

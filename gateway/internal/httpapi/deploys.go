@@ -219,7 +219,7 @@ func describeAll(d deploy.Deploy, base string, now time.Time) []api.Function {
 	for i := range d.Functions {
 		f := &d.Functions[i]
 		out = append(out, api.Function{
-			Name: f.Name, Kind: f.Kind, URLs: urls(f, base), Schedule: f.Schedule, Timezone: f.Timezone,
+			Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, URLs: urls(f, base), Schedule: f.Schedule, Timezone: f.Timezone,
 			NextRuns: next(f, now), TimeoutMS: f.Timeout().Milliseconds(), Source: f.Source,
 		})
 	}

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock" // file locks that end with the process, on all systems
+	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
@@ -84,7 +85,7 @@ func Open(cfg Config) (*Cache, error) {
 		cfg.MaxBytes = 2 << 30
 	}
 	if cfg.MaxUnpacked == 0 {
-		cfg.MaxUnpacked = 512 << 20
+		cfg.MaxUnpacked = artifact.MaxUnpacked
 	}
 	if cfg.FetchTimeout == 0 {
 		cfg.FetchTimeout = 2 * time.Minute

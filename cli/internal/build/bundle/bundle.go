@@ -118,7 +118,7 @@ func Build(in Input) Output {
 		out.Files = append(out.Files, artifact.File{Path: filepath.ToSlash(name), Data: f.Contents})
 	}
 	out.add(copyModules(in))
-	out.add(copyIncluded(in))
+	out.add(Included(in))
 	if problem.Errors(out.Problems) > 0 {
 		out.Files = nil
 		return out

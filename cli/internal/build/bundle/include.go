@@ -14,9 +14,9 @@ import (
 	"github.com/nightshift/nightshift/shared/artifact"
 )
 
-// copyIncluded packs the files that included_files names. Globs are relative
+// Included packs the files that included_files names. Globs are relative
 // to the site; one that starts with "!" takes files out again.
-func copyIncluded(in Input) (files []artifact.File, inputs []string, problems []problem.Problem) {
+func Included(in Input) (files []artifact.File, inputs []string, problems []problem.Problem) {
 	at := problem.Position{File: slashRel(in.Root, in.Source)}
 	root := os.DirFS(in.Root)
 	chosen := map[string]bool{}

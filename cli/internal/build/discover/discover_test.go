@@ -4,22 +4,29 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nightshift/nightshift/cli/internal/build/discover"
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
-// touch makes empty files below a new directory.
+// touch makes files below a new directory: empty ones, or with "=ELF" behind
+// the name, ones that start as a program does.
 func touch(t *testing.T, names ...string) string {
 	t.Helper()
 	root := t.TempDir()
 	for _, name := range names {
+		name, program := strings.CutSuffix(name, "=ELF")
+		var data []byte
+		if program {
+			data = []byte("\x7fELF\x02\x01\x01")
+		}
 		path := filepath.Join(root, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, nil, 0o644); err != nil {
+		if err := os.WriteFile(path, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -87,10 +94,24 @@ func TestFind(t *testing.T) {
 			},
 		},
 		"other languages": {
-			files: []string{"gofn/main.go", "rusty/Cargo.toml"},
+			files: []string{"gofn/main.go", "own/own.go", "own/main.go", "golib/lib.go", "rusty/Cargo.toml", "rusty/src/main.rs"},
+			want:  []string{"gofn=gofn/main.go", "own=own/own.go"},
 			problems: []string{
-				"gofn: Go functions cannot be built from source yet; it is left out",
-				"rusty: Rust functions cannot be built from source yet; it is left out",
+				"rusty: Rust functions are not built here, so it is left out; build it yourself (cargo build --release --target x86_64-unknown-linux-musl, for example) and put the program into .",
+			},
+		},
+		"programs, by their content": {
+			files:    []string{"plain", "tool=ELF", "tool2.bin=ELF", "script.js=ELF", "pkg/tool3=ELF"},
+			want:     []string{"script=script.js", "tool=tool", "tool2=tool2.bin"},
+			problems: nil,
+		},
+		"JavaScript before Go before a program": {
+			files: []string{"a.ts", "a/main.go", "a.bin=ELF", "b/index.mjs", "b/main.go", "c/main.go", "c.x=ELF"},
+			want:  []string{"a=a.ts", "b=b/index.mjs", "c=c/main.go"},
+			problems: []string{
+				"a/main.go: is left out, because a.ts has the same name and comes first",
+				"a.bin: is left out, because a.ts has the same name and comes first",
+				"c.x: is left out, because c/main.go has the same name and comes first",
 			},
 		},
 		"directory name with a dot": {
@@ -157,5 +178,37 @@ func TestFindWithoutDirectory(t *testing.T) {
 	_, _, err := discover.Find(root, filepath.Join(root, "netlify", "functions"))
 	if !fault.Is(err, fault.NotFound) {
 		t.Errorf("Find of a missing directory: %v, want not found", err)
+	}
+}
+
+func TestFindInSeveralDirectories(t *testing.T) {
+	t.Parallel()
+	root := touch(t, "internal/server.mjs", "internal/a.js", "internal/b/main.go", "v1/a.mjs", "v1/c.zip", "user/b.ts", "user/d.js")
+	dir := func(name string) string { return filepath.Join(root, name) }
+	candidates, problems, err := discover.Find(root, dir("internal"), dir("nowhere"), dir("v1"), dir("user"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range candidates {
+		got = append(got, c.Name+" "+string(c.Kind)+" "+filepath.Base(c.Dir)+"/"+filepath.Base(c.Path))
+	}
+	want := []string{"a JavaScript v1/a.mjs", "b JavaScript user/b.ts", "c zip v1/c.zip", "d JavaScript user/d.js", "server JavaScript internal/server.mjs"}
+	if !slices.Equal(got, want) {
+		t.Errorf("Find = %q\nwant %q", got, want)
+	}
+	var texts []string
+	for _, p := range problems {
+		texts = append(texts, p.Error())
+	}
+	wantTexts := []string{
+		"internal/a.js: is left out, because v1/a.mjs has the same name, and its directory comes first",
+		"internal/b/main.go: is left out, because user/b.ts has the same name, and its directory comes first",
+	}
+	if !slices.Equal(texts, wantTexts) {
+		t.Errorf("problems = %q\nwant %q", texts, wantTexts)
+	}
+	if _, _, err := discover.Find(root, dir("internal"), dir("missing")); err != nil {
+		t.Errorf("Find without the user's directory: %v, want that the internal one is enough", err)
 	}
 }

@@ -30,8 +30,12 @@ var manifests = []string{"netlify.toml", "package.json", "package-lock.json", "p
 type Set struct {
 	Root      string   // of the site, absolute
 	Directory string   // of the functions, absolute; need not exist
+	Internal  []string // directories of generated functions, likewise
 	Inputs    []string // files that bundles were made of, absolute
 }
+
+// directories are all directories of functions.
+func (s Set) directories() []string { return append(slices.Clone(s.Internal), s.Directory) }
 
 // Watcher watches one set at a time. It is used by one goroutine.
 type Watcher struct {
@@ -58,14 +62,16 @@ func (w *Watcher) Close() error { return w.notify.Close() }
 func (w *Watcher) Watch(set Set) {
 	w.set, w.inputs = set, map[string]bool{}
 	want := map[string]bool{set.Root: true}
-	for _, dir := range tree(set.Directory) {
-		want[dir] = true
-	}
-	// Until the directory exists, the folder that will hold it is watched.
-	for dir := set.Directory; len(dir) > len(set.Root); dir = filepath.Dir(dir) {
-		if info, err := os.Stat(filepath.Dir(dir)); err == nil && info.IsDir() {
-			want[filepath.Dir(dir)] = true
-			break
+	for _, functions := range set.directories() {
+		for _, dir := range tree(functions) {
+			want[dir] = true
+		}
+		// Until the directory exists, the folder that will hold it is watched.
+		for dir := functions; len(dir) > len(set.Root); dir = filepath.Dir(dir) {
+			if info, err := os.Stat(filepath.Dir(dir)); err == nil && info.IsDir() {
+				want[filepath.Dir(dir)] = true
+				break
+			}
 		}
 	}
 	for _, input := range set.Inputs {
@@ -148,11 +154,16 @@ func (w *Watcher) counts(event fsnotify.Event) bool {
 	if filepath.Dir(name) == w.set.Root && slices.Contains(manifests, filepath.Base(name)) {
 		return true
 	}
-	if within(w.set.Directory, name) {
-		base := filepath.Base(name)
-		return !strings.HasPrefix(base, ".") && !strings.HasSuffix(base, "~")
+	for _, dir := range w.set.directories() {
+		if within(dir, name) {
+			base := filepath.Base(name)
+			return !strings.HasPrefix(base, ".") && !strings.HasSuffix(base, "~")
+		}
+		if within(name, dir) { // a folder above the directory came or went
+			return true
+		}
 	}
-	return within(name, w.set.Directory) // a folder above the directory came or went
+	return false
 }
 
 // within reports whether path is dir or lies below it.
