@@ -39,7 +39,8 @@ func readMod(t *testing.T, dir string) *modfile.File {
 	return mod
 }
 
-// moduleDirs finds the directories that hold a go.mod.
+// moduleDirs finds the directories that hold a go.mod. The examples are sites of
+// their own, which a user would not have in this workspace either.
 func moduleDirs(t *testing.T) []string {
 	t.Helper()
 	var dirs []string
@@ -48,7 +49,7 @@ func moduleDirs(t *testing.T) []string {
 			return err
 		}
 		name := d.Name()
-		if d.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "testdata") {
+		if d.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "testdata" || name == "examples") {
 			return fs.SkipDir
 		}
 		if name == "go.mod" {

@@ -46,6 +46,7 @@ var verbs = map[string]func(*testscript.TestScript, bool, []string){
 	"ports":     verbPorts,     // ports NAME...               set each NAME to a free port
 	"fill":      verbFill,      // fill FILE...                replace @NAME@ by the variable NAME in files
 	"copysite":  verbCopySite,  // copysite DIR                copy examples/quickstart, with what npm installed
+	"gosite":    verbGoSite,    // gosite DIR                  copy examples/go, for use with the go command of the test
 	"redis":     verbRedis,     // redis start|kill|restart    a private server; sets NIGHTSHIFT_REDIS_URL
 	"up":        verbUp,        // up NAME PROGRAM [KEY=VALUE]... [-- ARG...]
 	"services":  verbServices,  // services W S                a gateway, W workers, S schedulers; sets DATA and ADMIN

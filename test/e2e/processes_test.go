@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -65,6 +66,23 @@ func verbCopySite(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s does not mention %s", file, mailPort)
 	}
 	ts.Check(os.WriteFile(file, []byte(strings.ReplaceAll(string(data), mailPort, args[1])), 0o644))
+}
+
+// goSettings are those of the go command that a script shares with the test: what
+// is compiled and fetched once need not be again.
+var goSettings = []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GONOSUMDB", "GOSUMDB", "GOFLAGS", "GOTOOLCHAIN"}
+
+func verbGoSite(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		usage(ts, "gosite DIR")
+	}
+	to := ts.MkAbs(args[0])
+	ts.Check(os.CopyFS(to, os.DirFS(filepath.Join(harness.Root(), "examples", "go"))))
+	values, err := exec.Command("go", append([]string{"env"}, goSettings...)...).Output()
+	ts.Check(err)
+	for i, value := range strings.Split(strings.TrimSuffix(string(values), "\n"), "\n") {
+		ts.Setenv(goSettings[i], value)
+	}
 }
 
 func verbRedis(ts *testscript.TestScript, _ bool, args []string) {

@@ -25,6 +25,7 @@ type kinds struct {
 	internal  []string                     // directories of generated functions
 	manifests map[string]manifest.Manifest // by directory
 	target    executable.Target
+	scratch   string
 }
 
 // source is a candidate that has been read: what it is, what it says about
@@ -112,7 +113,7 @@ func (k kinds) archive(c discover.Candidate) source {
 func (k kinds) golang(ctx context.Context, c discover.Candidate) source {
 	s := source{function: function.Function{Runtime: "provided"}}
 	s.pack = func(b setting.Bundling) packed {
-		out := golang.Build(ctx, golang.Input{Root: k.root, Dir: filepath.Dir(c.Path), Target: k.target})
+		out := golang.Build(ctx, golang.Input{Root: k.root, Dir: filepath.Dir(c.Path), Target: k.target, Scratch: k.scratch})
 		p := packed{entry: executable.Entry, files: out.Files, inputs: out.Inputs, problems: out.Problems}
 		k.include(&p, c, b)
 		return p

@@ -76,6 +76,7 @@ type session struct {
 	out      io.Writer
 	root     string // of the site
 	data     string // the data folder
+	scratch  string // where builds leave what makes the next one quicker
 	watcher  *watch.Watcher
 	redis    *redisServer
 	services *services
@@ -93,7 +94,11 @@ type session struct {
 func Run(ctx context.Context, cfg Config) (err error) {
 	s := &session{cfg: cfg, out: view.NewSynced(cfg.Out), good: map[string]function.Function{}}
 	begun := time.Now()
-	first, buildErr := build.Build(ctx, build.Options{Root: cfg.Dir, Dev: true})
+	if s.scratch, err = os.MkdirTemp("", "nightshift-dev-"); err != nil {
+		return fault.Wrap(err, fault.Unavailable, "making a temporary directory")
+	}
+	defer os.RemoveAll(s.scratch)
+	first, buildErr := s.build(ctx)
 	if buildErr != nil && !fault.Is(buildErr, fault.NotFound) {
 		return buildErr
 	}
@@ -120,6 +125,10 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	s.watch(ctx, first)
 	return nil
+}
+
+func (s *session) build(ctx context.Context) (*build.Result, error) {
+	return build.Build(ctx, build.Options{Root: s.cfg.Dir, Dev: true, Scratch: s.scratch})
 }
 
 // begin starts everything. What it has started when it fails, end ends.

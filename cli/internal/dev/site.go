@@ -92,7 +92,7 @@ func (s *session) watch(ctx context.Context, last *build.Result) {
 			return
 		}
 		begun := time.Now()
-		next, buildErr := build.Build(ctx, build.Options{Root: s.cfg.Dir, Dev: true})
+		next, buildErr := s.build(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -10,6 +10,8 @@ package golang
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -31,6 +33,9 @@ type Input struct {
 	Root   string // of the site, absolute
 	Dir    string // of the main package, absolute
 	Target executable.Target
+	// Scratch is a directory where programs may stay between builds, so that go
+	// links again only what has changed. Empty: none.
+	Scratch string
 }
 
 // Output is a built program.
@@ -51,12 +56,15 @@ func Build(ctx context.Context, in Input) Output {
 		return out.failed(at, "is written in Go, and there is no go command on the PATH; install Go, or put a program that is built for %s here instead", in.Target)
 	}
 	out.Inputs = in.inputs(ctx, goCommand, out.Inputs)
-	temp, err := os.MkdirTemp("", "nightshift-go-")
-	if err != nil {
-		return out.failed(at, "cannot be built: %v", err)
+	scratch := in.Scratch
+	if scratch == "" {
+		if scratch, err = os.MkdirTemp("", "nightshift-go-"); err != nil {
+			return out.failed(at, "cannot be built: %v", err)
+		}
+		defer os.RemoveAll(scratch)
 	}
-	defer os.RemoveAll(temp)
-	program := filepath.Join(temp, executable.Entry)
+	sum := sha256.Sum256([]byte(in.Dir))
+	program := filepath.Join(scratch, hex.EncodeToString(sum[:8]))
 	// norpc leaves out the protocol of Lambda's retired go1.x runtime, as Netlify does.
 	cmd := in.command(ctx, goCommand, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-tags=lambda.norpc", "-o", program, ".")
 	var stderr bytes.Buffer
