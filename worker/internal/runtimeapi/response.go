@@ -28,11 +28,17 @@ func (s *Server) response(w http.ResponseWriter, r *http.Request) {
 	if x == nil {
 		return
 	}
-	if strings.EqualFold(r.Header.Get(modeHeader), "streaming") {
+	if streams(r) {
 		s.streamed(w, r, x)
 		return
 	}
 	s.buffered(w, r, x)
+}
+
+// streams reports whether a response is a stream. aws-lambda-go says so by the
+// type of the content alone.
+func streams(r *http.Request) bool {
+	return strings.EqualFold(r.Header.Get(modeHeader), "streaming") || r.Header.Get("Content-Type") == integrationType
 }
 
 func (s *Server) buffered(w http.ResponseWriter, r *http.Request, x *Exchange) {
@@ -48,6 +54,14 @@ func (s *Server) buffered(w http.ResponseWriter, r *http.Request, x *Exchange) {
 		_, _ = io.Copy(io.Discard, r.Body) // or the connection would be reset before the child reads why
 		tooLarge(w, MaxBuffered)
 	default:
+		// aws-lambda-go sends every response in chunks, and says behind them that
+		// the reader which it was given failed.
+		if p := trailerProblem(r.Trailer); p != nil {
+			x.settle(p)
+			s.finish()
+			accept(w)
+			return
+		}
 		s.finish()
 		x.reply(Answer{Payload: payload})
 		accept(w)

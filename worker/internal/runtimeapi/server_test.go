@@ -282,6 +282,38 @@ func TestStreamedErrorInTheTrailer(t *testing.T) {
 	}
 }
 
+// TestBufferedErrorInTheTrailer sends what aws-lambda-go does for a handler that
+// returned a reader which failed.
+func TestBufferedErrorInTheTrailer(t *testing.T) {
+	t.Parallel()
+	s, c := setup(t)
+	x := c.take(s, "one")
+	r, err := http.NewRequestWithContext(t.Context(), "POST", c.base+"invocation/one/response", io.MultiReader(strings.NewReader("half")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Trailer = http.Header{errorTypeHeader: {"quotaError"}, errorBodyHeader: {base64.StdEncoding.EncodeToString([]byte(`{"errorType":"quotaError","errorMessage":"broke"}`))}}
+	response, err := c.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	<-x.Answered()
+	if p := x.Answer().Problem; response.StatusCode != 202 || p == nil || p.Outcome != invocation.Error || p.Failure.Type != "quotaError" || p.Failure.Message != "broke" {
+		t.Errorf("status %d, problem %+v", response.StatusCode, p)
+	}
+}
+
+func TestStreamedByItsContentType(t *testing.T) {
+	t.Parallel()
+	s, c := setup(t)
+	x := c.take(s, "one")
+	response, _ := c.do("POST", "invocation/one/response", strings.NewReader("{\"statusCode\":203}\x00\x00\x00\x00\x00\x00\x00\x00body"), "Content-Type", integrationType)
+	if a := x.Answer(); response.StatusCode != 202 || a.Head == nil || a.Head.Status != 203 {
+		t.Errorf("status %d, answer %+v", response.StatusCode, a)
+	}
+}
+
 func TestStreamedCutOff(t *testing.T) {
 	t.Parallel()
 	s, c := setup(t)
