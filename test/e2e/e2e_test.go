@@ -47,6 +47,8 @@ var verbs = map[string]func(*testscript.TestScript, bool, []string){
 	"fill":      verbFill,      // fill FILE...                replace @NAME@ by the variable NAME in files
 	"copysite":  verbCopySite,  // copysite DIR                copy examples/quickstart, with what npm installed
 	"gosite":    verbGoSite,    // gosite DIR                  copy examples/go, for use with the go command of the test
+	"zips":      verbZips,      // zips FROM TO                bundle the functions in FROM with Netlify's own bundler
+	"sameblob":  verbSameBlob,  // sameblob FILE...            each file is an artifact in the store, byte for byte
 	"redis":     verbRedis,     // redis start|kill|restart    a private server; sets NIGHTSHIFT_REDIS_URL
 	"up":        verbUp,        // up NAME PROGRAM [KEY=VALUE]... [-- ARG...]
 	"services":  verbServices,  // services W S                a gateway, W workers, S schedulers; sets DATA and ADMIN
