@@ -85,7 +85,7 @@ func Read(dir, source string) (Manifest, []problem.Problem) {
 		return Manifest{}, []problem.Problem{problem.Errorf(at, "cannot be read: %v", err)}
 	}
 	var doc struct {
-		Version   float64          `json:"version"`
+		Version   any              `json:"version"`
 		Functions *json.RawMessage `json:"functions"`
 	}
 	if err := json.Unmarshal(data, &doc); err != nil {
@@ -94,8 +94,8 @@ func Read(dir, source string) (Manifest, []problem.Problem) {
 	switch {
 	case doc.Functions == nil:
 		return Manifest{}, nil
-	case doc.Version != version:
-		return Manifest{}, []problem.Problem{problem.Errorf(at, "has the version %g; the one that is understood is %d", doc.Version, version)}
+	case doc.Version != float64(version):
+		return Manifest{}, []problem.Problem{problem.Errorf(at, "has the version %v; the one that is understood is %d", doc.Version, version)}
 	}
 	var entries []entry
 	if err := json.Unmarshal(*doc.Functions, &entries); err != nil {
