@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -117,7 +118,9 @@ func (m *Manifest) Settings(file string) (setting.Set, []problem.Problem, bool) 
 		return nil, nil, false
 	}
 	set := setting.Set{}
-	put := func(key string, value any) { set[key] = setting.Value{Data: value, At: m.at} }
+	// The manifest is about all of them; the function's file says which is meant.
+	at := problem.Position{File: path.Join(path.Dir(m.at.File), file)}
+	put := func(key string, value any) { set[key] = setting.Value{Data: value, At: at} }
 	if e.InvocationMode == "background" {
 		put("background", true)
 	}
@@ -139,7 +142,7 @@ func (m *Manifest) Settings(file string) (setting.Set, []problem.Problem, bool) 
 		put("rateLimit", e.TrafficRules.setting())
 	}
 	if len(e.Subscriptions) > 0 {
-		return set, []problem.Problem{problem.Warnf(m.at, "the function is called for events of Netlify's platform (%s), and there are none here", strings.Join(e.Subscriptions, ", "))}, true
+		return set, []problem.Problem{problem.Warnf(at, "is called for events of Netlify's platform (%s), and there are none here", strings.Join(e.Subscriptions, ", "))}, true
 	}
 	return set, nil, true
 }
