@@ -14,6 +14,7 @@ package build
 import (
 	"context"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -40,6 +41,12 @@ type Options struct {
 	Root string
 	// Dev prefers [dev] functions over [functions] directory.
 	Dev bool
+	// Directory of the functions, relative to the site; it goes before what
+	// netlify.toml says.
+	Directory string
+	// Contexts are those tables of netlify.toml's [context] that count, the
+	// later before the earlier: what the deploy is for, and its branch.
+	Contexts []string
 }
 
 // Function is a built function.
@@ -66,6 +73,9 @@ type Result struct {
 	Broken     []Broken
 	// Problems are all of them, those of Broken too, sorted by place.
 	Problems []problem.Problem
+
+	base   string // where the site is: Root, or [build] base below it
+	config string // the base's own netlify.toml, if it has one
 }
 
 // Build builds a site. The error says that there is nothing to build at all;
@@ -81,12 +91,20 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 	if info, err := os.Stat(root); err != nil || !info.IsDir() {
 		return nil, fault.New(fault.Invalid, "%s is not a directory; say where the site is", opts.Root)
 	}
-	config, problems := netlifytoml.Read(root)
-	result := &Result{Root: root, Directory: directory(root, config, opts.Dev), DevCommand: config.DevCommand, Problems: problems}
-	if problem.Errors(problems) > 0 {
+	config, problems := netlifytoml.Read(root, opts.Contexts...)
+	result := &Result{Root: root, base: root, Problems: problems}
+	if config.Base != "" {
+		config = result.rebase(config, opts.Contexts)
+	}
+	result.DevCommand = config.DevCommand
+	if result.Directory = directory(result.base, config, opts); !inside(root, result.Directory) {
+		at := config.DirectoryAt
+		result.Problems = append(result.Problems, problem.Errorf(at, "the functions directory %s must be inside the site %s", result.Directory, root))
+	}
+	if problem.Errors(result.Problems) > 0 {
 		return result, nil
 	}
-	candidates, problems, err := discover.Find(root, result.Directory)
+	candidates, problems, err := discover.Find(result.base, result.Directory)
 	if err != nil {
 		if fault.Is(err, fault.NotFound) {
 			return result, fault.Wrap(err, fault.NotFound, "there is no directory %s in %s; put a function there, for example %s/hello.mjs, or name the directory in netlify.toml: [functions] directory = \"…\"",
@@ -98,13 +116,14 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 	if err := result.all(ctx, candidates, config); err != nil {
 		return nil, err
 	}
+	result.fromRoot()
 	names := make([]string, len(candidates))
 	for i, c := range candidates {
 		names[i] = c.Name
 	}
 	result.Problems = append(result.Problems, config.Unmatched(names)...)
 	for i, p := range result.Problems {
-		if p.At.File == netlifytoml.Name { // one line there may concern many functions; it is said once
+		if path.Base(p.At.File) == netlifytoml.Name { // one line there may concern many functions; it is said once
 			result.Problems[i].Function = ""
 		}
 	}
@@ -113,11 +132,76 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 	return result, nil
 }
 
+// rebase moves the site to [build] base. A netlify.toml there counts instead
+// of the first one; a base that it names is not followed, as at Netlify.
+func (r *Result) rebase(config netlifytoml.File, contexts []string) netlifytoml.File {
+	base := filepath.Join(r.Root, filepath.FromSlash(config.Base)) // a leading slash means the root, too
+	if base == r.Root {
+		return config
+	}
+	if info, err := os.Stat(base); err != nil || !info.IsDir() || !inside(r.Root, base) {
+		r.Problems = append(r.Problems, problem.Errorf(config.BaseAt, "Base directory does not exist: there is no directory %s in the site", config.Base))
+		return config
+	}
+	r.base = base
+	own := filepath.Join(base, netlifytoml.Name)
+	if _, err := os.Stat(own); err != nil {
+		return config
+	}
+	r.config = own
+	inner, problems := netlifytoml.Read(base, contexts...)
+	for i := range problems {
+		problems[i].At.File = show(r.Root, own)
+	}
+	r.Problems = append(r.Problems, problems...)
+	return inner
+}
+
+// fromRoot makes the places of problems, which are relative to the base,
+// relative to the site.
+func (r *Result) fromRoot() {
+	prefix := show(r.Root, r.base)
+	if prefix == "." {
+		return
+	}
+	for i := range r.Problems {
+		r.Problems[i].At.File = r.showAt(prefix, r.Problems[i].At.File)
+	}
+	for i := range r.Broken {
+		r.Broken[i].Source = prefix + "/" + r.Broken[i].Source
+		r.Broken[i].Problems = slices.Clone(r.Broken[i].Problems)
+		for j := range r.Broken[i].Problems {
+			r.Broken[i].Problems[j].At.File = r.showAt(prefix, r.Broken[i].Problems[j].At.File)
+		}
+	}
+}
+
+func (r *Result) showAt(prefix, file string) string {
+	switch {
+	case file == "", filepath.IsAbs(file), strings.HasPrefix(file, prefix+"/"):
+		return file
+	case file == netlifytoml.Name && r.config == "":
+		return file // the one at the root
+	default:
+		return path.Join(prefix, file)
+	}
+}
+
+// inside reports whether a path is a directory or below it.
+func inside(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
 // directory is where the functions are.
-func directory(root string, config netlifytoml.File, dev bool) string {
+func directory(root string, config netlifytoml.File, opts Options) string {
 	dir := DefaultDirectory
 	switch {
-	case dev && config.DevDirectory != "":
+	case filepath.IsAbs(opts.Directory):
+		return opts.Directory
+	case opts.Directory != "":
+		dir = opts.Directory
+	case opts.Dev && config.DevDirectory != "":
 		dir = config.DevDirectory
 	case config.Directory != "":
 		dir = config.Directory
@@ -140,7 +224,10 @@ func (r *Result) all(ctx context.Context, candidates []discover.Candidate, confi
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			outcomes[i].function, outcomes[i].problems = one(r.Root, candidate, config.Settings(candidate.Name))
+			outcomes[i].function, outcomes[i].problems = one(r.base, candidate, config.Settings(candidate.Name))
+			if r.config != "" {
+				outcomes[i].function.Inputs = append(outcomes[i].function.Inputs, r.config)
+			}
 			return nil
 		})
 	}
@@ -152,7 +239,7 @@ func (r *Result) all(ctx context.Context, candidates []discover.Candidate, confi
 		switch {
 		case problem.Errors(o.problems) > 0:
 			r.Broken = append(r.Broken, Broken{
-				Name: candidates[i].Name, Source: show(r.Root, candidates[i].Path), Inputs: o.function.Inputs, Problems: o.problems,
+				Name: candidates[i].Name, Source: show(r.base, candidates[i].Path), Inputs: o.function.Inputs, Problems: o.problems,
 			})
 		case o.function.Artifact != "":
 			r.Functions = append(r.Functions, o.function)
@@ -182,6 +269,9 @@ func one(root string, c discover.Candidate, fromFile setting.Set) (built Functio
 	if problem.Errors(problems) > 0 {
 		return built, problems
 	}
+	if module.API == 0 && len(problems) > 0 {
+		return built, problems // that say why
+	}
 	if module.API == 0 {
 		return built, append(problems, problem.Warnf(problem.Position{File: source},
 			"exports neither a default function nor a `handler`, so it is left out; if it is no function, move it to a directory of its own"))
@@ -193,7 +283,8 @@ func one(root string, c discover.Candidate, fromFile setting.Set) (built Functio
 	problems = append(problems, more...)
 	out := bundle.Build(bundle.Input{
 		Root: root, Source: c.Path, Module: module,
-		ExternalModules: bundling.ExternalModules, IncludedFiles: bundling.IncludedFiles,
+		ExternalModules: bundling.ExternalModules, IgnoredModules: bundling.IgnoredModules, CopyModules: bundling.CopyModules,
+		IncludedFiles: bundling.IncludedFiles, IncludedFrom: includedFrom(root, c, module.Settings),
 	})
 	problems = append(problems, out.Problems...)
 	built.Function, built.Inputs = f, out.Inputs
@@ -213,6 +304,15 @@ func one(root string, c discover.Candidate, fromFile setting.Set) (built Functio
 		return built, append(problems, problem.Errorf(problem.Position{File: source}, "%v", err))
 	}
 	return built, problems
+}
+
+// includedFrom is where the globs of included files start: at the site's
+// directory for those of netlify.toml, at the function's for its own.
+func includedFrom(root string, c discover.Candidate, own setting.Set) string {
+	if list, ok := own["includedFiles"].Data.([]any); own["includedFiles"].Data == nil || ok && len(list) == 0 {
+		return root
+	}
+	return filepath.Dir(c.Path)
 }
 
 // show is a path relative to the site, with slashes.

@@ -32,8 +32,11 @@ type Input struct {
 	Root            string // of the site, absolute
 	Source          string // the file to start from, absolute, below Root
 	Module          insource.Module
-	ExternalModules []string
+	ExternalModules []string // packages that are copied instead of bundled
+	IgnoredModules  []string // packages that are neither
+	CopyModules     bool     // all packages are copied instead of bundled
 	IncludedFiles   []string
+	IncludedFrom    string // the directory that IncludedFiles are relative to, absolute; default Root
 }
 
 // Output is a packed function.

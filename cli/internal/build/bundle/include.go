@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,20 +16,20 @@ import (
 )
 
 // copyIncluded packs the files that included_files names. Globs are relative
-// to the site; one that starts with "!" takes files out again.
+// to the site, or to the function if they stand in its source; one that starts
+// with "!" takes files out, wherever it stands in the list.
 func copyIncluded(in Input) (files []artifact.File, inputs []string, problems []problem.Problem) {
 	at := problem.Position{File: slashRel(in.Root, in.Source)}
 	root := os.DirFS(in.Root)
 	chosen := map[string]bool{}
+	excluded := excludedBy(in)
 	for _, glob := range in.IncludedFiles {
-		pattern, out := strings.CutPrefix(glob, "!")
-		pattern = strings.TrimPrefix(filepath.ToSlash(pattern), "./")
-		if !doublestar.ValidatePattern(pattern) || strings.HasPrefix(pattern, "/") || slices.Contains(strings.Split(pattern, "/"), "..") {
-			problems = append(problems, problem.Errorf(at, "included files: %q is not a glob relative to the site", glob))
+		if strings.HasPrefix(glob, "!") {
 			continue
 		}
-		if out {
-			maps.DeleteFunc(chosen, func(name string, _ bool) bool { return doublestar.MatchUnvalidated(pattern, name) })
+		pattern, ok := sitePattern(in, glob)
+		if !ok {
+			problems = append(problems, problem.Errorf(at, "included files: %q is not a glob of files inside of the site", glob))
 			continue
 		}
 		matches, err := doublestar.Glob(root, pattern, doublestar.WithFilesOnly())
@@ -43,6 +44,7 @@ func copyIncluded(in Input) (files []artifact.File, inputs []string, problems []
 			chosen[name] = true
 		}
 	}
+	maps.DeleteFunc(chosen, func(name string, _ bool) bool { return excluded(name) })
 	for _, name := range slices.Sorted(maps.Keys(chosen)) {
 		abs := filepath.Join(in.Root, filepath.FromSlash(name))
 		f, err := readFile(abs, name)
@@ -54,6 +56,32 @@ func copyIncluded(in Input) (files []artifact.File, inputs []string, problems []
 		inputs = append(inputs, abs)
 	}
 	return files, inputs, problems
+}
+
+// sitePattern is a glob relative to the site; false if it leads out of it.
+func sitePattern(in Input, glob string) (string, bool) {
+	from := "."
+	if in.IncludedFrom != "" {
+		from = slashRel(in.Root, in.IncludedFrom)
+	}
+	pattern := path.Join(from, filepath.ToSlash(glob)) // ".." within the site is fine
+	return pattern, doublestar.ValidatePattern(pattern) && !path.IsAbs(filepath.ToSlash(glob)) && pattern != ".." && !strings.HasPrefix(pattern, "../")
+}
+
+// excludedBy tells which files of the site included_files takes out, those of
+// copied packages too.
+func excludedBy(in Input) func(name string) bool {
+	var patterns []string
+	for _, glob := range in.IncludedFiles {
+		if glob, out := strings.CutPrefix(glob, "!"); out {
+			if pattern, ok := sitePattern(in, glob); ok {
+				patterns = append(patterns, pattern)
+			}
+		}
+	}
+	return func(name string) bool {
+		return slices.ContainsFunc(patterns, func(pattern string) bool { return doublestar.MatchUnvalidated(pattern, name) })
+	}
 }
 
 // copyModules packs the packages that are not to be bundled, with all that
@@ -68,7 +96,7 @@ func copyModules(in Input) (files []artifact.File, inputs []string, problems []p
 	for _, name := range in.ExternalModules {
 		queue = append(queue, want{name: packageOf(name), from: filepath.Dir(in.Source)})
 	}
-	done := map[string]bool{}
+	done, excluded := map[string]bool{}, excludedBy(in)
 	for len(queue) > 0 {
 		next := queue[0]
 		queue = queue[1:]
@@ -88,7 +116,7 @@ func copyModules(in Input) (files []artifact.File, inputs []string, problems []p
 			problems = append(problems, problem.Errorf(at, "the external package %q cannot be copied: %v", next.name, err))
 			continue
 		}
-		files = append(files, copied...)
+		files = append(files, slices.DeleteFunc(copied, func(f artifact.File) bool { return excluded(f.Path) })...)
 		required, optional := dependencies(dir)
 		for _, name := range required {
 			queue = append(queue, want{name: name, from: dir})

@@ -38,10 +38,10 @@ func (s *scope) onlyEvents(fallback export) bool {
 		return false
 	}
 	if other {
-		s.warnf(orMark(mark, fallback.mark), "%s is never called: Netlify's events do not happen here", strings.Join(found, ", "))
+		s.warnf(orMark(mark, fallback.mark), "%s: never called, because Netlify's events do not happen here", strings.Join(found, ", "))
 		return false
 	}
-	s.warnf(orMark(mark, fallback.mark), "%s is never called: Netlify's events do not happen here. There is no `fetch` beside it, so the function is left out", strings.Join(found, ", "))
+	s.warnf(orMark(mark, fallback.mark), "%s: never called, because Netlify's events do not happen here. There is no `fetch` beside them, so the function is left out", strings.Join(found, ", "))
 	return true
 }
 

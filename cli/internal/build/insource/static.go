@@ -356,6 +356,9 @@ func (s *scope) kindOf(expr js.IExpr) string {
 		if module, ok := s.imported[name]; ok {
 			return "`" + name + "`, which is imported from " + module
 		}
+		if _, ok := s.touched[name]; ok {
+			return "`" + name + "`, part of which is changed in this file"
+		}
 		if _, ok := s.variables[name]; ok {
 			return "`" + name + "`, which changes; declare it with const"
 		}
