@@ -9,7 +9,7 @@
 package bundle
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,6 +37,8 @@ type Input struct {
 	CopyModules     bool     // all packages are copied instead of bundled
 	IncludedFiles   []string
 	IncludedFrom    string // the directory that IncludedFiles are relative to, absolute; default Root
+
+	readers []string // packages that name files beside their own code
 }
 
 // Output is a packed function.
@@ -59,6 +61,7 @@ func Build(in Input) Output {
 		return Output{Problems: []problem.Problem{problem.Errorf(problem.Position{File: in.Source}, "lies outside the site %s; functions must be inside of it", in.Root)}}
 	}
 	commonJS := in.Module.CommonJS && in.Module.API == function.APIv1
+	chosen := newPackages(in, commonJS)
 	stem := strings.TrimSuffix(rel, filepath.Ext(rel))
 	options := api.BuildOptions{
 		AbsWorkingDir:  in.Root,
@@ -79,11 +82,11 @@ func Build(in Input) Output {
 		LegalComments:  api.LegalCommentsNone,
 		Charset:        api.CharsetUTF8,
 		Loader:         map[string]api.Loader{".js": api.LoaderJSX, ".node": api.LoaderCopy},
-		Plugins:        []api.Plugin{helperPackage(in.Root)},
+		Plugins:        []api.Plugin{helperPackage(in.Root), chosen.plugin(), keepPlaces(in, commonJS)},
 		Banner:         map[string]string{"js": esmBanner},
 		Define:         map[string]string{"__dirname": "__nightshift_dirname", "__filename": "__nightshift_filename"},
 	}
-	for _, name := range in.ExternalModules {
+	for _, name := range slices.Concat(in.ExternalModules, in.IgnoredModules) {
 		options.External = append(options.External, name, name+"/*")
 	}
 	entry := stem + ".mjs"
@@ -112,16 +115,24 @@ func Build(in Input) Output {
 	if len(result.Errors) > 0 {
 		return Output{Inputs: inputs, Problems: explain(insource.Messages(result.Errors))}
 	}
+	beside, besideInputs, readers := neighbours(in, result.Metafile)
+	if again := in.copying(readers); again != nil {
+		return Build(*again)
+	}
 	out := Output{Entry: filepath.ToSlash(entry), Inputs: inputs}
 	for _, f := range result.OutputFiles {
 		name, err := filepath.Rel(in.Root, f.Path)
 		if err != nil {
 			name = filepath.Base(f.Path)
 		}
+		if strings.HasSuffix(name, "js") {
+			f.Contents = bytes.Replace(f.Contents, []byte(globFound), []byte(globExtended), 1)
+		}
 		out.Files = append(out.Files, artifact.File{Path: filepath.ToSlash(name), Data: f.Contents})
 	}
-	out.add(copyModules(in))
+	out.add(copyModules(in, chosen.list()))
 	out.add(copyIncluded(in))
+	out.add(beside, besideInputs, nil)
 	if problem.Errors(out.Problems) > 0 {
 		out.Files = nil
 		return out
@@ -130,6 +141,24 @@ func Build(in Input) Output {
 	out.Files = slices.CompactFunc(out.Files, func(a, b artifact.File) bool { return a.Path == b.Path })
 	return out
 }
+
+// copying is the input with more packages that are copied, or nil if there are
+// none that are not copied already.
+func (in Input) copying(packages []string) *Input {
+	more := slices.DeleteFunc(packages, func(name string) bool { return slices.Contains(in.readers, name) })
+	if len(more) == 0 {
+		return nil
+	}
+	in.readers = slices.Concat(in.readers, more)
+	return &in
+}
+
+// import("./lang/" + name) finds what is in the bundle by its file name. Node
+// lets CommonJS leave extensions out, so those are tried as well.
+const (
+	globFound    = "var fn = map[path];\n"
+	globExtended = `var fn = map[path] || map[path + ".js"] || map[path + ".json"] || map[path + "/index.js"];` + "\n"
+)
 
 // add appends files behind those that are there: the bundle's own win.
 func (o *Output) add(files []artifact.File, inputs []string, problems []problem.Problem) {
@@ -178,19 +207,12 @@ func explain(problems []problem.Problem) []problem.Problem {
 // metafile, and the source alone is known.
 func inputsOf(in Input, metafile string) []string {
 	inputs := []string{in.Source}
-	var meta struct {
-		Inputs map[string]json.RawMessage `json:"inputs"`
-	}
-	if json.Unmarshal([]byte(metafile), &meta) != nil {
-		return inputs
-	}
-	for name := range meta.Inputs {
-		if strings.Contains(name, "node_modules/") || strings.Contains(name, ":") || strings.HasPrefix(name, "<") {
+	for _, file := range bundled(in.Root, metafile) {
+		if strings.Contains(filepath.ToSlash(file), "/node_modules/") {
 			continue
 		}
-		abs := filepath.Join(in.Root, filepath.FromSlash(name))
-		if info, err := os.Stat(abs); err == nil && info.Mode().IsRegular() {
-			inputs = append(inputs, abs)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			inputs = append(inputs, file)
 		}
 	}
 	slices.Sort(inputs)
