@@ -50,6 +50,8 @@ const commandWait = 2 * time.Second
 type Config struct {
 	// Dir is the site's directory. Required.
 	Dir string
+	// Functions is the directory of the functions, if not what netlify.toml says.
+	Functions string
 	// Port and AdminPort are those of the data and the control plane, on
 	// 127.0.0.1. 0 takes a free one.
 	Port, AdminPort int
@@ -93,7 +95,7 @@ type session struct {
 func Run(ctx context.Context, cfg Config) (err error) {
 	s := &session{cfg: cfg, out: view.NewSynced(cfg.Out), good: map[string]function.Function{}}
 	begun := time.Now()
-	first, buildErr := build.Build(ctx, build.Options{Root: cfg.Dir, Dev: true})
+	first, buildErr := build.Build(ctx, s.buildOptions())
 	if buildErr != nil && !fault.Is(buildErr, fault.NotFound) {
 		return buildErr
 	}

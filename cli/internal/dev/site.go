@@ -20,6 +20,11 @@ import (
 	"github.com/nightshift/nightshift/shared/redisdb/embedded"
 )
 
+// buildOptions say how the site is built.
+func (s *session) buildOptions() build.Options {
+	return build.Options{Root: s.cfg.Dir, Dev: true, Directory: s.cfg.Functions, Contexts: []string{"dev"}}
+}
+
 // deploy prints the problems of a build and deploys what could be built, with
 // stand-ins for the rest. buildErr is that there is nothing to build.
 func (s *session) deploy(ctx context.Context, result *build.Result, buildErr error) error {
@@ -92,7 +97,7 @@ func (s *session) watch(ctx context.Context, last *build.Result) {
 			return
 		}
 		begun := time.Now()
-		next, buildErr := build.Build(ctx, build.Options{Root: s.cfg.Dir, Dev: true})
+		next, buildErr := build.Build(ctx, s.buildOptions())
 		switch {
 		case ctx.Err() != nil:
 			return
