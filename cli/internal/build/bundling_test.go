@@ -127,6 +127,10 @@ func TestWhatPeopleHave(t *testing.T) {
 			"netlify/functions/f.cts": "const { run } = require('../../lib/run.cjs')\nexports.handler = async () => ({ statusCode: 200, body: run() as string })",
 			"lib/run.cjs":             "exports.run = () => 'cts'",
 		}},
+		"dynamic import of an ES module that awaits, from CommonJS": {want: "3 string", files: map[string]string{
+			"netlify/functions/f.js": "exports.handler = async () => ({ statusCode: 200, body: `${(await import('../../lib/three.mjs')).three} ${typeof __dirname}` })",
+			"lib/three.mjs":          "export const three = await Promise.resolve(3)",
+		}},
 		"workspace package": {want: "from source and dep", files: map[string]string{
 			"netlify/functions/f.ts":                          "import { run } from '@acme/lib'\n" + v2,
 			"packages/lib/package.json":                       `{"name": "@acme/lib", "main": "src/index.ts"}`,

@@ -39,6 +39,7 @@ type Input struct {
 	IncludedFrom    string // the directory that IncludedFiles are relative to, absolute; default Root
 
 	readers []string // packages that name files beside their own code
+	asESM   bool     // a CommonJS function whose bundle has to be an ES module
 }
 
 // Output is a packed function.
@@ -60,7 +61,7 @@ func Build(in Input) Output {
 	if err != nil || strings.HasPrefix(rel, "..") {
 		return Output{Problems: []problem.Problem{problem.Errorf(problem.Position{File: in.Source}, "lies outside the site %s; functions must be inside of it", in.Root)}}
 	}
-	commonJS := in.Module.CommonJS && in.Module.API == function.APIv1
+	commonJS := in.Module.CommonJS && in.Module.API == function.APIv1 && !in.asESM
 	chosen := newPackages(in, commonJS)
 	stem := strings.TrimSuffix(rel, filepath.Ext(rel))
 	options := api.BuildOptions{
@@ -97,6 +98,15 @@ func Build(in Input) Output {
 		options.OutExtension = map[string]string{".js": ".cjs"}
 		options.Banner, options.Define = nil, nil
 		options.EntryPoints = []string{"./" + filepath.ToSlash(rel)}
+	case in.asESM:
+		options.Stdin = &api.StdinOptions{
+			Contents:   fmt.Sprintf("import m from %q\nexport const handler = m.handler\n", "./"+filepath.Base(rel)),
+			ResolveDir: filepath.Dir(in.Source),
+			Sourcefile: stem + ".entry.js",
+			Loader:     api.LoaderJS,
+		}
+		options.Outdir, options.Outbase = "", ""
+		options.Outfile = filepath.Join(in.Root, entry)
 	case in.Module.CommonJS:
 		// A default export of CommonJS hides one level down, or two; this digs it out.
 		options.Stdin = &api.StdinOptions{
@@ -112,6 +122,10 @@ func Build(in Input) Output {
 	}
 	result := api.Build(options)
 	inputs := inputsOf(in, result.Metafile)
+	if commonJS && slices.ContainsFunc(result.Errors, func(m api.Message) bool { return strings.HasPrefix(m.Text, "Top-level await") }) {
+		in.asESM = true // it imports an ES module that awaits while it loads
+		return Build(in)
+	}
 	if len(result.Errors) > 0 {
 		return Output{Inputs: inputs, Problems: explain(insource.Messages(result.Errors))}
 	}
