@@ -38,6 +38,18 @@ $(QUICKSTART)/node_modules/.package-lock.json: $(QUICKSTART)/package-lock.json
 	@npm ci --prefix $(QUICKSTART) --no-audit --no-fund --loglevel=error
 	@touch $@
 
+TYPES := cli/types
+
+# npm writes this file last, so it tells whether the install is whole and fresh.
+$(TYPES)/node_modules/.package-lock.json: $(TYPES)/package-lock.json
+	@npm ci --prefix $(TYPES) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: types
+types: $(TYPES)/node_modules/.package-lock.json ## check the TypeScript types of settings, with TypeScript itself
+	@cd $(TYPES) && node_modules/.bin/tsc -p test
+	@cd $(TYPES) && node_modules/.bin/tsc -p test --module esnext --moduleResolution bundler
+
 .PHONY: test
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
 	@command -v redis-server valkey-server >/dev/null || echo "no redis-server or valkey-server on the PATH: the tests run on miniredis"

@@ -20,6 +20,7 @@ package build
 import (
 	"context"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -53,6 +54,12 @@ type Options struct {
 	// Scratch is a directory in which a build may leave what makes the next one
 	// of the same site quicker. Empty: none.
 	Scratch string
+	// Directory of the functions, relative to the site; it goes before what
+	// netlify.toml says.
+	Directory string
+	// Contexts are those tables of netlify.toml's [context] that count, the
+	// later before the earlier: what the deploy is for, and its branch.
+	Contexts []string
 }
 
 // Function is a built function.
@@ -81,6 +88,9 @@ type Result struct {
 	Broken     []Broken
 	// Problems are all of them, those of Broken too, sorted by place.
 	Problems []problem.Problem
+
+	base   string // where the site is: Root, or [build] base below it
+	config string // the base's own netlify.toml, if it has one
 }
 
 // Build builds a site. The error says that there is nothing to build at all;
@@ -96,15 +106,23 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 	if info, err := os.Stat(root); err != nil || !info.IsDir() {
 		return nil, fault.New(fault.Invalid, "%s is not a directory; say where the site is", opts.Root)
 	}
-	config, problems := netlifytoml.Read(root)
-	result := &Result{Root: root, Directory: directory(root, config, opts.Dev), DevCommand: config.DevCommand, Problems: problems}
-	if problem.Errors(problems) > 0 {
+	config, problems := netlifytoml.Read(root, opts.Contexts...)
+	result := &Result{Root: root, base: root, Problems: problems}
+	if config.Base != "" {
+		config = result.rebase(config, opts.Contexts)
+	}
+	result.DevCommand = config.DevCommand
+	if result.Directory = directory(result.base, config, opts); !inside(root, result.Directory) {
+		at := config.DirectoryAt
+		result.Problems = append(result.Problems, problem.Errorf(at, "the functions directory %s must be inside the site %s", result.Directory, root))
+	}
+	if problem.Errors(result.Problems) > 0 {
 		return result, nil
 	}
 	for _, dir := range internalDirectories {
-		result.Internal = append(result.Internal, filepath.Join(root, filepath.FromSlash(dir)))
+		result.Internal = append(result.Internal, filepath.Join(result.base, filepath.FromSlash(dir)))
 	}
-	candidates, problems, err := discover.Find(root, append(slices.Clone(result.Internal), result.Directory)...)
+	candidates, problems, err := discover.Find(result.base, append(slices.Clone(result.Internal), result.Directory)...)
 	if err != nil {
 		if fault.Is(err, fault.NotFound) {
 			return result, fault.Wrap(err, fault.NotFound, "there is no directory %s in %s; put a function there, for example %s/hello.mjs, or name the directory in netlify.toml: [functions] directory = \"…\"",
@@ -113,41 +131,29 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 		return result, err
 	}
 	result.Problems = append(result.Problems, problems...)
-	manifests, problems := readManifests(root, candidates)
+	manifests, problems := readManifests(result.base, candidates)
 	result.Problems = append(result.Problems, problems...)
-	kinds := kinds{root: root, internal: result.Internal, manifests: manifests, target: executable.Workers(), scratch: opts.Scratch}
+	kinds := kinds{root: result.base, internal: result.Internal, manifests: manifests, target: executable.Workers(), scratch: opts.Scratch}
 	if opts.Dev {
 		kinds.target = executable.Host()
 	}
 	if err := result.all(ctx, kinds, candidates, config); err != nil {
 		return nil, err
 	}
+	result.fromRoot()
 	names := make([]string, len(candidates))
 	for i, c := range candidates {
 		names[i] = c.Name
 	}
 	result.Problems = append(result.Problems, config.Unmatched(names)...)
 	for i, p := range result.Problems {
-		if p.At.File == netlifytoml.Name { // one line there may concern many functions; it is said once
+		if path.Base(p.At.File) == netlifytoml.Name { // one line there may concern many functions; it is said once
 			result.Problems[i].Function = ""
 		}
 	}
 	problem.Sort(result.Problems)
 	result.Problems = slices.CompactFunc(result.Problems, func(a, b problem.Problem) bool { return a == b })
 	return result, nil
-}
-
-// directory is where the functions are.
-func directory(root string, config netlifytoml.File, dev bool) string {
-	dir := DefaultDirectory
-	switch {
-	case dev && config.DevDirectory != "":
-		dir = config.DevDirectory
-	case config.Directory != "":
-		dir = config.Directory
-	}
-	// A leading slash means the site's root, as Netlify reads it.
-	return filepath.Join(root, filepath.FromSlash(strings.TrimPrefix(dir, "/")))
 }
 
 // all builds the candidates, a few at a time, and keeps their order.
@@ -165,6 +171,9 @@ func (r *Result) all(ctx context.Context, kinds kinds, candidates []discover.Can
 				return err
 			}
 			outcomes[i].function, outcomes[i].problems = one(ctx, kinds, candidate, config.Settings(candidate.Name))
+			if r.config != "" {
+				outcomes[i].function.Inputs = append(outcomes[i].function.Inputs, r.config)
+			}
 			return nil
 		})
 	}
@@ -176,7 +185,7 @@ func (r *Result) all(ctx context.Context, kinds kinds, candidates []discover.Can
 		switch {
 		case problem.Errors(o.problems) > 0:
 			r.Broken = append(r.Broken, Broken{
-				Name: candidates[i].Name, Source: show(r.Root, candidates[i].Path), Inputs: o.function.Inputs, Problems: o.problems,
+				Name: candidates[i].Name, Source: show(r.base, candidates[i].Path), Inputs: o.function.Inputs, Problems: o.problems,
 			})
 		case o.function.Artifact != "":
 			r.Functions = append(r.Functions, o.function)

@@ -309,17 +309,76 @@ func TestNothingToBuild(t *testing.T) {
 	}
 }
 
-func TestDirectoryOfDev(t *testing.T) {
+func TestDirectory(t *testing.T) {
 	t.Parallel()
-	root := site(t, map[string]string{
-		"netlify.toml": "[dev]\nfunctions = \"a\"\n[functions]\ndirectory = \"/b\"\n",
-		"a/f.mjs":      "export default () => new Response('a')",
-		"b/g.mjs":      "export default () => new Response('b')",
-	})
-	for dev, want := range map[bool]string{true: "f", false: "g"} {
-		result, err := build.Build(t.Context(), build.Options{Root: root, Dev: dev})
-		if err != nil || len(result.Functions) != 1 || result.Functions[0].Name != want {
-			t.Errorf("Build(dev %t) = %+v, %v; want function %s", dev, result, err, want)
-		}
+	const all = "[dev]\nfunctions = \"a\"\n[functions]\ndirectory = \"/b\"\n[build]\nfunctions = \"c\"\n[context.dev.functions]\ndirectory = \"e\"\n[context.production]\nfunctions = \"d\"\n"
+	files := map[string]string{}
+	for _, dir := range []string{"a", "b", "c", "d", "e", "netlify/functions"} {
+		files[dir+"/"+filepath.Base(dir)+".mjs"] = "export default () => new Response('x')"
+	}
+	tests := map[string]struct {
+		toml string
+		opts build.Options
+		want string // the function's name, or the error
+	}{
+		"default":                   {"", build.Options{}, "functions"},
+		"build":                     {"[build]\nfunctions = \"c\"", build.Options{}, "c"},
+		"functions before build":    {all, build.Options{}, "b"},
+		"dev before functions":      {all, build.Options{Dev: true, Contexts: []string{"dev"}}, "a"},
+		"context before functions":  {"[functions]\ndirectory = \"b\"\n[context.dev.functions]\ndirectory = \"e\"", build.Options{Dev: true, Contexts: []string{"dev"}}, "e"},
+		"context of build":          {"[build]\nfunctions = \"c\"\n[context.production]\nfunctions = \"d\"", build.Options{Contexts: []string{"production"}}, "d"},
+		"another context":           {"[build]\nfunctions = \"c\"\n[context.production]\nfunctions = \"d\"", build.Options{Contexts: []string{"deploy-preview"}}, "c"},
+		"flag before all":           {all, build.Options{Dev: true, Directory: "d"}, "d"},
+		"outside of the site":       {"[functions]\ndirectory = \"../x\"", build.Options{}, "netlify.toml:2:1: the functions directory "},
+		"base that is not there":    {"[build]\nbase = \"nowhere\"", build.Options{}, "netlify.toml:2:1: Base directory does not exist: there is no directory nowhere in the site"},
+		"place of a context's key":  {"[context.dev.functions.a]\n  timeout = 9999", build.Options{Directory: "a", Contexts: []string{"dev"}}, "netlify.toml:2:3: timeout must be a number of seconds from 0.001 to 900, not 9999"},
+		"context that is not meant": {"[context.dev.functions.a]\n  timeout = 9999", build.Options{Directory: "a", Contexts: []string{"production"}}, "a"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.opts.Root = site(t, files)
+			if err := os.WriteFile(filepath.Join(test.opts.Root, "netlify.toml"), []byte(test.toml), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			result, err := build.Build(t.Context(), test.opts)
+			if err != nil {
+				t.Fatalf("Build: %v", err)
+			}
+			var got string
+			for _, f := range result.Functions {
+				got += f.Name
+			}
+			for _, p := range result.Problems {
+				got += p.Error()
+			}
+			if !strings.HasPrefix(got, test.want) || len(result.Functions) > 0 && got != test.want {
+				t.Errorf("Build(%+v) of\n%s\n got %s\nwant %s", test.opts, test.toml, got, test.want)
+			}
+		})
+	}
+}
+
+// TestPlacesBelowABase are links that lead from where the command was given.
+func TestPlacesBelowABase(t *testing.T) {
+	t.Parallel()
+	result := mustBuild(t, site(t, map[string]string{
+		"netlify.toml":                    "[build]\nbase = \"site\"\n[functions.slow]\ntimeout = 9999\n",
+		"site/netlify/functions/bad.mjs":  "export default () => new Response('x')\nexport const config = { schedule: cron() }",
+		"site/netlify/functions/slow.mjs": "import x from './nothing.mjs'\nexport default () => new Response('x')",
+	}))
+	var got []string
+	for _, p := range result.Problems {
+		got = append(got, p.At.String())
+	}
+	for _, b := range result.Broken {
+		got = append(got, b.Source, b.Problems[0].At.String())
+	}
+	want := []string{
+		"netlify.toml:4:1", "site/netlify/functions/bad.mjs:2:25", "site/netlify/functions/slow.mjs:1:15",
+		"site/netlify/functions/bad.mjs", "site/netlify/functions/bad.mjs:2:25", "site/netlify/functions/slow.mjs", "netlify.toml:4:1",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("places\n got %q\nwant %q", got, want)
 	}
 }

@@ -74,7 +74,7 @@ func (k kinds) javaScript(c discover.Candidate) source {
 		problems: module.Problems,
 	}
 	if module.API == 0 {
-		if problem.Errors(s.problems) == 0 {
+		if len(s.problems) == 0 { // else they say why
 			s.problems = append(s.problems, problem.Warnf(at, "exports neither a default function nor a `handler`, so it is left out; if it is no function, move it to a directory of its own"))
 		}
 		return s
@@ -85,7 +85,8 @@ func (k kinds) javaScript(c discover.Candidate) source {
 	s.pack = func(b setting.Bundling) packed {
 		out := bundle.Build(bundle.Input{
 			Root: k.root, Source: c.Path, Module: module,
-			ExternalModules: b.ExternalModules, IncludedFiles: b.IncludedFiles,
+			ExternalModules: b.ExternalModules, IgnoredModules: b.IgnoredModules, CopyModules: b.CopyModules,
+			IncludedFiles: b.IncludedFiles, IncludedFrom: includedFrom(k.root, c, module.Settings),
 		})
 		return packed{entry: out.Entry, files: out.Files, inputs: out.Inputs, problems: out.Problems}
 	}
@@ -167,4 +168,13 @@ func readManifests(root string, candidates []discover.Candidate) (map[string]man
 		problems = append(problems, more...)
 	}
 	return manifests, problems
+}
+
+// includedFrom is where the globs of included files start: at the site's
+// directory for those of netlify.toml, at the function's for its own.
+func includedFrom(root string, c discover.Candidate, own setting.Set) string {
+	if list, ok := own["includedFiles"].Data.([]any); own["includedFiles"].Data == nil || ok && len(list) == 0 {
+		return root
+	}
+	return filepath.Dir(c.Path)
 }

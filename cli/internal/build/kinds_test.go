@@ -109,7 +109,6 @@ func TestKinds(t *testing.T) {
 	wantProblems := []string{
 		".netlify/functions-internal/both.mjs: is left out, because netlify/functions/both.mjs has the same name, and its directory comes first",
 		".netlify/functions-internal/server.mjs: is left out, because .netlify/v1/functions/server.mjs has the same name, and its directory comes first",
-		".netlify/functions-internal/ssr.json: nodeBundler has no effect: functions are always bundled with esbuild",
 	}
 	if !slices.Equal(problems, wantProblems) {
 		t.Errorf("problems\n%s\nwant\n%s", strings.Join(problems, "\n"), strings.Join(wantProblems, "\n"))

@@ -49,17 +49,24 @@ valkey-server on PATH; one in memory, which forgets everything at the end.`,
 	flags.IntVar(&cfg.AdminPort, "admin-port", 8889, "port of the control plane; 0 takes a free one")
 	flags.StringVar(&cfg.RedisURL, "redis", "", "`URL` of a Redis to use instead of an embedded one")
 	flags.StringVar(&cfg.DataDir, "data", "", "`folder` for everything that is kept (default DIR/.nightshift)")
+	functionsFlag(cmd, &cfg.Functions)
 	flags.BoolVar(&cfg.Cron, "cron", false, "let schedules fire by themselves")
 	return cmd
 }
 
+// functionsFlag is --functions, which goes before what netlify.toml says.
+func functionsFlag(cmd *cobra.Command, into *string) {
+	cmd.Flags().StringVar(into, "functions", "", "`directory` of the functions, in DIR (default: what netlify.toml says, or netlify/functions)")
+}
+
 func (w World) build() *cobra.Command {
-	return &cobra.Command{
+	var functions string
+	cmd := &cobra.Command{
 		Use:   "build [DIR]",
 		Short: "List what would be deployed, and what is wrong with it",
 		Args:  arguments("[DIR]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			result, err := build.Build(cmd.Context(), build.Options{Root: directory(args)})
+			result, err := build.Build(cmd.Context(), build.Options{Root: directory(args), Directory: functions, Contexts: contexts(true, "")})
 			if err != nil {
 				return err
 			}
@@ -71,6 +78,22 @@ func (w World) build() *cobra.Command {
 			}
 			return nil
 		},
+	}
+	functionsFlag(cmd, &functions)
+	return cmd
+}
+
+// contexts are the tables of [context] in netlify.toml that count for a deploy.
+func contexts(prod bool, branch string) []string {
+	switch {
+	case prod && branch != "":
+		return []string{"production", branch}
+	case prod:
+		return []string{"production"}
+	case branch != "":
+		return []string{"branch-deploy", branch}
+	default:
+		return []string{"deploy-preview"}
 	}
 }
 
@@ -89,7 +112,7 @@ func rowsOf(result *build.Result) []view.Row {
 
 func (w World) deploy() *cobra.Command {
 	var prod, asJSON bool
-	var branch, site string
+	var branch, site, functions string
 	cmd := &cobra.Command{
 		Use:   "deploy [DIR]",
 		Short: "Build a site and send it to an installation",
@@ -105,7 +128,7 @@ published at once. A site with errors is not deployed.`,
 				return err
 			}
 			defer api.Close()
-			result, err := build.Build(cmd.Context(), build.Options{Root: directory(args)})
+			result, err := build.Build(cmd.Context(), build.Options{Root: directory(args), Directory: functions, Contexts: contexts(prod, branch)})
 			if err != nil {
 				return err
 			}
@@ -140,6 +163,7 @@ published at once. A site with errors is not deployed.`,
 	flags.BoolVar(&prod, "prod", false, "publish the deploy: from then on the site's callers and schedules get it")
 	flags.StringVar(&branch, "branch", "", "`name` of the branch; the newest deploy of it is at <branch>--<site>")
 	flags.StringVar(&site, "site", defaultSite, "`name` of the site")
+	functionsFlag(cmd, &functions)
 	flags.BoolVar(&asJSON, "json", false, "print the deploy as JSON")
 	return cmd
 }

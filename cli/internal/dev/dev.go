@@ -50,6 +50,8 @@ const commandWait = 2 * time.Second
 type Config struct {
 	// Dir is the site's directory. Required.
 	Dir string
+	// Functions is the directory of the functions, if not what netlify.toml says.
+	Functions string
 	// Port and AdminPort are those of the data and the control plane, on
 	// 127.0.0.1. 0 takes a free one.
 	Port, AdminPort int
@@ -128,7 +130,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 }
 
 func (s *session) build(ctx context.Context) (*build.Result, error) {
-	return build.Build(ctx, build.Options{Root: s.cfg.Dir, Dev: true, Scratch: s.scratch})
+	return build.Build(ctx, build.Options{
+		Root: s.cfg.Dir, Dev: true, Directory: s.cfg.Functions, Contexts: []string{"dev"}, Scratch: s.scratch,
+	})
 }
 
 // begin starts everything. What it has started when it fails, end ends.

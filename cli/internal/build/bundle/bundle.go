@@ -9,7 +9,7 @@
 package bundle
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,8 +32,14 @@ type Input struct {
 	Root            string // of the site, absolute
 	Source          string // the file to start from, absolute, below Root
 	Module          insource.Module
-	ExternalModules []string
+	ExternalModules []string // packages that are copied instead of bundled
+	IgnoredModules  []string // packages that are neither
+	CopyModules     bool     // all packages are copied instead of bundled
 	IncludedFiles   []string
+	IncludedFrom    string // the directory that IncludedFiles are relative to, absolute; default Root
+
+	readers []string // packages that name files beside their own code
+	asESM   bool     // a CommonJS function whose bundle has to be an ES module
 }
 
 // Output is a packed function.
@@ -55,7 +61,8 @@ func Build(in Input) Output {
 	if err != nil || strings.HasPrefix(rel, "..") {
 		return Output{Problems: []problem.Problem{problem.Errorf(problem.Position{File: in.Source}, "lies outside the site %s; functions must be inside of it", in.Root)}}
 	}
-	commonJS := in.Module.CommonJS && in.Module.API == function.APIv1
+	commonJS := in.Module.CommonJS && in.Module.API == function.APIv1 && !in.asESM
+	chosen := newPackages(in, commonJS)
 	stem := strings.TrimSuffix(rel, filepath.Ext(rel))
 	options := api.BuildOptions{
 		AbsWorkingDir:  in.Root,
@@ -76,11 +83,11 @@ func Build(in Input) Output {
 		LegalComments:  api.LegalCommentsNone,
 		Charset:        api.CharsetUTF8,
 		Loader:         map[string]api.Loader{".js": api.LoaderJSX, ".node": api.LoaderCopy},
-		Plugins:        []api.Plugin{helperPackage(in.Root)},
+		Plugins:        []api.Plugin{helperPackage(in.Root), chosen.plugin(), keepPlaces(in, commonJS)},
 		Banner:         map[string]string{"js": esmBanner},
 		Define:         map[string]string{"__dirname": "__nightshift_dirname", "__filename": "__nightshift_filename"},
 	}
-	for _, name := range in.ExternalModules {
+	for _, name := range slices.Concat(in.ExternalModules, in.IgnoredModules) {
 		options.External = append(options.External, name, name+"/*")
 	}
 	entry := stem + ".mjs"
@@ -91,6 +98,15 @@ func Build(in Input) Output {
 		options.OutExtension = map[string]string{".js": ".cjs"}
 		options.Banner, options.Define = nil, nil
 		options.EntryPoints = []string{"./" + filepath.ToSlash(rel)}
+	case in.asESM:
+		options.Stdin = &api.StdinOptions{
+			Contents:   fmt.Sprintf("import m from %q\nexport const handler = m.handler\n", "./"+filepath.Base(rel)),
+			ResolveDir: filepath.Dir(in.Source),
+			Sourcefile: stem + ".entry.js",
+			Loader:     api.LoaderJS,
+		}
+		options.Outdir, options.Outbase = "", ""
+		options.Outfile = filepath.Join(in.Root, entry)
 	case in.Module.CommonJS:
 		// A default export of CommonJS hides one level down, or two; this digs it out.
 		options.Stdin = &api.StdinOptions{
@@ -106,8 +122,16 @@ func Build(in Input) Output {
 	}
 	result := api.Build(options)
 	inputs := inputsOf(in, result.Metafile)
+	if commonJS && slices.ContainsFunc(result.Errors, func(m api.Message) bool { return strings.HasPrefix(m.Text, "Top-level await") }) {
+		in.asESM = true // it imports an ES module that awaits while it loads
+		return Build(in)
+	}
 	if len(result.Errors) > 0 {
 		return Output{Inputs: inputs, Problems: explain(insource.Messages(result.Errors))}
+	}
+	beside, besideInputs, readers := neighbours(in, result.Metafile)
+	if again := in.copying(readers); again != nil {
+		return Build(*again)
 	}
 	out := Output{Entry: filepath.ToSlash(entry), Inputs: inputs}
 	for _, f := range result.OutputFiles {
@@ -115,10 +139,14 @@ func Build(in Input) Output {
 		if err != nil {
 			name = filepath.Base(f.Path)
 		}
+		if strings.HasSuffix(name, "js") {
+			f.Contents = bytes.Replace(f.Contents, []byte(globFound), []byte(globExtended), 1)
+		}
 		out.Files = append(out.Files, artifact.File{Path: filepath.ToSlash(name), Data: f.Contents})
 	}
-	out.add(copyModules(in))
+	out.add(copyModules(in, chosen.list()))
 	out.add(Included(in))
+	out.add(beside, besideInputs, nil)
 	if problem.Errors(out.Problems) > 0 {
 		out.Files = nil
 		return out
@@ -127,6 +155,24 @@ func Build(in Input) Output {
 	out.Files = slices.CompactFunc(out.Files, func(a, b artifact.File) bool { return a.Path == b.Path })
 	return out
 }
+
+// copying is the input with more packages that are copied, or nil if there are
+// none that are not copied already.
+func (in Input) copying(packages []string) *Input {
+	more := slices.DeleteFunc(packages, func(name string) bool { return slices.Contains(in.readers, name) })
+	if len(more) == 0 {
+		return nil
+	}
+	in.readers = slices.Concat(in.readers, more)
+	return &in
+}
+
+// import("./lang/" + name) finds what is in the bundle by its file name. Node
+// lets CommonJS leave extensions out, so those are tried as well.
+const (
+	globFound    = "var fn = map[path];\n"
+	globExtended = `var fn = map[path] || map[path + ".js"] || map[path + ".json"] || map[path + "/index.js"];` + "\n"
+)
 
 // add appends files behind those that are there: the bundle's own win.
 func (o *Output) add(files []artifact.File, inputs []string, problems []problem.Problem) {
@@ -175,19 +221,12 @@ func explain(problems []problem.Problem) []problem.Problem {
 // metafile, and the source alone is known.
 func inputsOf(in Input, metafile string) []string {
 	inputs := []string{in.Source}
-	var meta struct {
-		Inputs map[string]json.RawMessage `json:"inputs"`
-	}
-	if json.Unmarshal([]byte(metafile), &meta) != nil {
-		return inputs
-	}
-	for name := range meta.Inputs {
-		if strings.Contains(name, "node_modules/") || strings.Contains(name, ":") || strings.HasPrefix(name, "<") {
+	for _, file := range bundled(in.Root, metafile) {
+		if strings.Contains(filepath.ToSlash(file), "/node_modules/") {
 			continue
 		}
-		abs := filepath.Join(in.Root, filepath.FromSlash(name))
-		if info, err := os.Stat(abs); err == nil && info.Mode().IsRegular() {
-			inputs = append(inputs, abs)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			inputs = append(inputs, file)
 		}
 	}
 	slices.Sort(inputs)

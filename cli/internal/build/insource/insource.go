@@ -10,6 +10,7 @@
 package insource
 
 import (
+	"bytes"
 	"path/filepath"
 	"strings"
 
@@ -69,11 +70,24 @@ func Analyze(name string, source []byte) Module {
 	input := parse.NewInputBytes(stripped.Code)
 	m := &mapper{file: name, source: strings.Split(string(source), "\n"), code: input.Bytes(), sourceMap: stripped.Map}
 	tree, err := js.Parse(input, js.Options{})
+	if err != nil { // CommonJS may return at its top level, which the parser allows inline scripts only
+		if script, failed := js.Parse(parse.NewInputBytes(withoutHashbang(m.code)), js.Options{Inline: true}); failed == nil {
+			tree, err = script, nil
+		}
+	}
 	if err != nil {
 		return Module{Problems: []problem.Problem{problem.Errorf(m.parseError(err), "the code is valid, but cannot be analysed here: %v. Write the statement in a plainer way", message(err))}}
 	}
 	s := newScope(tree, m)
 	return s.module(filepath.Ext(name))
+}
+
+// withoutHashbang blanks a first line that is for the shell.
+func withoutHashbang(code []byte) []byte {
+	if bytes.HasPrefix(code, []byte("#!")) {
+		copy(code, "//")
+	}
+	return code
 }
 
 // Messages turns esbuild's messages into problems.
@@ -98,6 +112,10 @@ func (s *scope) module(ext string) Module {
 		Settings: setting.Set{},
 	}
 	switch {
+	case hasHandler && hasDefault && handler.unseen():
+		// Netlify runs these as v2, so they are known to work as v2.
+		s.warnf(handler.mark, "this file has a default export too, which is what is called; Netlify does not see a `handler` that is a declared function, comes from elsewhere or from a method call. Take one of the two out")
+		out.API = function.APIv2
 	case hasHandler:
 		out.API = function.APIv1
 	case hasDefault:
@@ -107,6 +125,9 @@ func (s *scope) module(ext string) Module {
 		out.API = function.APIv1
 	case s.exportsFunction:
 		s.errorf(nil, "module.exports is a function, which nothing calls; write `exports.handler = …`, or `export default …` for a (Request, Context) function")
+	}
+	if out.API == function.APIv2 && s.onlyEvents(fallback) {
+		out.API = 0
 	}
 	switch out.API {
 	case function.APIv1:
@@ -122,21 +143,30 @@ func (s *scope) module(ext string) Module {
 
 // config reads the settings of a v2 function.
 func (s *scope) config(fallback export, into setting.Set) {
+	object, isObject := s.resolve(fallback.value).(*js.ObjectExpr)
+	if isObject {
+		s.callable(object, fallback)
+	}
 	config, named := s.exports["config"]
 	if !named {
-		object, ok := s.resolve(fallback.value).(*js.ObjectExpr)
-		if !ok {
+		if !isObject {
 			return
 		}
-		s.callable(object, fallback)
 		value, ok := property(object, "config")
 		if !ok {
 			return
 		}
-		config = export{value: value, mark: fallback.mark}
+		config = export{value: value, local: nameOf(value), mark: fallback.mark}
+		if config.local == "" {
+			config.local = fallback.local
+		}
 	}
 	if config.from != "" {
 		s.errorf(config.mark, "config comes from %s, so it cannot be read without running the code; write `export const config = { … }` in this file", config.from)
+		return
+	}
+	if mark, changed := s.touched[config.local]; changed {
+		s.errorf(mark, "config cannot be read without running the code, because it is changed here; write all of it in `export const config = { … }`")
 		return
 	}
 	object, ok := s.resolve(config.value).(*js.ObjectExpr)
@@ -153,7 +183,10 @@ func (s *scope) config(fallback export, into setting.Set) {
 			s.errorf(mark, "config.%s cannot be read without running the code, because it is %s; use literals and constants of this file", key, s.kindOf(bad))
 			return
 		}
-		into[key] = setting.Value{Data: data, At: s.mapper.position(mark)}
+		delete(into, key) // a later undefined takes an earlier value out
+		if _, none := data.(absent); !none {
+			into[key] = setting.Value{Data: data, At: s.mapper.position(mark)}
+		}
 	}, config.mark)
 }
 
@@ -174,6 +207,9 @@ func (s *scope) object(object *js.ObjectExpr, visit func(key string, mark []byte
 	for _, p := range object.List {
 		if p.Spread {
 			inner, ok := s.resolve(p.Value).(*js.ObjectExpr)
+			if name := nameOf(p.Value); name != "" && s.constants[name] == nil {
+				ok = false
+			}
 			if !ok {
 				s.errorf(orMark(s.first(p.Value), mark), "config cannot be read without running the code, because it spreads %s", s.kindOf(p.Value))
 				continue
@@ -181,9 +217,9 @@ func (s *scope) object(object *js.ObjectExpr, visit func(key string, mark []byte
 			s.object(inner, visit, mark)
 			continue
 		}
-		key, at, ok := propertyKey(p)
+		key, at, ok := s.key(p)
 		if !ok {
-			s.errorf(mark, "config cannot be read without running the code, because it has a computed key")
+			s.errorf(orMark(s.first(p.Value), mark), "config cannot be read without running the code, because it has a computed key")
 			continue
 		}
 		visit(key, orMark(s.locate(at), orMark(s.first(p.Value), mark)), p.Value)
@@ -207,32 +243,55 @@ func (s *scope) ignoredConfig() {
 	s.warnf(config.mark, "config is ignored, because this file exports a `handler`; it belongs to functions with a default export")
 }
 
-// scheduleHelper finds schedule("…", fn) around a v1 handler.
+// scheduleHelper finds schedule("…", fn) around a v1 handler, also inside of
+// other helpers: wrap(schedule("…", fn)).
 func (s *scope) scheduleHelper(handler export, into setting.Set) {
-	call, ok := s.resolve(handler.value).(*js.CallExpr)
-	if !ok || !s.isHelper(call.X) {
+	call := s.helperCall(handler.value, 0)
+	if call == nil {
 		s.misplacedHelper()
 		return
 	}
 	mark := orMark(s.first(call.X), handler.mark)
 	if len(call.Args.List) == 0 {
-		s.errorf(mark, "schedule() needs a cron expression: schedule(\"0 6 * * *\", handler)")
+		s.errorf(mark, "Unable to find cron expression for scheduled function. schedule() has no arguments; write schedule(\"0 6 * * *\", handler)")
 		return
 	}
 	first := call.Args.List[0].Value
 	data, bad := s.static(first, 0)
 	cron, isText := data.(string)
 	if bad != nil || !isText {
-		s.errorf(orMark(s.first(first), mark), "the cron expression of schedule() must be a string in this file, not %s", s.kindOf(first))
+		s.errorf(orMark(s.first(first), mark), "Unable to find cron expression for scheduled function. The first argument of schedule() must be a string that stands in this file, not %s", s.kindOf(first))
 		return
 	}
 	into["schedule"] = setting.Value{Data: cron, At: s.mapper.position(orMark(s.first(first), mark))}
 }
 
+// helperCall finds the call of schedule that an expression is, or that is
+// handed to the calls that it is.
+func (s *scope) helperCall(expr js.IExpr, depth int) *js.CallExpr {
+	call, ok := s.resolve(expr).(*js.CallExpr)
+	if !ok || depth > maxDepth {
+		return nil
+	}
+	if s.isHelper(call.X) {
+		return call
+	}
+	for _, arg := range call.Args.List {
+		if inner := s.helperCall(arg.Value, depth+1); inner != nil {
+			return inner
+		}
+	}
+	return nil
+}
+
 // misplacedHelper reports a schedule helper that does not reach the handler.
 func (s *scope) misplacedHelper() {
-	if s.helperMark == nil {
+	mark := s.helperMark
+	if len(s.helperCalls) > 0 {
+		mark = orMark(s.first(s.helperCalls[0]), mark)
+	}
+	if mark == nil {
 		return
 	}
-	s.errorf(s.helperMark, "schedule is imported, but the exported handler is not made by it, so the function would not be scheduled; write `export const handler = schedule(\"0 6 * * *\", fn)`, or take the import out")
+	s.errorf(mark, "The `schedule` helper was imported but we couldn't find any usages that make the exported handler, so the function would not be scheduled; write `export const handler = schedule(\"0 6 * * *\", fn)`, or take the import out")
 }

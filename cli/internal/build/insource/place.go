@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/go-sourcemap/sourcemap" // decodes what esbuild wrote, so that findings point into the author's file
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
@@ -49,18 +50,17 @@ func (m *mapper) original(line, column int) problem.Position {
 }
 
 // offset finds where a piece of the code starts, or -1. The tree has no
-// positions, but its bytes are the very bytes that were parsed; this runs for
-// problems and settings only, so looking through a file is fine.
+// positions, but its bytes are the very bytes that were parsed, so their
+// addresses tell. Comparing all of them takes minutes for a generated file.
 func (m *mapper) offset(piece []byte) int {
-	if len(piece) == 0 {
+	if len(piece) == 0 || len(m.code) == 0 {
 		return -1
 	}
-	for i := range m.code {
-		if &m.code[i] == &piece[0] {
-			return i
-		}
+	distance := uintptr(unsafe.Pointer(&piece[0])) - uintptr(unsafe.Pointer(&m.code[0])) // wraps around for what lies before
+	if distance >= uintptr(len(m.code)) {
+		return -1
 	}
-	return -1
+	return int(distance)
 }
 
 // parseError is the place that the parser stopped at.

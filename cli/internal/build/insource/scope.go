@@ -9,7 +9,12 @@ import (
 type export struct {
 	value js.IExpr // nil for functions, classes and what comes from elsewhere
 	from  string   // the module that it comes from
+	local string   // the name of this file that it is, or ""
 	mark  []byte   // a piece of the code that stands at it
+
+	// declared says that it is a declared function or class. Netlify does not
+	// see a handler in that form when it looks for one beside a default export.
+	declared bool
 }
 
 // scope is the top level of a file: what it binds and what it exports.
@@ -17,9 +22,12 @@ type scope struct {
 	mapper   *mapper
 	problems []problem.Problem
 
-	constants map[string]js.IExpr // initial values of const
-	variables map[string]js.IExpr // of let and var, which may change
-	imported  map[string]string   // local name → module
+	bindings  map[string]*js.Var
+	constants map[string]js.IExpr   // values of names that keep their first one
+	variables map[string]js.IExpr   // last values of names that change; nil: known only when the code runs
+	assigned  map[string][]js.IExpr // values that top-level statements give
+	touched   map[string][]byte     // where parts of a value are changed
+	imported  map[string]string     // local name → module
 
 	exports         map[string]export
 	star            bool // export * from
@@ -28,15 +36,17 @@ type scope struct {
 	cjsExports      bool
 	exportsFunction bool // module.exports = function
 
-	helper     map[string]bool // local names of schedule
-	namespace  map[string]bool // local names of the whole helper package
-	helperMark []byte          // where schedule is named; nil: nowhere
+	helper      map[string]bool // local names of schedule
+	namespace   map[string]bool // local names of the whole helper package
+	helperMark  []byte          // where schedule is named; nil: nowhere
+	helperCalls []*js.CallExpr  // all calls of schedule
 }
 
 func newScope(tree *js.AST, m *mapper) *scope {
 	s := &scope{
-		mapper:    m,
-		constants: map[string]js.IExpr{}, variables: map[string]js.IExpr{}, imported: map[string]string{},
+		mapper:   m,
+		bindings: map[string]*js.Var{}, constants: map[string]js.IExpr{}, variables: map[string]js.IExpr{},
+		assigned: map[string][]js.IExpr{}, touched: map[string][]byte{}, imported: map[string]string{},
 		exports: map[string]export{}, helper: map[string]bool{}, namespace: map[string]bool{},
 	}
 	var pending []*js.ExportStmt
@@ -57,8 +67,15 @@ func newScope(tree *js.AST, m *mapper) *scope {
 			s.assignment(stmt.Value)
 		}
 	}
+	c := findChanges(s, tree)
+	s.settle(c)
 	for _, stmt := range pending { // after all bindings, because exports may come first
 		s.exportStmt(stmt)
+	}
+	for _, call := range c.calls {
+		if s.isHelper(call.X) {
+			s.helperCalls = append(s.helperCalls, call)
+		}
 	}
 	return s
 }
@@ -103,14 +120,15 @@ func (s *scope) varDecl(decl *js.VarDecl) {
 		case *js.Var:
 			name := string(binding.Name())
 			into[name] = element.Default
+			s.bindings[name] = origin(binding)
 			if requires(element.Default, helperPackage) {
 				s.namespace[name] = true
 			}
-			if s.isMember(element.Default, "schedule") {
+			if s.isHelper(element.Default) {
 				s.helper[name], s.helperMark = true, orMark(s.locate(binding.Data), s.first(element.Default))
 			}
 		case *js.BindingObject: // const { schedule } = require("@netlify/functions")
-			if !requires(element.Default, helperPackage) {
+			if v, ok := element.Default.(*js.Var); !requires(element.Default, helperPackage) && (!ok || !s.namespace[string(v.Name())]) {
 				continue
 			}
 			for _, item := range binding.List {
@@ -147,14 +165,16 @@ func (s *scope) exportStmt(stmt *js.ExportStmt) {
 			s.exports[name] = export{from: from, mark: alias.Binding}
 		case name != "":
 			value, _ := s.lookup(local)
-			s.exports[name] = export{value: value, from: s.imported[local], mark: alias.Binding}
+			s.exports[name] = export{value: value, from: s.imported[local], local: local, mark: alias.Binding}
 		}
 	}
 	switch decl := stmt.Decl.(type) {
 	case *js.VarDecl:
 		for _, element := range decl.List {
 			if v, ok := element.Binding.(*js.Var); ok {
-				s.exports[string(v.Name())] = export{value: element.Default, mark: orMark(s.locate(v.Data), s.first(element.Default))}
+				name := string(v.Name())
+				value, _ := s.lookup(name)
+				s.exports[name] = export{value: value, local: name, mark: orMark(s.locate(v.Data), s.first(element.Default))}
 			}
 		}
 	case *js.FuncDecl:
@@ -166,18 +186,19 @@ func (s *scope) exportStmt(stmt *js.ExportStmt) {
 				name = string(decl.Name.Name())
 			}
 		}
-		s.exports[name] = export{mark: mark}
+		s.exports[name] = export{mark: mark, declared: true}
 	case *js.ClassDecl:
 		if decl.Name != nil && !stmt.Default {
-			s.exports[string(decl.Name.Name())] = export{mark: decl.Name.Data}
+			s.exports[string(decl.Name.Name())] = export{mark: decl.Name.Data, declared: true}
 		} else {
 			s.exports["default"] = export{}
 		}
 	case nil:
 	default:
 		if v, ok := decl.(*js.Var); ok {
-			value, _ := s.lookup(string(v.Name()))
-			s.exports["default"] = export{value: value, from: s.imported[string(v.Name())], mark: s.locate(v.Data)}
+			local := string(v.Name())
+			value, _ := s.lookup(local)
+			s.exports["default"] = export{value: value, from: s.imported[local], local: local, mark: s.locate(v.Data)}
 			return
 		}
 		s.exports["default"] = export{value: decl, mark: s.first(decl)}
@@ -205,13 +226,18 @@ func (s *scope) assignment(expr js.IExpr) {
 		s.moduleExports(value)
 		return
 	}
-	dot, ok := set.X.(*js.DotExpr)
-	if !ok || !isExports(dot.X) {
+	if v, ok := set.X.(*js.Var); ok {
+		name := string(v.Name())
+		s.assigned[name] = append(s.assigned[name], value)
+		return
+	}
+	object, name, ok := member(set.X)
+	if !ok || !isExports(object) {
 		return
 	}
 	s.cjsExports = true
-	if name := memberName(dot); name != "__esModule" {
-		s.exports[name] = export{value: value, mark: s.first(dot)}
+	if name != "__esModule" {
+		s.exports[name] = export{value: value, local: nameOf(value), mark: s.first(set.X)}
 	}
 }
 
@@ -221,7 +247,7 @@ func (s *scope) moduleExports(value js.IExpr) {
 	case *js.ObjectExpr:
 		for _, p := range v.List {
 			if key, mark, ok := propertyKey(p); ok {
-				s.exports[key] = export{value: p.Value, mark: orMark(s.locate(mark), s.first(p.Value))}
+				s.exports[key] = export{value: p.Value, local: nameOf(p.Value), mark: orMark(s.locate(mark), s.first(p.Value))}
 			}
 		}
 	case *js.ArrowFunc, *js.FuncDecl:
@@ -229,10 +255,20 @@ func (s *scope) moduleExports(value js.IExpr) {
 	}
 }
 
-// indirectExport sees Object.assign(exports, …) and the like: exports that cannot be listed.
+// indirectExport sees Object.defineProperty(exports, "x", …), as compilers write
+// it, and Object.assign(exports, …) and the like: exports that cannot be listed.
 func (s *scope) indirectExport(expr js.IExpr) {
 	call, ok := expr.(*js.CallExpr)
 	if !ok {
+		return
+	}
+	if dot, ok := call.X.(*js.DotExpr); ok && memberName(dot) == "defineProperty" && len(call.Args.List) == 3 && isExports(call.Args.List[0].Value) {
+		s.cjsExports = true
+		name, isLiteral := call.Args.List[1].Value.(*js.LiteralExpr)
+		if how, ok := call.Args.List[2].Value.(*js.ObjectExpr); ok && isLiteral && unquote(name.Data) != "__esModule" {
+			value, _ := property(how, "value")
+			s.exports[unquote(name.Data)] = export{value: value, local: nameOf(value), mark: s.locate(name.Data)}
+		}
 		return
 	}
 	for _, arg := range call.Args.List {
@@ -298,6 +334,27 @@ func isExports(expr js.IExpr) bool {
 	}
 	v, ok := dot.X.(*js.Var)
 	return ok && string(v.Name()) == "module"
+}
+
+// member splits object.name and object["name"].
+func member(expr js.IExpr) (object js.IExpr, name string, ok bool) {
+	switch e := expr.(type) {
+	case *js.DotExpr:
+		return e.X, memberName(e), true
+	case *js.IndexExpr:
+		if key, ok := e.Y.(*js.LiteralExpr); ok && key.TokenType == js.StringToken {
+			return e.X, unquote(key.Data), true
+		}
+	}
+	return nil, "", false
+}
+
+// nameOf is the name that an expression is, or "".
+func nameOf(expr js.IExpr) string {
+	if v, ok := expr.(*js.Var); ok {
+		return string(v.Name())
+	}
+	return ""
 }
 
 func memberName(dot *js.DotExpr) string {

@@ -1,9 +1,11 @@
 // Package netlifytoml reads the parts of netlify.toml that concern functions.
 //
+//	[build]   base                               where the site is, below this file
 //	[build]   functions                          the directory, as old sites have it
 //	[dev]     command, functions                 what `nightshift dev` runs beside, and the directory there
 //	[functions]            directory, included_files, external_node_modules, …  for all functions
 //	[functions."<glob>"]   settings of the functions whose name matches
+//	[context.<name>]       any of these, for deploys of that context
 //
 // Everything else in the file is Netlify's business. It is listed as a
 // warning, with its line, so that nobody takes it for honoured.
@@ -20,6 +22,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"       // the reference implementation; its errors carry line and column
 	"github.com/bmatcuk/doublestar/v4" // globs with ** and {a,b}, as Netlify's minimatch has them
@@ -36,6 +39,8 @@ type File struct {
 	DirectoryAt  problem.Position
 	DevDirectory string // [dev] functions
 	DevCommand   string // [dev] command
+	Base         string // [build] base
+	BaseAt       problem.Position
 
 	sections []section
 }
@@ -44,6 +49,7 @@ type File struct {
 type section struct {
 	glob   string
 	weight int
+	order  int // place in the file; of two globs of one weight the later wins
 	set    setting.Set
 }
 
@@ -54,9 +60,10 @@ var hoisted = []string{
 	"memory", "node_bundler", "region", "schedule", "vcpu",
 }
 
-// Read reads <root>/netlify.toml. A missing file is an empty one. The problems
-// that are errors make the file unusable as a whole.
-func Read(root string) (File, []problem.Problem) {
+// Read reads <root>/netlify.toml for a build in contexts, such as "production"
+// or "branch-deploy" and the name of a branch. A missing file is an empty one.
+// The problems that are errors make the file unusable as a whole.
+func Read(root string, contexts ...string) (File, []problem.Problem) {
 	data, err := os.ReadFile(filepath.Join(root, Name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return File{}, nil
@@ -64,15 +71,17 @@ func Read(root string) (File, []problem.Problem) {
 	if err != nil {
 		return File{}, []problem.Problem{problem.Errorf(problem.Position{File: Name}, "cannot be read: %v", errors.Unwrap(err))}
 	}
-	return parse(string(data))
+	return parse(strings.TrimPrefix(string(data), "\ufeff"), contexts)
 }
 
-func parse(text string) (File, []problem.Problem) {
+func parse(text string, contexts []string) (File, []problem.Problem) {
 	var doc map[string]any
-	if _, err := toml.Decode(text, &doc); err != nil {
+	meta, err := toml.Decode(text, &doc)
+	if err != nil {
 		return File{}, []problem.Problem{syntaxError(text, err)}
 	}
-	p := parser{places: locate(text)}
+	p := parser{places: locate(text), keys: meta.Keys()}
+	p.overlay(doc, contexts)
 	for _, key := range slices.Sorted(maps.Keys(doc)) {
 		switch table, isTable := doc[key].(map[string]any); {
 		case key == "build" && isTable:
@@ -81,6 +90,7 @@ func parse(text string) (File, []problem.Problem) {
 			p.dev(table)
 		case key == "functions" && isTable:
 			p.functions(table)
+		case key == "context": // overlay has read it
 		case key == "build" || key == "dev" || key == "functions":
 			p.errorf([]string{key}, "%s must be a table: write [%s]", key, key)
 		default:
@@ -112,6 +122,7 @@ func syntaxError(text string, err error) problem.Problem {
 type parser struct {
 	file     File
 	places   places
+	keys     []toml.Key // in the order of the file
 	problems []problem.Problem
 }
 
@@ -135,6 +146,10 @@ func (p *parser) text(key []string, value any) string {
 func (p *parser) build(table map[string]any) {
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		path := []string{"build", key}
+		if key == "base" {
+			p.file.Base, p.file.BaseAt = p.text(path, table[key]), p.places.at(path)
+			continue
+		}
 		if key != "functions" {
 			p.warnf(path, "build.%s has no effect: Nightshift bundles the functions and builds nothing else", key)
 			continue
@@ -179,36 +194,54 @@ func (p *parser) functions(table map[string]any) {
 		}
 	}
 	if len(all) > 0 {
-		p.file.sections = append(p.file.sections, section{glob: "*", weight: weigh("*"), set: all})
+		p.file.sections = append(p.file.sections, section{glob: "*", weight: weigh("*"), order: -1, set: all})
 	}
-	slices.SortStableFunc(p.file.sections, func(a, b section) int { return cmp.Compare(a.weight, b.weight) })
+	slices.SortStableFunc(p.file.sections, func(a, b section) int {
+		return cmp.Or(cmp.Compare(a.weight, b.weight), cmp.Compare(a.order, b.order))
+	})
 }
 
 func (p *parser) section(glob string, table map[string]any) {
-	if !doublestar.ValidatePattern(glob) {
+	if !doublestar.ValidatePattern(strings.TrimLeft(glob, "!")) {
 		p.errorf([]string{"functions", glob}, "%q is not a valid glob", glob)
+		return
+	}
+	if extended.MatchString(glob) {
+		p.errorf([]string{"functions", glob}, "%q has an extended glob, which is not read here; write {a,b} for a choice, or a section for each name", glob)
 		return
 	}
 	set := setting.Set{}
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		path := []string{"functions", glob, key}
 		if key == "directory" {
-			p.errorf(path, "directory is said once for all functions, in [functions]")
+			p.errorf(path, "directory must be defined on the main `functions` object, because it is that of all functions: [functions] directory = …")
 			continue
 		}
 		set[setting.CamelCase(key)] = setting.Value{Data: plain(table[key]), At: p.places.at(path)}
 	}
-	p.file.sections = append(p.file.sections, section{glob: glob, weight: weigh(glob), set: set})
+	p.file.sections = append(p.file.sections, section{glob: glob, weight: weigh(glob), order: p.order(glob), set: set})
 }
 
-// weigh says how exact a glob is: its literal characters, and one less if it has a wildcard.
+// order is where a section first stands in the file.
+func (p *parser) order(glob string) int {
+	return slices.IndexFunc(p.keys, func(key toml.Key) bool { return len(key) > 1 && key[0] == "functions" && key[1] == glob })
+}
+
+// extended are globs such as +(a|b), which Netlify's minimatch has and doublestar has not.
+var extended = regexp.MustCompile(`[!?*+@]\(`)
+
+// weigh says how exact a glob is, by Netlify's measure: its length without
+// stars, and one less if it has any. Other wildcards count as they are.
 func weigh(glob string) int {
-	wild := strings.ContainsAny(glob, "*?[{")
-	n := len(regexp.MustCompile(`[^A-Za-z0-9_-]`).ReplaceAllString(glob, ""))
-	if wild {
-		n--
-	}
-	return n
+	stars := strings.Count(glob, "*")
+	return utf8.RuneCountInString(glob) - stars - min(stars, 1)
+}
+
+// match reports whether a glob means a name; "!" in front means all others.
+func match(glob, name string) bool {
+	pattern := strings.TrimLeft(glob, "!")
+	negated := (len(glob)-len(pattern))%2 == 1
+	return doublestar.MatchUnvalidated(pattern, name) != negated
 }
 
 // Settings are those of a function: of all sections that match its name, the
@@ -216,7 +249,7 @@ func weigh(glob string) int {
 func (f *File) Settings(name string) setting.Set {
 	out := setting.Set{}
 	for _, s := range f.sections {
-		if doublestar.MatchUnvalidated(s.glob, name) {
+		if match(s.glob, name) {
 			out = setting.Merge(out, s.set)
 		}
 	}
@@ -227,7 +260,7 @@ func (f *File) Settings(name string) setting.Set {
 func (f *File) Unmatched(names []string) []problem.Problem {
 	var out []problem.Problem
 	for _, s := range f.sections {
-		if s.glob == "*" || slices.ContainsFunc(names, func(n string) bool { return doublestar.MatchUnvalidated(s.glob, n) }) {
+		if s.glob == "*" || slices.ContainsFunc(names, func(n string) bool { return match(s.glob, n) }) {
 			continue
 		}
 		at := problem.Position{File: Name}

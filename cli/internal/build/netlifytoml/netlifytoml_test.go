@@ -119,7 +119,7 @@ func TestProblems(t *testing.T) {
 		"duplicate":         {"[dev]\n[dev]\n", []string{"error netlify.toml:2:2: is not valid TOML: Key 'dev' has already been defined."}},
 		"not ours":          {"[build]\n  command = \"npm run build\"\n[[redirects]]\nfrom = \"/a\"\n[[redirects]]\nfrom = \"/b\"\n", []string{"warning netlify.toml:2:3: build.command has no effect: Nightshift bundles the functions and builds nothing else", "warning netlify.toml:3:1: redirects has no effect: Nightshift serves functions only"}},
 		"dev server":        {"[dev]\nport = 1", []string{"warning netlify.toml:2:1: dev.port has no effect: it configures Netlify's own dev server"}},
-		"directory of one":  {"[functions.a]\ndirectory = \"x\"", []string{"error netlify.toml:2:1: directory is said once for all functions, in [functions]"}},
+		"directory of one":  {"[functions.a]\ndirectory = \"x\"", []string{"error netlify.toml:2:1: directory must be defined on the main `functions` object, because it is that of all functions: [functions] directory = …"}},
 		"background of all": {"[functions]\nbackground = true", []string{"error netlify.toml:2:1: background must be said of certain functions: [functions.\"name\"] background = true"}},
 		"loose key":         {"[functions]\nsend = 5", []string{"error netlify.toml:2:1: functions.send is neither a setting nor a table; settings of one function stand in [functions.\"send\"]"}},
 		"not a table":       {"functions = 3", []string{"error netlify.toml:1:1: functions must be a table: write [functions]"}},

@@ -142,6 +142,10 @@ func (r *reader) texts(key, want string) []string {
 func (r *reader) paths(key string) []string {
 	out := r.texts(key, "a URL path such as \"/items/:id\"")
 	for _, p := range out {
+		if !strings.HasPrefix(p, "/") {
+			r.errorf(r.set[key].At, "%s: Must start with a '/'; %q does not", key, p)
+			continue
+		}
 		if _, err := pattern.Parse(p); err != nil {
 			message, _ := fault.Public(err)
 			r.errorf(r.set[key].At, "%s: %s", key, message)

@@ -29,30 +29,42 @@ type Value struct {
 // Set is settings by key, in camel case.
 type Set map[string]Value
 
-// Merge lays over on top of under. Lists that both have are joined where Netlify joins them.
+// joined are the lists of which a function gets all that any section names.
+var joined = []string{"includedFiles", "externalNodeModules", "ignoredNodeModules"}
+
+// Merge lays a section of netlify.toml over a less exact one.
 func Merge(under, over Set) Set {
+	return lay(under, over, joined)
+}
+
+// Replace lays a function's own source over netlify.toml. Packages are joined;
+// included files are not, because the source names them from where it stands.
+func Replace(under, over Set) Set {
+	if list, ok := over["includedFiles"].Data.([]any); ok && len(list) == 0 {
+		over = maps.Clone(over)
+		delete(over, "includedFiles")
+	}
+	return lay(under, over, joined[1:])
+}
+
+func lay(under, over Set, joined []string) Set {
 	out := maps.Clone(under)
 	if out == nil {
 		out = Set{}
 	}
+	if slices.ContainsFunc(exclusive, func(key string) bool { _, has := over[key]; return has }) {
+		for _, key := range exclusive {
+			delete(out, key)
+		}
+	}
 	for key, value := range over {
-		if below, ok := under[key].Data.([]any); ok {
-			if above, ok := value.Data.([]any); ok {
-				value.Data = slices.Concat(below, above)
-			}
+		below, both := under[key].Data.([]any)
+		above, isList := value.Data.([]any)
+		if both && isList && slices.Contains(joined, key) {
+			value.Data = slices.Concat(below, above)
 		}
 		out[key] = value
 	}
-	return out
-}
-
-// Replace lays over on top of under, key by key: a function's own source wins whole.
-func Replace(under, over Set) Set {
-	out := maps.Clone(under)
-	if out == nil {
-		out = Set{}
-	}
-	maps.Copy(out, over)
 	return out
 }
 
@@ -78,27 +90,27 @@ func CamelCase(key string) string {
 type Bundling struct {
 	IncludedFiles   []string // globs, relative to the site; "!" in front takes files out again
 	ExternalModules []string // packages that are copied instead of bundled
+	IgnoredModules  []string // packages that are left out
+	CopyModules     bool     // all packages are copied instead of bundled
 }
 
 // unsupported are keys that Netlify knows and Nightshift cannot honour yet.
 var unsupported = map[string]string{
-	"memory":             "the memory of a function is not limited yet",
-	"vcpu":               "the processors of a function are not limited yet",
-	"region":             "functions run where your workers run",
-	"name":               "display names are not kept",
-	"generator":          "it is not kept",
-	"nodeBundler":        "functions are always bundled with esbuild",
-	"nodeVersion":        "functions run on the Node of the worker",
-	"ignoredNodeModules": "modules are bundled when they are imported",
-	"rateLimit":          "calls are NOT limited; put a limit in front, or use concurrency",
-	"denoImportMap":      "there are no edge functions",
-	"onRollback":         "runs stay with the deploy that accepted them (pinned)",
+	"memory":        "the memory of a function is not limited yet",
+	"vcpu":          "the processors of a function are not limited yet",
+	"region":        "functions run where your workers run",
+	"name":          "display names are not kept",
+	"generator":     "it is not kept",
+	"nodeVersion":   "functions run on the Node of the worker",
+	"rateLimit":     "calls are NOT limited; put a limit in front, or use concurrency",
+	"denoImportMap": "there are no edge functions",
+	"onRollback":    "runs stay with the deploy that accepted them (pinned)",
 }
 
 // supported are the keys that Resolve reads.
 var supported = []string{
 	"background", "schedule", "timezone", "catchUp", "overlap", "path", "excludedPath", "method", "preferStatic",
-	"timeout", "retries", "retryDelays", "concurrency", "includedFiles", "externalNodeModules",
+	"timeout", "retries", "retryDelays", "concurrency", "includedFiles", "externalNodeModules", "ignoredNodeModules", "nodeBundler",
 }
 
 // Known reports whether a key (in camel case) means something here or at Netlify.
@@ -147,8 +159,14 @@ func Resolve(base function.Function, set Set) (function.Function, Bundling, []pr
 	b := Bundling{
 		IncludedFiles:   r.texts("includedFiles", "a glob such as \"data/**\""),
 		ExternalModules: r.texts("externalNodeModules", "a package name"),
+		IgnoredModules:  r.texts("ignoredNodeModules", "a package name"),
 	}
+	// esbuild is what functions are bundled with. The others keep packages as files.
+	bundler := r.choice("nodeBundler", "esbuild", "nft", "zisi", "none")
+	b.CopyModules = bundler != "" && bundler != "esbuild"
 	r.schedule(&f)
+	r.event(f)
+	r.size()
 	r.unknown()
 	return f, b, r.problems
 }
@@ -169,7 +187,7 @@ func (r *reader) schedule(f *function.Function) {
 		r.errorf(r.set["schedule"].At, "%s", message)
 	}
 	if len(f.Paths) > 0 {
-		r.errorf(r.set["path"].At, "a scheduled function cannot have a path, because nothing calls it over HTTP; take out path or schedule")
+		r.errorf(r.set["path"].At, "Scheduled functions must not specify a custom path, because nothing calls them over HTTP; take out path or schedule")
 	}
 }
 

@@ -79,7 +79,7 @@ func TestResolveProblems(t *testing.T) {
 		"background text":    {set("background", "true"), "f.js:1:1: background must be true or false, not the string \"true\"\n"},
 		"schedule number":    {set("schedule", 5.0), "f.js:1:1: schedule must be a cron expression such as \"0 6 * * *\", not the number 5\n"},
 		"schedule empty":     {set("schedule", ""), "f.js:1:1: schedule is empty; write a cron expression such as \"0 6 * * *\", or take the key out\n"},
-		"schedule with path": {set("schedule", "@daily", "path", "/a"), "f.js:2:1: a scheduled function cannot have a path, because nothing calls it over HTTP; take out path or schedule\n"},
+		"schedule with path": {set("schedule", "@daily", "path", "/a"), "f.js:2:1: Scheduled functions must not specify a custom path, because nothing calls them over HTTP; take out path or schedule\n"},
 		"timeout too long":   {set("timeout", 901.0), "f.js:1:1: timeout must be a number of seconds from 0.001 to 900, not 901\n"},
 		"timeout text":       {set("timeout", "5m"), "f.js:1:1: timeout must be a number of seconds from 0.001 to 900, not the string \"5m\"\n"},
 		"timeout zero":       {set("timeout", 0.0), "f.js:1:1: timeout must be a number of seconds from 0.001 to 900, not 0\n"},
@@ -91,12 +91,19 @@ func TestResolveProblems(t *testing.T) {
 		"overlap empty":      {set("overlap", ""), "f.js:1:1: overlap must be allow or skip, not \"\"\n"},
 		"catchUp":            {set("catchUp", true), "f.js:1:1: catchUp must be last, all or none, not true\n"},
 		"onRollback":         {set("onRollback", "x"), "f.js:1:1: onRollback must be pinned or latest, not \"x\"\nwarning f.js:1:1: onRollback has no effect: runs stay with the deploy that accepted them (pinned)\n"},
-		"path relative":      {set("path", "a"), "f.js:1:1: path: 'a' must start with a '/'\n"},
+		"path relative":      {set("path", "a"), "f.js:1:1: path: Must start with a '/'; \"a\" does not\n"},
 		"path pattern":       {set("path", "/a/:b("), "f.js:1:1: path: '/a/:b(' is not a valid path according to the URLPattern specification\n"},
 		"path object":        {set("path", map[string]any{}), "f.js:1:1: path must be a URL path such as \"/items/:id\", or a list of such; an object is not\n"},
 		"method":             {set("method", "TRACE"), "f.js:1:1: method must be GET, POST, PUT, PATCH, OPTIONS, DELETE or HEAD, not \"TRACE\"\n"},
 		"misspelled":         {set("shedule", "@daily"), "f.js:1:1: there is no setting \"shedule\"; did you mean \"schedule\"?\n"},
 		"wrong case":         {set("timeZone", "UTC"), "f.js:1:1: there is no setting \"timeZone\"; did you mean \"timezone\"?\n"},
+		"memory":             {set("memory", "2gb"), "warning f.js:1:1: memory has no effect: the memory of a function is not limited yet\n"},
+		"memory small":       {set("memory", 128.0), "f.js:1:1: memory must be between 1024 and 4096 MB, as a number (in MB) or a string with a unit (e.g. \"2gb\"), not the number 128\nwarning f.js:1:1: memory has no effect: the memory of a function is not limited yet\n"},
+		"memory text":        {set("memory", "1.5 GB"), "warning f.js:1:1: memory has no effect: the memory of a function is not limited yet\n"},
+		"memory words":       {set("memory", "plenty"), "f.js:1:1: memory must be between 1024 and 4096 MB, as a number (in MB) or a string with a unit (e.g. \"2gb\"), not the string \"plenty\"\nwarning f.js:1:1: memory has no effect: the memory of a function is not limited yet\n"},
+		"memory and vcpu":    {set("memory", 2048.0, "vcpu", 1.0), "f.js:2:1: `memory` and `vcpu` cannot both be set\nwarning f.js:1:1: memory has no effect: the memory of a function is not limited yet\nwarning f.js:2:1: vcpu has no effect: the processors of a function are not limited yet\n"},
+		"vcpu":               {set("vcpu", 4.0), "f.js:1:1: vcpu must be a number from 0.5 to 2, not 4\nwarning f.js:1:1: vcpu has no effect: the processors of a function are not limited yet\n"},
+		"bundler":            {set("nodeBundler", "webpack"), "f.js:1:1: nodeBundler must be esbuild, nft, zisi or none, not \"webpack\"\n"},
 		"unknown":            {set("colour", "red"), "warning f.js:1:1: there is no setting \"colour\"; it has no effect\n"},
 		"not supported":      {set("rateLimit", map[string]any{}), "warning f.js:1:1: rateLimit has no effect: calls are NOT limited; put a limit in front, or use concurrency\n"},
 	}
@@ -123,17 +130,51 @@ func TestResolveProblems(t *testing.T) {
 
 func TestMerge(t *testing.T) {
 	t.Parallel()
-	under, over := set("a", []any{"x"}, "b", 1.0), set("a", []any{"y"}, "b", 2.0)
-	merged := setting.Merge(under, over)
-	if got, _ := json.Marshal(merged["a"].Data); string(got) != `["x","y"]` {
-		t.Errorf("lists merge to %s", got)
+	under := set("includedFiles", []any{"x"}, "externalNodeModules", []any{"x"}, "retryDelays", []any{60.0}, "timeout", 1.0, "memory", 1024.0)
+	over := set("includedFiles", []any{"y"}, "externalNodeModules", []any{"y"}, "retryDelays", []any{5.0}, "timeout", 2.0, "vcpu", 1.0)
+	tests := map[string]struct {
+		got  setting.Set
+		want string
+	}{
+		"sections": {setting.Merge(under, over), `{"externalNodeModules":["x","y"],"includedFiles":["x","y"],"retryDelays":[5],"timeout":2,"vcpu":1}`},
+		"source":   {setting.Replace(under, over), `{"externalNodeModules":["x","y"],"includedFiles":["y"],"retryDelays":[5],"timeout":2,"vcpu":1}`},
+		"empty list in the source": {setting.Replace(set("includedFiles", []any{"x"}), set("includedFiles", []any{})),
+			`{"includedFiles":["x"]}`},
+		"nothing below": {setting.Replace(nil, set("timeout", 1.0)), `{"timeout":1}`},
 	}
-	if merged["b"].Data != 2.0 {
-		t.Errorf("b = %v, want that of the upper set", merged["b"].Data)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			values := map[string]any{}
+			for key, v := range test.got {
+				values[key] = v.Data
+			}
+			if got, _ := json.Marshal(values); string(got) != test.want {
+				t.Errorf("merged\n got %s\nwant %s", got, test.want)
+			}
+		})
 	}
-	replaced := setting.Replace(under, over)
-	if got, _ := json.Marshal(replaced["a"].Data); string(got) != `["y"]` {
-		t.Errorf("lists are replaced by %s", got)
+}
+
+func TestEventNames(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		name, want string
+		set        setting.Set
+	}{
+		"event":      {"deploy-succeeded", "warning deploy-succeeded is the name of an event of Netlify. Events do not happen here, so the function runs only when something calls its URL\n", set()},
+		"background": {"identity-signup-background", "warning identity-signup-background is the name of an event of Netlify. Events do not happen here, so the function runs only when something calls its URL\n", set()},
+		"schedule":   {"deploy-failed", "warning deploy-failed is the name of an event of Netlify. Events do not happen here, so the function runs on its schedule only\n", set("schedule", "@daily")},
+		"path":       {"Submission-Created", "f.js:1:1: Event-triggered functions must not specify a custom path. Please remove the \"path\" configuration or pick a different name for the function: Submission-Created is the name of an event of Netlify\n", set("path", "/a")},
+		"another":    {"deploy-successful", "", set()},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, got := resolve(test.name, test.set); got != test.want {
+				t.Errorf("problems of %s\n got %s\nwant %s", test.name, got, test.want)
+			}
+		})
 	}
 }
 

@@ -1,0 +1,5 @@
+import type { Config } from '@netlify/functions'
+export default async () => new Response('x')
+export const config: Config = {
+  path: '/annotated',
+}

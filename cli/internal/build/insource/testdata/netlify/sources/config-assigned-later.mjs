@@ -1,0 +1,3 @@
+export default async () => new Response('x')
+export const config = {}
+config.schedule = '@daily'

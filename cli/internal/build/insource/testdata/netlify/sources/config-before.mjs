@@ -1,0 +1,2 @@
+export const config = { schedule: '@daily' }
+export default async () => new Response('x')

@@ -1,0 +1,2 @@
+export default async () => new Response('x')
+export declare const config: { schedule: string }

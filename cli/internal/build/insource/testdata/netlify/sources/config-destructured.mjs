@@ -1,0 +1,3 @@
+const { config } = { config: { schedule: '@daily' } }
+export default async () => new Response('x')
+export { config }

@@ -1,0 +1,4 @@
+let config
+config = { schedule: '@daily' }
+export default async () => new Response('x')
+export { config }

@@ -1,0 +1,2 @@
+export default async () => new Response('x')
+export let config = { schedule: '@daily' }

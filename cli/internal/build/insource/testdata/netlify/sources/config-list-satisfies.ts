@@ -1,0 +1,3 @@
+const config = { schedule: '@daily' } satisfies object
+export default async () => new Response('x')
+export { config }

@@ -1,0 +1,3 @@
+const config = { schedule: '@daily' }
+export default async () => new Response('x')
+export { config }

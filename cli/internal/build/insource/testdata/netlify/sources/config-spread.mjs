@@ -1,0 +1,3 @@
+const base = { schedule: '@daily' }
+export default async () => new Response('x')
+export const config = { ...base, timeout: 20 }

@@ -1,0 +1,2 @@
+﻿const { schedule } = require('@netlify/functions')
+exports.handler = schedule('@daily', async () => ({ statusCode: 200 }))

@@ -1,0 +1,3 @@
+#!/usr/bin/env node
+export default async () => new Response('x')
+export const config = { schedule: '@daily' }

@@ -1,0 +1,2 @@
+<!-- a comment
+exports.handler = async () => ({ statusCode: 200 })

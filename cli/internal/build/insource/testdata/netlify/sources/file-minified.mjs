@@ -1,0 +1,1 @@
+var a=async()=>new Response("x"),b={schedule:"@daily",background:!0};export{a as default,b as config};

@@ -1,0 +1,3 @@
+const key = 'schedule'
+export default async () => new Response('x')
+export const config = { [key]: '@daily' }

@@ -1,0 +1,3 @@
+const schedule = '@daily'
+export default async () => new Response('x')
+export const config = { schedule }

@@ -1,0 +1,2 @@
+import { schedule } from '@netlify/functions'
+export default schedule('@daily', async () => ({ statusCode: 200 }))

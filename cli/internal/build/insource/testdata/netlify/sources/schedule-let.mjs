@@ -1,0 +1,3 @@
+import { schedule } from '@netlify/functions'
+let cron = '@weekly'
+export const handler = schedule(cron, async () => ({ statusCode: 200 }))

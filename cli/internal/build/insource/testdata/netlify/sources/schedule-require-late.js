@@ -1,0 +1,3 @@
+const functions = require('@netlify/functions')
+const { schedule } = functions
+exports.handler = schedule('@daily', async () => ({ statusCode: 200 }))

@@ -1,0 +1,2 @@
+const at = require('@netlify/functions').schedule
+exports.handler = at('@daily', async () => ({ statusCode: 200 }))

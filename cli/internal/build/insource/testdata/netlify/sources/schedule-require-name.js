@@ -1,0 +1,3 @@
+const { schedule } = require('@netlify/functions')
+const handler = schedule('@daily', async () => ({ statusCode: 200 }))
+exports.handler = handler

@@ -1,0 +1,2 @@
+const functions = require('@netlify/functions')
+exports.handler = functions.schedule('@daily', async () => ({ statusCode: 200 }))

@@ -1,0 +1,2 @@
+import type { schedule } from '@netlify/functions'
+export const handler = async () => ({ statusCode: 200 })

@@ -1,0 +1,1 @@
+Object.assign(exports, { handler: async () => ({ statusCode: 200 }) })

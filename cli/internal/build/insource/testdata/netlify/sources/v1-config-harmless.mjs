@@ -1,0 +1,2 @@
+export const handler = async () => ({ statusCode: 200 })
+export const config = { name: 'x' }

@@ -1,0 +1,1 @@
+Object.defineProperty(exports, 'handler', { value: async () => ({ statusCode: 200 }) })

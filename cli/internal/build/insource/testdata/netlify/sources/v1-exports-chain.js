@@ -1,0 +1,1 @@
+exports = module.exports = { handler: async () => ({ statusCode: 200 }) }

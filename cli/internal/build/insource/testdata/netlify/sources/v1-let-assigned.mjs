@@ -1,0 +1,3 @@
+let handler
+handler = async () => ({ statusCode: 200 })
+export { handler }

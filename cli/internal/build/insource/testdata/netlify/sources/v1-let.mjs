@@ -1,0 +1,2 @@
+let handler = async () => ({ statusCode: 200 })
+export { handler }

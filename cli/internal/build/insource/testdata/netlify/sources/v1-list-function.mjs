@@ -1,0 +1,2 @@
+async function run() { return { statusCode: 200 } }
+export { run as handler }

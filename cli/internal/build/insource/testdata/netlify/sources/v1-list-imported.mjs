@@ -1,0 +1,2 @@
+import { handler } from './lib/v1.mjs'
+export { handler }

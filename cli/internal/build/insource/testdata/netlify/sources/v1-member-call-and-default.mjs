@@ -1,0 +1,3 @@
+import * as lib from './lib/run.mjs'
+export const handler = lib.wrap(async () => ({ statusCode: 200 }))
+export default async () => new Response('x')

@@ -1,0 +1,2 @@
+import * as lib from './lib/run.mjs'
+export const handler = lib.wrap(async () => ({ statusCode: 200 }))

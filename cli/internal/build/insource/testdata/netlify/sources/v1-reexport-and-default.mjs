@@ -1,0 +1,2 @@
+export { handler } from './lib/v1.mjs'
+export default async () => new Response('x')

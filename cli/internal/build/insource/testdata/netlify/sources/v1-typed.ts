@@ -1,0 +1,2 @@
+import type { Handler } from '@netlify/functions'
+export const handler: Handler = async () => ({ statusCode: 200 })

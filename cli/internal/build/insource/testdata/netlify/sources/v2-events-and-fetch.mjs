@@ -1,0 +1,1 @@
+export default { fetch: async () => new Response('x'), formSubmitted(event) { console.log(event) } }

@@ -1,0 +1,1 @@
+export default { deploySucceeded(event) { console.log(event) }, config: { schedule: '@daily' } }

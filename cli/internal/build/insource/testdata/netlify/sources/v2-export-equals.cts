@@ -1,0 +1,2 @@
+const run = async () => new Response('x')
+export = run

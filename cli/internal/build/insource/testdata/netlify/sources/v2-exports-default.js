@@ -1,0 +1,2 @@
+exports.default = async () => new Response('x')
+exports.config = { schedule: '@daily' }

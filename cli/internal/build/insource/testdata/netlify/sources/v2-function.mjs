@@ -1,0 +1,3 @@
+export default async function run(request, context) {
+  return new Response('x')
+}

@@ -1,0 +1,3 @@
+import run from './lib/run.mjs'
+export default run
+export const config = { schedule: '@hourly' }

@@ -1,0 +1,2 @@
+export { run as default }
+async function run() { return new Response('x') }

@@ -1,0 +1,2 @@
+module.exports.default = async () => new Response('x')
+module.exports.config = { path: '/cjs' }

@@ -1,0 +1,1 @@
+module.exports = async () => new Response('x')

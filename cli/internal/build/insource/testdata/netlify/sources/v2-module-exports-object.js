@@ -1,0 +1,1 @@
+module.exports = { default: async () => new Response('x'), config: { schedule: '@daily' } }

@@ -1,0 +1,3 @@
+const run = async () => new Response('x')
+export default run
+export const config = { background: true }

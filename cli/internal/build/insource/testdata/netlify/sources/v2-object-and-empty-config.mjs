@@ -1,0 +1,2 @@
+export default { fetch: async () => new Response('x'), config: { path: '/inline' } }
+export const config = {}

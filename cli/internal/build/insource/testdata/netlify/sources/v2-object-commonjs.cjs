@@ -1,0 +1,1 @@
+exports.default = { fetch: async () => new Response('x'), config: { schedule: '@daily' } }

@@ -1,0 +1,2 @@
+const config = { schedule: '@daily' }
+export default { fetch: async () => new Response('x'), config }

@@ -1,0 +1,1 @@
+export default { fetch: async () => new Response('x'), config: { schedule: '@daily' } satisfies object }

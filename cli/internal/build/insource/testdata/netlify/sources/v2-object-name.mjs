@@ -1,0 +1,2 @@
+const it = { fetch: async () => new Response('x'), config: { schedule: '@daily' } }
+export default it

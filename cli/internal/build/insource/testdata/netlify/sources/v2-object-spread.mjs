@@ -1,0 +1,2 @@
+import base from './lib/run.mjs'
+export default { ...base, config: { schedule: '@daily' } }

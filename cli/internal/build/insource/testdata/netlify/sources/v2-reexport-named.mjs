@@ -1,0 +1,1 @@
+export { run as default } from './lib/run.mjs'

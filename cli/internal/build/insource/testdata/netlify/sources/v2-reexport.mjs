@@ -1,0 +1,2 @@
+export { default } from './lib/run.mjs'
+export const config = { schedule: '@hourly' }

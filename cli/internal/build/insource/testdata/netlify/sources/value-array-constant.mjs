@@ -1,0 +1,3 @@
+const a = '/a'
+export default async () => new Response('x')
+export const config = { path: [a, '/b'] }

@@ -1,0 +1,3 @@
+const more = ['/b']
+export default async () => new Response('x')
+export const config = { path: ['/a', ...more] }

@@ -1,0 +1,3 @@
+const CRON = '@daily'
+export default async () => new Response('x')
+export const config = { schedule: CRON }

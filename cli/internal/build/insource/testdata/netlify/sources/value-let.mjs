@@ -1,0 +1,3 @@
+let cron = '@daily'
+export default async () => new Response('x')
+export const config = { schedule: cron }

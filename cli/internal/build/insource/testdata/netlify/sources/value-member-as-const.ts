@@ -1,0 +1,3 @@
+const CRONS = { daily: '@daily' } as const
+export default async () => new Response('x')
+export const config = { schedule: CRONS.daily }

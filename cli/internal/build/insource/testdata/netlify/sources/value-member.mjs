@@ -1,0 +1,3 @@
+const cron = { daily: '@daily' }
+export default async () => new Response('x')
+export const config = { schedule: cron.daily }

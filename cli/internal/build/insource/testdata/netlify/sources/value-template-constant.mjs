@@ -1,0 +1,3 @@
+const hour = 6
+export default async () => new Response('x')
+export const config = { schedule: `0 ${hour} * * *` }
