@@ -80,7 +80,7 @@ func Save(answers map[string]Answer) error {
 // dropped are the headers of answers that differ by server, connection or time.
 var dropped = []string{
 	"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding", "x-powered-by",
-	"x-nf-request-id", "x-nf-invocation-metadata", "x-nf-start-timestamp",
+	"x-nf-fetch-timing", "x-nf-request-id", "x-nf-invocation-metadata", "x-nf-start-timestamp",
 }
 
 // volatile is what differs from run to run in text, with what stands for it.

@@ -41,11 +41,17 @@ func record(ctx context.Context, addr, only string) error {
 	}
 	defer collector.Close()
 	answers := map[string]golden.Answer{}
+	var asked []golden.Case
 	for _, c := range golden.Cases() {
-		if kept, ok := old[c.Name]; ok && !match.MatchString(c.Name) {
+		kept, ok := old[c.Name]
+		if ok {
 			answers[c.Name] = kept
-			continue
 		}
+		if !ok || match.MatchString(c.Name) {
+			asked = append(asked, c)
+		}
+	}
+	for _, c := range asked {
 		a, err := golden.Ask(ctx, addr, c, collector)
 		if err != nil {
 			// A server that hangs is worth knowing, not a reason to stop.
