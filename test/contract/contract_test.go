@@ -64,12 +64,12 @@ const (
 // check compares one answer, and fails the test if it is not what it should be.
 func check(t *testing.T, c golden.Case, want, got golden.Answer) verdict {
 	differences := slices.DeleteFunc(golden.Compare(want, got), meant)
-	if own, ok := chosenFor(c.Name); ok {
+	if id, own, ok := chosenFor(c.Name); ok {
 		if len(differences) == 0 {
-			t.Errorf("the answer is Netlify's, and %s says that it differs; take it out there", own.id)
+			t.Errorf("the answer is Netlify's, and %s says that it differs; take it out there", id)
 		}
 		for _, complaint := range own.complaints(got) {
-			t.Errorf("difference %s: %s", own.id, complaint)
+			t.Errorf("difference %s: %s", id, complaint)
 		}
 		return chosen
 	}
@@ -80,7 +80,7 @@ func check(t *testing.T, c golden.Case, want, got golden.Answer) verdict {
 		return open
 	}
 	for _, d := range differences {
-		t.Error(d)
+		t.Errorf("%s: %s", c.Name, d)
 	}
 	if t.Failed() {
 		return failed

@@ -432,7 +432,7 @@ func v2() []Case {
 	cases = append(cases, each(V2, "v2-throws-", "v2-throws", "error own string number null undefined object response cause lines reject")...)
 	return append(cases, each(V2, "v2-context-", "v2-context", `
 		json json-undefined next rewrite rewrite-url rewrite-return log wait wait-value wait-rejects types url fields same-id same-ip global env
-		cookies-and-own cookies-immutable`)...)
+		cookies-and-own cookies-immutable cookie-space cookie-semicolon cookie-unicode cookie-name`)...)
 }
 
 func background() []Case {

@@ -38,7 +38,7 @@ func Compare(want, got Answer) []Difference {
 	d.value("error", want.Error, got.Error)
 	d.value("status", want.Status, got.Status)
 	for _, name := range names(want, got) {
-		d.value("header "+name, headerValue(want.Values(name)), headerValue(got.Values(name)))
+		d.value("header "+name, headerValue(name, want), headerValue(name, got))
 	}
 	d.text("body", want.Body, got.Body)
 	d.value("body", want.Hex, got.Hex)
@@ -56,12 +56,18 @@ func names(answers ...Answer) []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-// headerValue is nil for a header that is not there.
-func headerValue(values []string) any {
-	if values == nil {
+// headerValue is nil for a header that is not there. Lines of a list count as
+// one, as HTTP has it; cookies do not.
+func headerValue(name string, a Answer) any {
+	values := a.Values(name)
+	switch {
+	case values == nil:
 		return nil
+	case name == "set-cookie":
+		return strings.Join(values, " | ")
+	default:
+		return strings.Join(values, ", ")
 	}
-	return strings.Join(values, " | ")
 }
 
 type differences []Difference
