@@ -37,12 +37,8 @@ func failed(f *function.Function, outcome invocation.Outcome, body io.Reader) er
 	switch outcome {
 	case invocation.TimedOut:
 		return timedOut(f)
-	case invocation.BadResponse:
-		// The message alone is Netlify's text, but for the errors that its runtime throws.
-		if failure.Type != "NetlifyUserError" {
-			failure.Type = ""
-		}
-		return &Failed{Status: http.StatusInternalServerError, Text: words(failure), Outcome: outcome}
+	case invocation.BadResponse: // the message alone is Netlify's text
+		return &Failed{Status: http.StatusInternalServerError, Text: failure.Message, Outcome: outcome}
 	case invocation.Error, invocation.InitError:
 		return &Failed{Status: http.StatusInternalServerError, Text: words(failure), Outcome: outcome}
 	default: // its process or its worker ended under it

@@ -428,7 +428,6 @@ func TestSyncFailures(t *testing.T) {
 		{invocation.Error, invocation.Failure{Type: "Error", Message: "two\nlines", Stack: "    at a"}, 500, "Error: two\nlines\n    at a"},
 		{invocation.InitError, invocation.Failure{Type: "SyntaxError", Message: "Unexpected token '=>'"}, 500, "SyntaxError: Unexpected token '=>'"},
 		{invocation.BadResponse, invocation.Failure{Type: "Function.InvalidResponse", Message: "lambda response was undefined. check your function code again"}, 500, "lambda response was undefined. check your function code again"},
-		{invocation.BadResponse, invocation.Failure{Type: "NetlifyUserError", Message: "Function returned an unsupported value."}, 500, "NetlifyUserError: Function returned an unsupported value."},
 		{invocation.TimedOut, invocation.Failure{Type: "x", Message: "y"}, 504, "TimeoutError: Task timed out after 3.00 seconds"},
 		{invocation.Crashed, invocation.Failure{Type: "Runtime.ExitError", Message: "the process exited with status 1"}, 502, "Runtime.ExitError: the process exited with status 1"},
 		{invocation.OutOfMemory, invocation.Failure{Type: "Runtime.OutOfMemory", Message: "m"}, 502, "Runtime.OutOfMemory: m"},

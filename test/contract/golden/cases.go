@@ -186,6 +186,8 @@ func inSource() []Case {
 		"v1-esm", fn("v1-esm"),
 		"v1-esm-js", fn("v1-esm-js"),
 		"v1-require", fn("v1-require"),
+		"v1-require-ts", fn("v1-require-ts"),
+		"v1-import-await", fn("v1-import-await"),
 		"v1-reexport", fn("v1-reexport"),
 		"v1-module-fn", fn("v1-module-fn"),
 		"v1-syntax", fn("v1-syntax"),
