@@ -40,6 +40,9 @@ func TestContract(t *testing.T) {
 				if !ok {
 					t.Fatal("there is no recorded answer; run test/contract/record")
 				}
+				if _, own, ok := chosenFor(c.Name); ok && own.report == "" {
+					c.Reports = false // nothing will come
+				}
 				got, err := golden.Ask(t.Context(), addr, c, collector)
 				if err != nil {
 					t.Fatal(err)

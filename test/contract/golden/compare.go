@@ -28,8 +28,8 @@ func cut(s string) string {
 	return s
 }
 
-// absent stands for a value that is not there.
-const absent = "nothing"
+// Absent stands for a value that is not there.
+const Absent = "nothing"
 
 // Compare lists where an answer differs from the recorded one; both are
 // normalised. JSON is compared by its values, also where it stands in a string.
@@ -133,9 +133,9 @@ func (d *differences) object(place string, want, got map[string]any) {
 		g, inGot := got[key]
 		switch {
 		case !inWant:
-			d.add(place+"."+key, absent, show(g))
+			d.add(place+"."+key, Absent, show(g))
 		case !inGot:
-			d.add(place+"."+key, show(w), absent)
+			d.add(place+"."+key, show(w), Absent)
 		default:
 			d.value(place+"."+key, w, g)
 		}
@@ -144,7 +144,7 @@ func (d *differences) object(place string, want, got map[string]any) {
 
 func show(v any) string {
 	if v == nil {
-		return absent
+		return Absent
 	}
 	data, err := json.Marshal(v)
 	if err != nil {
