@@ -51,7 +51,11 @@ func TestContract(t *testing.T) {
 			})
 		}
 	})
-	t.Log("\n" + results.String())
+	summary := results.String()
+	t.Log("\n" + summary)
+	if page := document(t); len(golden.Cases()) == results.total() && !strings.Contains(page, summary) {
+		t.Errorf("%s has another table of results; put this one there:\n%s", documentName, summary)
+	}
 }
 
 // verdict is how a case came out.
@@ -178,6 +182,19 @@ func (y *tally) add(c golden.Case, v verdict) {
 		y.counts[c.Section] = map[verdict]int{}
 	}
 	y.counts[c.Section][v]++
+}
+
+// total is how many cases ran: all of them, unless -run chose some.
+func (y *tally) total() int {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	n := 0
+	for _, verdicts := range y.counts {
+		for _, count := range verdicts {
+			n += count
+		}
+	}
+	return n
 }
 
 // String is the table that stands in docs/compatibility.md.

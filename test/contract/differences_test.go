@@ -176,6 +176,3 @@ var differences = []difference{
 		"sched-bg-get": {status: 200, has: "x"},
 	}},
 }
-
-// openCases differ and should not: what is missing, by case.
-var openCases = map[string]string{}
