@@ -17,6 +17,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 COMPOSE     = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 QUICKSTART := examples/quickstart
+CONTRACT   := test/contract/testdata/site
 
 .PHONY: help
 help: ## print this list
@@ -33,9 +34,10 @@ run: build $(QUICKSTART)/node_modules ## run everything in one process, with exa
 	@exec bin/nightshift dev $(QUICKSTART)
 
 # npm writes this file last, so it tells whether the install is whole and fresh.
-$(QUICKSTART)/node_modules: $(QUICKSTART)/node_modules/.package-lock.json
-$(QUICKSTART)/node_modules/.package-lock.json: $(QUICKSTART)/package-lock.json
-	@npm ci --prefix $(QUICKSTART) --no-audit --no-fund --loglevel=error
+SITES := $(QUICKSTART) $(CONTRACT)
+$(SITES:=/node_modules): %/node_modules: %/node_modules/.package-lock.json
+$(SITES:=/node_modules/.package-lock.json): %/node_modules/.package-lock.json: %/package-lock.json
+	@npm ci --prefix $* --no-audit --no-fund --loglevel=error
 	@touch $@
 
 TYPES := cli/types
@@ -54,11 +56,11 @@ types: $(TYPES)/node_modules/.package-lock.json ## check the TypeScript types of
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
 	@command -v redis-server valkey-server >/dev/null || echo "no redis-server or valkey-server on the PATH: the tests run on miniredis"
 	@# No vet, which lint does, and no debugger's tables: a fifth of the time of a first run.
-	@go test -race -vet=off -ldflags=-w $$(go list work | grep -v /test/e2e)
+	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(e2e|contract)$$')
 
 .PHONY: e2e
-e2e: build $(QUICKSTART)/node_modules ## run the system tests on real processes (needs redis-server)
-	go test -race -count=1 ./test/e2e/...
+e2e: build $(QUICKSTART)/node_modules $(CONTRACT)/node_modules ## run the system tests on real processes (needs redis-server)
+	go test -race -count=1 ./test/e2e/... ./test/contract/...
 
 .PHONY: chaos
 chaos: build ## kill, freeze and stop services while they work, and look for what got lost

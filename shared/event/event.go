@@ -48,7 +48,7 @@ const UserAgent = "Netlify Clockwork"
 // not known. The fields stand there empty so that geo.country.code is "" and
 // not a TypeError.
 var unknownGeo = base64.StdEncoding.EncodeToString([]byte(
-	`{"city":"","country":{"code":"","name":""},"subdivision":{"code":"","name":""},"timezone":"UTC"}`))
+	`{"city":"","country":{"code":"","name":""},"subdivision":{"code":"","name":""},"longitude":0,"latitude":0,"timezone":"UTC"}`))
 
 // FromRequest builds the event of an HTTP call. body is the whole body; of r
 // only method, URL, host, peer and headers are read.

@@ -69,7 +69,7 @@ func TestGolden(t *testing.T) {
 	r.Header.Add("Accept", "a/b")
 	r.Header.Add("Accept", "c/d")
 	got := string(event.FromRequest(r, nil, meta))
-	const geo = `eyJjaXR5IjoiIiwiY291bnRyeSI6eyJjb2RlIjoiIiwibmFtZSI6IiJ9LCJzdWJkaXZpc2lvbiI6eyJjb2RlIjoiIiwibmFtZSI6IiJ9LCJ0aW1lem9uZSI6IlVUQyJ9`
+	const geo = `eyJjaXR5IjoiIiwiY291bnRyeSI6eyJjb2RlIjoiIiwibmFtZSI6IiJ9LCJzdWJkaXZpc2lvbiI6eyJjb2RlIjoiIiwibmFtZSI6IiJ9LCJsb25naXR1ZGUiOjAsImxhdGl0dWRlIjowLCJ0aW1lem9uZSI6IlVUQyJ9`
 	want := `{"path":"/.netlify/functions/echo","httpMethod":"GET",` +
 		`"queryStringParameters":{"a":"1, 2","b":"x y"},"multiValueQueryStringParameters":{"a":["1","2"],"b":["x y"]},` +
 		`"headers":{"accept":"a/b, c/d","host":"shop.localhost:8888","x-custom-header":"MiXed","x-forwarded-for":"192.0.2.1",` +

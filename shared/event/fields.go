@@ -151,6 +151,9 @@ func requestHeaders(r *http.Request) fields {
 		}
 	}
 	out = append(out, field{"host", []string{r.Host}})
+	if _, told := r.Header["Content-Length"]; !told && (r.Method == http.MethodDelete || r.Method == http.MethodOptions) && r.ContentLength == 0 {
+		out = append(out, field{"content-length", []string{"0"}}) // as Netlify's proxy says for these two
+	}
 	if hops := forwardedFor(r); hops != "" {
 		out = append(out, field{"x-forwarded-for", []string{hops}})
 	}

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 type Hit struct {
 	Time  time.Time
 	Query url.Values
+	Body  string
 }
 
 // Collector is an HTTP server to which functions tell what they do, so that a
@@ -34,9 +36,10 @@ func StartCollector() (*Collector, error) {
 	}
 	c := &Collector{url: "http://" + l.Addr().String(), served: make(chan struct{})}
 	c.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // half a report is better than none
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.hits = append(c.hits, Hit{Time: time.Now(), Query: r.URL.Query()})
+		c.hits = append(c.hits, Hit{Time: time.Now(), Query: r.URL.Query(), Body: string(body)})
 	})}
 	go func() {
 		defer close(c.served)
@@ -45,7 +48,7 @@ func StartCollector() (*Collector, error) {
 	return c, nil
 }
 
-// URL is where functions send to; what they say is the query.
+// URL is where functions send to; what they say is the query and the body.
 func (c *Collector) URL() string { return c.url }
 
 // Hits returns what came so far, in the order of arrival.

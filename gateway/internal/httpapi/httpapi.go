@@ -169,6 +169,10 @@ func (s *server) answerError(err error, c echo.Context) {
 	}
 	if failed, ok := errors.AsType[*invoke.Failed](err); ok {
 		c.Response().Header().Set("Cache-Control", "no-store")
+		if wants(c, "text/html") {
+			_ = c.Blob(failed.Status, "text/html", errorPage(failed.Text))
+			return
+		}
 		_ = c.String(failed.Status, failed.Text)
 		return
 	}
@@ -180,7 +184,7 @@ func (s *server) answerError(err error, c echo.Context) {
 	h.Set("Cache-Control", "no-store")
 	// A write that does not succeed has nobody left to tell.
 	if c.Get(functionRoute) != nil { // Netlify answers in plain text there
-		_ = c.String(answer.Code, answer.Message)
+		_ = c.String(answer.Code, netlifyText(h, answer.Message))
 		return
 	}
 	if answer.Code == http.StatusUnauthorized {

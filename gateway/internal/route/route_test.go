@@ -143,7 +143,7 @@ func TestRouteRefuses(t *testing.T) {
 		{"case", "x", "GET", prefix + "HELLO", fault.NotFound, "Function not found..."},
 		{"bad name", "x", "GET", prefix + "he%20llo", fault.Invalid, route.InvalidName},
 		{"dots", "x", "GET", prefix + "..", fault.Invalid, route.InvalidName},
-		{"extension", "x", "GET", prefix + "hello.js", fault.Invalid, route.InvalidName},
+		{"extension", "x", "GET", prefix + "hello.js", fault.NotFound, "Function not found... Function names have no extension"},
 		{"too long", "x", "GET", prefix + strings.Repeat("a", 129), fault.Invalid, route.InvalidName},
 		{"no name", "x", "GET", prefix, fault.NotFound, "Not found..."},
 		{"no function there", "x", "GET", "/nothing", fault.NotFound, "Not found..."},

@@ -75,6 +75,9 @@ func (t *table) find(method, path string, dev bool) (Target, error) {
 		return target, fault.New(fault.NotFound, "Not found... No function of site %q is served at this path.", t.deploy.Site)
 	}
 	name, _, _ := strings.Cut(rest, "/")
+	if base, ok := withoutExtension(name); ok && t.functions[base] != nil {
+		return target, fault.New(fault.NotFound, "Function not found... Function names have no extension; ask for %q.", base)
+	}
 	if !function.ValidName(name) {
 		return target, fault.New(fault.Invalid, InvalidName)
 	}
@@ -89,6 +92,16 @@ func (t *table) find(method, path string, dev bool) (Target, error) {
 	}
 	target.Function = f
 	return target, nil
+}
+
+// withoutExtension takes the extension of a source file off a name.
+func withoutExtension(name string) (string, bool) {
+	for _, ext := range []string{".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx"} {
+		if base, ok := strings.CutSuffix(name, ext); ok {
+			return base, true
+		}
+	}
+	return name, false
 }
 
 // findOwn finds the first function with a path of its own that matches.

@@ -1,0 +1,2 @@
+export const esm = 'esm'
+export default await Promise.resolve('awaited')

@@ -1,0 +1,1 @@
+module.exports = { plain: 'plain', where: typeof __filename }

@@ -1,0 +1,2 @@
+import { help } from './help.mjs'
+export default async () => new Response(help)

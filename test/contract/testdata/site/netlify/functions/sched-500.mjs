@@ -1,0 +1,2 @@
+export default async () => new Response('broken', { status: 500 })
+export const config = { schedule: '@hourly' }

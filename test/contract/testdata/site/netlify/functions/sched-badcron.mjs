@@ -1,0 +1,2 @@
+export default async () => new Response('x')
+export const config = { schedule: 'nope' }

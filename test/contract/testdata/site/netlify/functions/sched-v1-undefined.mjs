@@ -1,0 +1,2 @@
+import { schedule } from '@netlify/functions'
+export const handler = schedule('@hourly', async () => {})

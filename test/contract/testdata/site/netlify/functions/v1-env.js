@@ -1,0 +1,1 @@
+exports.handler = async () => ({ statusCode: 200, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ toml: process.env.FROM_TOML ?? null, lambda: typeof process.env.LAMBDA_TASK_ROOT, cwd: typeof process.cwd(), tz: process.env.TZ ?? null }) })

@@ -1,0 +1,2 @@
+throw new Error('thrown while loading')
+exports.handler = async () => ({ statusCode: 200 })

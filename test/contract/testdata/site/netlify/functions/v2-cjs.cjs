@@ -1,0 +1,2 @@
+exports.default = async () => new Response('cjs')
+exports.config = { path: '/cjs' }

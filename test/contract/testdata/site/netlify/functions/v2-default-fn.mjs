@@ -1,0 +1,1 @@
+export default async function named(req, context) { return new Response(`${arguments.length} ${context.params ? 'params' : ''}`) }

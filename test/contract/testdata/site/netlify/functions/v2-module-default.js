@@ -1,0 +1,1 @@
+module.exports.default = async () => new Response('module.exports.default')

@@ -1,0 +1,1 @@
+export default { other: () => new Response('x') }

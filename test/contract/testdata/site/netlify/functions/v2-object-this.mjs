@@ -1,0 +1,1 @@
+export default { name: 'own', fetch() { return new Response('this is ' + this?.name) } }

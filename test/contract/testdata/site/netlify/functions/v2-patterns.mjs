@@ -1,0 +1,2 @@
+export default async (req, context) => Response.json({ params: context.params, url: new URL(req.url).pathname })
+export const config = { path: ['/p1/:a-:b', '/p2/:id(\\d+)', '/p3/:rest+', '/p4/:rest*', '/p5/*/mid/*', '/p6/:x?', '/p7/(foo|bar)', '/p8/Case/:Id', '/p9.v1/thing', '/p10/:file.:ext', '/p11{/:lang}?/end', '/p12/*.txt', '/p13/trail/', '/p14/:x/', '/p15/a%20b', '/p16/é', '/p17/:ünï', '/p18/literal:colon'] }

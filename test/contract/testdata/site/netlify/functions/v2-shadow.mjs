@@ -1,0 +1,2 @@
+export default async () => new Response('function wins')
+export const config = { path: '/shadow.txt' }

@@ -1,0 +1,2 @@
+export default async (req) => new Response('at ' + new URL(req.url).pathname)
+export const config = { path: `/template` }

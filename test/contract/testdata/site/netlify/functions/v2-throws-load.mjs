@@ -1,0 +1,2 @@
+export default () => new Response('x')
+throw new Error('thrown while loading')

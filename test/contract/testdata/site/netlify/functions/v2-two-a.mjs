@@ -1,0 +1,2 @@
+export default async () => new Response('a')
+export const config = { path: '/two/:x' }
