@@ -73,6 +73,12 @@ func TestRedisCluster(t *testing.T) {
 	if all, err := b.Workers(ctx); err != nil || len(all) != 1 {
 		t.Errorf("Workers = %v, %v, want one", all, err)
 	}
+	limit := function.RateLimit{Limit: 1, WindowMS: 60_000}
+	for _, caller := range []string{"a", "b"} {
+		if wait, err := b.CountCall(ctx, Rate{Site: "shop", Function: "f", Caller: caller, Limit: limit}); err != nil || wait != 0 {
+			t.Errorf("CountCall(%s) = %v, %v, want none to wait", caller, wait, err)
+		}
+	}
 	term, err := b.BeginTerm(ctx)
 	if err != nil {
 		t.Errorf("BeginTerm = %v", err)
