@@ -56,6 +56,12 @@ func TestRedisCluster(t *testing.T) {
 		if err := b.CreateDeploy(ctx, deploy.Deploy{ID: id, Site: "shop"}); err != nil {
 			t.Errorf("CreateDeploy = %v", err)
 		}
+		if err := b.Await(ctx, id, []string{"a"}); err != nil {
+			t.Errorf("Await = %v", err)
+		}
+		if left, err := b.Arrived(ctx, id, "a"); err != nil || left != 0 {
+			t.Errorf("Arrived = %d, %v, want none left", left, err)
+		}
 		if err := b.SetDeployState(ctx, id, deploy.Ready); err != nil {
 			t.Errorf("SetDeployState = %v", err)
 		}
