@@ -1,10 +1,12 @@
-// Package build turns the source of a site into deployable functions.
+// Package build turns the source of a site into deployable functions, and
+// collects the static files beside them.
 //
 //	discover      which files are functions
 //	netlifytoml   what netlify.toml says about them
 //	insource      what their source says about itself
 //	setting       both together, checked
 //	bundle        one function with all that it imports, as files
+//	static        the files that are served as they are
 //
 // A function with a problem is left out and reported with file, line and
 // column; the others are built. Nothing of the site is executed. Equal sources
@@ -25,6 +27,7 @@ import (
 	"github.com/nightshift/nightshift/cli/internal/build/netlifytoml"
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
 	"github.com/nightshift/nightshift/cli/internal/build/setting"
+	"github.com/nightshift/nightshift/cli/internal/build/static"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -38,7 +41,8 @@ const DefaultDirectory = "netlify/functions"
 type Options struct {
 	// Root is the site's directory: the one with netlify.toml.
 	Root string
-	// Dev prefers [dev] functions over [functions] directory.
+	// Dev prefers [dev] functions over [functions] directory, and [dev] publish
+	// over [build] publish.
 	Dev bool
 }
 
@@ -64,6 +68,8 @@ type Result struct {
 	DevCommand string // [dev] command
 	Functions  []Function
 	Broken     []Broken
+	Publish    string // directory of the static files, absolute; empty: none
+	Files      []static.File
 	// Problems are all of them, those of Broken too, sorted by place.
 	Problems []problem.Problem
 }
@@ -86,6 +92,7 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 	if problem.Errors(problems) > 0 {
 		return result, nil
 	}
+	result.static(config, opts.Dev)
 	candidates, problems, err := discover.Find(root, result.Directory)
 	if err != nil {
 		if fault.Is(err, fault.NotFound) {
@@ -124,6 +131,21 @@ func directory(root string, config netlifytoml.File, dev bool) string {
 	}
 	// A leading slash means the site's root, as Netlify reads it.
 	return filepath.Join(root, filepath.FromSlash(strings.TrimPrefix(dir, "/")))
+}
+
+// static collects the static files, if there is a directory for them.
+func (r *Result) static(config netlifytoml.File, dev bool) {
+	dir, at := config.Publish, config.PublishAt
+	if dev && config.DevPublish != "" {
+		dir, at = config.DevPublish, config.DevPublishAt
+	}
+	if dir == "" {
+		return
+	}
+	r.Publish = filepath.Join(r.Root, filepath.FromSlash(strings.TrimPrefix(dir, "/")))
+	files, problems := static.Collect(static.Input{Root: r.Root, Directory: r.Publish, At: at, Functions: r.Directory})
+	r.Files = files
+	r.Problems = append(r.Problems, problems...)
 }
 
 // all builds the candidates, a few at a time, and keeps their order.

@@ -2,7 +2,7 @@
 //
 // It watches folders, not files, because editors save by renaming a new file
 // over the old one. What counts is decided per event: anything below the
-// functions' directory, the files that bundles were made of, netlify.toml, and
+// functions' directory and below that of the static files, the files that bundles were made of, netlify.toml, and
 // the lock files that an install of packages writes last.
 package watch
 
@@ -30,6 +30,7 @@ var manifests = []string{"netlify.toml", "package.json", "package-lock.json", "p
 type Set struct {
 	Root      string   // of the site, absolute
 	Directory string   // of the functions, absolute; need not exist
+	Publish   string   // of the static files, the same; empty: none
 	Inputs    []string // files that bundles were made of, absolute
 }
 
@@ -58,14 +59,16 @@ func (w *Watcher) Close() error { return w.notify.Close() }
 func (w *Watcher) Watch(set Set) {
 	w.set, w.inputs = set, map[string]bool{}
 	want := map[string]bool{set.Root: true}
-	for _, dir := range tree(set.Directory) {
-		want[dir] = true
-	}
-	// Until the directory exists, the folder that will hold it is watched.
-	for dir := set.Directory; len(dir) > len(set.Root); dir = filepath.Dir(dir) {
-		if info, err := os.Stat(filepath.Dir(dir)); err == nil && info.IsDir() {
-			want[filepath.Dir(dir)] = true
-			break
+	for _, top := range set.tops() {
+		for _, dir := range tree(top) {
+			want[dir] = true
+		}
+		// Until the directory exists, the folder that will hold it is watched.
+		for dir := top; len(dir) > len(set.Root); dir = filepath.Dir(dir) {
+			if info, err := os.Stat(filepath.Dir(dir)); err == nil && info.IsDir() {
+				want[filepath.Dir(dir)] = true
+				break
+			}
 		}
 	}
 	for _, input := range set.Inputs {
@@ -85,6 +88,14 @@ func (w *Watcher) Watch(set Set) {
 	}
 }
 
+// tops are the directories of which everything below is watched.
+func (s Set) tops() []string {
+	if s.Publish == "" {
+		return []string{s.Directory}
+	}
+	return []string{s.Directory, s.Publish}
+}
+
 // tree lists a directory and those below it, without packages and hidden ones.
 func tree(root string) []string {
 	var dirs []string
@@ -92,7 +103,7 @@ func tree(root string) []string {
 		switch {
 		case err != nil || !entry.IsDir():
 			return nil
-		case path != root && (entry.Name() == "node_modules" || strings.HasPrefix(entry.Name(), ".")):
+		case path != root && (entry.Name() == "node_modules" || hidden(entry.Name())):
 			return fs.SkipDir
 		}
 		dirs = append(dirs, path)
@@ -148,12 +159,21 @@ func (w *Watcher) counts(event fsnotify.Event) bool {
 	if filepath.Dir(name) == w.set.Root && slices.Contains(manifests, filepath.Base(name)) {
 		return true
 	}
-	if within(w.set.Directory, name) {
+	for _, top := range w.set.tops() {
 		base := filepath.Base(name)
-		return !strings.HasPrefix(base, ".") && !strings.HasSuffix(base, "~")
+		switch {
+		case within(top, name) && !hidden(base) && !strings.HasSuffix(base, "~"):
+			return true
+		case within(name, top) && name != top: // a folder above the directory came or went
+			return true
+		}
 	}
-	return within(name, w.set.Directory) // a folder above the directory came or went
+	return false
 }
+
+// hidden reports whether a name is no part of a site, such as an editor's
+// swap file; .well-known is the one that is.
+func hidden(name string) bool { return strings.HasPrefix(name, ".") && name != ".well-known" }
 
 // within reports whether path is dir or lies below it.
 func within(dir, path string) bool {

@@ -103,6 +103,25 @@ func TestChangesThatDoNotCount(t *testing.T) {
 	}
 }
 
+func TestStaticFilesCount(t *testing.T) {
+	t.Parallel()
+	b := setup(t, "lib/used.js")
+	b.write(t, "public/sub/a.txt", "1")
+	b.write(t, "public/.well-known/security.txt", "1")
+	b.watcher.Watch(watch.Set{Root: b.root, Directory: filepath.Join(b.root, "netlify", "functions"), Publish: filepath.Join(b.root, "public")})
+	for _, name := range []string{"public/sub/a.txt", "public/new.html", "public/.well-known/security.txt", "netlify/functions/a.js"} {
+		b.write(t, name, "2")
+		if got := b.next(t, soon); got != name {
+			t.Errorf("Next = %q, want %q", got, name)
+		}
+	}
+	b.write(t, "public/sub/.a.txt.swp", "2")
+	b.write(t, "README.md", "2")
+	if got := b.next(t, still); got != "" {
+		t.Errorf("Next = %q, want no change", got)
+	}
+}
+
 func TestSavingByRenaming(t *testing.T) {
 	t.Parallel()
 	b := setup(t, "lib/used.js")
