@@ -143,9 +143,9 @@ func TestFunctionRouteErrors(t *testing.T) {
 		{"/.netlify/functions/nope", 404, "Function not found..."},
 		{"/.netlify/functions/bad.name", 400, "Function name should consist only of alphanumeric characters, hyphen & underscores."},
 		{"/.netlify/functions/tick", 404, "Function not found..."},
-		{"/.netlify/functions/own", 404, "Function not found..."},
-		{"/", 404, "Not found..."},
-		{"/static.txt", 404, "Not found..."},
+		{"/.netlify/functions/own", 404, "404 Not Found"},
+		{"/", 404, "404 Not Found"},
+		{"/static.txt", 404, "404 Not Found"},
 		{"/.nightshift/nope", 404, "{"},
 		{"/.nightshift/invocations/nope", 404, "{"},
 	}

@@ -224,7 +224,7 @@ func TestCreateDeployRefuses(t *testing.T) {
 			t.Errorf("body %q = %d %s, want 400", body, got.status, got.body)
 		}
 	}
-	req := b.request("POST", b.control("/api/v1/sites/shop/deploys"), strings.NewReader(`{"branch":"`+strings.Repeat("x", 4<<20)+`"}`))
+	req := b.request("POST", b.control("/api/v1/sites/shop/deploys"), strings.NewReader(`{"branch":"`+strings.Repeat("x", 8<<20)+`"}`))
 	req.Header.Set("Authorization", "Bearer "+token)
 	if got := b.do(req); got.status != 413 {
 		t.Errorf("a description over its limit = %d %.100s, want 413", got.status, got.body)

@@ -8,7 +8,8 @@
 // to a worker. Any number of gateways may run beside each other.
 //
 // If Redis does not answer, background calls get 503 and are never lost after a
-// 202, and sync calls go on with the workers and sites last known.
+// 202, sync calls and static files go on with the workers and sites last known,
+// and rate limits are not held.
 package gateway
 
 import (
@@ -23,7 +24,9 @@ import (
 	"github.com/nightshift/nightshift/gateway/internal/fleet"
 	"github.com/nightshift/nightshift/gateway/internal/httpapi"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
+	"github.com/nightshift/nightshift/gateway/internal/limit"
 	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/gateway/internal/static"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/fault"
@@ -111,7 +114,7 @@ func (g *Gateway) serve(records *store.Store) error {
 	}
 	var control http.Handler
 	data, control = httpapi.New(httpapi.Config{
-		Router: g.router, Invoker: g.invoker, Invocations: records, Deploys: records, Workers: records,
+		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Deploys: records, Workers: records,
 		Artifacts: g.artifacts, Logger: g.log, Ready: g.ready, Stopping: g.stopping,
 		Token: g.cfg.Token, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus == "on", TrustProxy: g.cfg.TrustProxy,
 		SiteURL: g.cfg.siteURL(g.data.Addr()),

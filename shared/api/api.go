@@ -6,6 +6,7 @@ package api
 import (
 	"time"
 
+	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 )
@@ -76,6 +77,8 @@ type CreateDeploy struct {
 	Draft     bool                `json:"draft"`
 	Branch    string              `json:"branch,omitempty"`
 	Functions []function.Function `json:"functions"`
+	// Files are the static files by path, without a slash in front.
+	Files map[string]deploy.File `json:"files,omitempty"`
 }
 
 // Deploy is the answer to every call about one deploy.
@@ -88,11 +91,22 @@ type Deploy struct {
 	Published bool      `json:"published"`
 	URL       string    `json:"url"`        // of the site
 	DeployURL string    `json:"deploy_url"` // permalink of this deploy
+	// Required are the digests of static files that the server does not have yet.
+	// One file of each is sent with PUT /api/v1/deploys/{id}/files/{path}.
+	Required []string `json:"required"`
 	// RequiredFunctions are the digests that the server does not have yet. Each
 	// is sent with PUT /api/v1/deploys/{id}/functions/{name}; the deploy is ready
-	// (and published, unless it is a draft) once none is missing.
+	// (and published, unless it is a draft) once neither file nor code is missing.
 	RequiredFunctions []string   `json:"required_functions"`
 	Functions         []Function `json:"functions"`
+	Files             int        `json:"file_count"` // static files
+}
+
+// File is the answer to the upload of a static file.
+type File struct {
+	Path   string `json:"path"`
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
 }
 
 // Function is a function with what people want to know about it.
@@ -106,7 +120,11 @@ type Function struct {
 	// NextRuns are the next fire times of a scheduled function.
 	NextRuns  []time.Time `json:"next_runs,omitempty"`
 	TimeoutMS int64       `json:"timeout_ms"`
-	Source    string      `json:"source,omitempty"`
+	// RateLimit bounds how often it may be called; see package function.
+	RateLimit *function.RateLimit `json:"rate_limit,omitempty"`
+	// PreferStatic lets a static file of the same path win.
+	PreferStatic bool   `json:"prefer_static,omitempty"`
+	Source       string `json:"source,omitempty"`
 }
 
 // Worker is a live worker.

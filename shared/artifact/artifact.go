@@ -1,5 +1,6 @@
-// Package artifact keeps the code of functions: zips, named by the SHA-256 of
-// their bytes, in a blob store.
+// Package artifact keeps what deploys are made of, named by the SHA-256 of its
+// bytes, in a blob store: the code of functions as zips (<digest>.zip), and
+// beside them static files as they are (<digest>.file).
 //
 // An artifact is immutable and its name says what is in it. So storing one
 // twice is nothing, a reader can check what it was given, and nothing needs a
@@ -76,15 +77,24 @@ func openDir(u *url.URL) (*Store, error) {
 // fault.Invalid, more than [MaxSize] of them: fault.TooLarge, and nothing is
 // stored. Already there: nil, without reading zip.
 func (s *Store) Put(ctx context.Context, digest string, zip io.Reader) error {
-	there, err := s.Has(ctx, digest)
+	return s.put(ctx, digest, code, zip)
+}
+
+// PutFile is Put for a static file.
+func (s *Store) PutFile(ctx context.Context, digest string, file io.Reader) error {
+	return s.put(ctx, digest, static, file)
+}
+
+func (s *Store) put(ctx context.Context, digest string, k kind, content io.Reader) error {
+	there, err := s.has(ctx, digest, k)
 	if err != nil || there {
 		return err
 	}
 	ctx, abort := context.WithCancel(ctx)
 	defer abort()
 	var file *os.File // with file:// the blob's own file
-	w, err := s.bucket.NewWriter(ctx, key(digest), &blob.WriterOptions{
-		ContentType: "application/zip",
+	w, err := s.bucket.NewWriter(ctx, k.key(digest), &blob.WriterOptions{
+		ContentType: k.contentType,
 		BeforeWrite: func(as func(any) bool) error {
 			as(&file)
 			return nil
@@ -93,7 +103,7 @@ func (s *Store) Put(ctx context.Context, digest string, zip io.Reader) error {
 	if err != nil {
 		return unavailable(err, "storing", digest)
 	}
-	if err := copyVerified(w, zip, digest); err != nil {
+	if err := copyVerified(w, content, digest); err != nil {
 		// A writer whose context has ended throws away what it was given.
 		abort()
 		_ = w.Close()
@@ -125,7 +135,7 @@ func copyVerified(to io.Writer, from io.Reader, digest string) error {
 	case err != nil:
 		return unavailable(err, "storing", digest)
 	case n > MaxSize:
-		return fault.New(fault.TooLarge, "artifact %s: a function's zip may have %d MiB; leave out what it does not need", short(digest), MaxSize>>20)
+		return fault.New(fault.TooLarge, "artifact %s: %d MiB are allowed; leave out what is not needed", short(digest), MaxSize>>20)
 	}
 	if got := hex.EncodeToString(hash.Sum(nil)); got != digest {
 		return fault.New(fault.Invalid, "artifact %s: the bytes have the SHA-256 %s; upload it again", short(digest), got)
@@ -149,10 +159,19 @@ func (r *readError) Read(p []byte) (int, error) {
 
 // Has reports whether the digest is stored.
 func (s *Store) Has(ctx context.Context, digest string) (bool, error) {
+	return s.has(ctx, digest, code)
+}
+
+// HasFile is Has for a static file.
+func (s *Store) HasFile(ctx context.Context, digest string) (bool, error) {
+	return s.has(ctx, digest, static)
+}
+
+func (s *Store) has(ctx context.Context, digest string, k kind) (bool, error) {
 	if !validDigest.MatchString(digest) {
 		return false, fault.New(fault.Invalid, "%q is not a SHA-256 in lower-case hex", digest)
 	}
-	there, err := s.bucket.Exists(ctx, key(digest))
+	there, err := s.bucket.Exists(ctx, k.key(digest))
 	if err != nil {
 		return false, unavailable(err, "looking for", digest)
 	}
@@ -162,10 +181,19 @@ func (s *Store) Has(ctx context.Context, digest string) (bool, error) {
 // Get opens a zip, or fault.NotFound. Readers check the digest of what they
 // get. An error of Read other than io.EOF means that the store broke off.
 func (s *Store) Get(ctx context.Context, digest string) (io.ReadCloser, error) {
+	return s.get(ctx, digest, code)
+}
+
+// GetFile is Get for a static file. Seeking costs nothing until the next Read.
+func (s *Store) GetFile(ctx context.Context, digest string) (io.ReadSeekCloser, error) {
+	return s.get(ctx, digest, static)
+}
+
+func (s *Store) get(ctx context.Context, digest string, k kind) (io.ReadSeekCloser, error) {
 	if !validDigest.MatchString(digest) {
 		return nil, fault.New(fault.Invalid, "%q is not a SHA-256 in lower-case hex", digest)
 	}
-	r, err := s.bucket.NewReader(ctx, key(digest), nil)
+	r, err := s.bucket.NewReader(ctx, k.key(digest), nil)
 	switch {
 	case gcerrors.Code(err) == gcerrors.NotFound:
 		return nil, fault.New(fault.NotFound, "artifact %s is not in the artifact store; deploy again", short(digest))
@@ -178,8 +206,18 @@ func (s *Store) Get(ctx context.Context, digest string) (io.ReadCloser, error) {
 // Close closes the blob store.
 func (s *Store) Close() error { return s.bucket.Close() }
 
+// kind is one of the two sorts of artifacts.
+type kind struct{ extension, contentType string }
+
+// The kinds. A static file that is a zip is no function's code: they are told
+// apart by name, and not by looking inside.
+var (
+	code   = kind{".zip", "application/zip"}
+	static = kind{".file", "application/octet-stream"}
+)
+
 // key is the name of a digest's blob.
-func key(digest string) string { return digest + ".zip" }
+func (k kind) key(digest string) string { return digest + k.extension }
 
 // short is as much of a digest as a person compares.
 func short(digest string) string { return strings.ToLower(digest[:min(12, len(digest))]) }

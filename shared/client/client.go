@@ -74,6 +74,14 @@ func (c *Client) UploadFunction(ctx context.Context, deployID, function string, 
 	return call[api.Deploy](ctx, c, http.MethodPut, path("deploys", deployID, "functions", function), zip, "application/zip")
 }
 
+// UploadFile sends one static file of a deploy, whose digest the deploy names.
+// It may be repeated. content is read to its end; where its length is known
+// (bytes.Reader, strings.Reader) that is sent ahead.
+func (c *Client) UploadFile(ctx context.Context, deployID, name string, content io.Reader) (api.File, error) {
+	segments := append([]string{"deploys", deployID, "files"}, strings.Split(name, "/")...)
+	return call[api.File](ctx, c, http.MethodPut, path(segments...), content, "application/octet-stream")
+}
+
 // Deploy reads a deploy of a site.
 func (c *Client) Deploy(ctx context.Context, site, id string) (api.Deploy, error) {
 	return call[api.Deploy](ctx, c, http.MethodGet, path("sites", site, "deploys", id), nil, "")

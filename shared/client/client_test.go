@@ -43,6 +43,10 @@ func TestRequests(t *testing.T) {
 			func(c *client.Client) (any, error) {
 				return c.UploadFunction(t.Context(), "d1", "hello", bytes.NewReader([]byte("zip")))
 			}},
+		{"upload of a file", "PUT", "/api/v1/deploys/d1/files/a%20b/%3Fc.txt", "text", `{"path":"a b/?c.txt","digest":"","size":4}`,
+			func(c *client.Client) (any, error) {
+				return c.UploadFile(t.Context(), "d1", "a b/?c.txt", strings.NewReader("text"))
+			}},
 		{"deploy", "GET", "/api/v1/sites/shop/deploys/d1", "", `{"id":"d1"}`,
 			func(c *client.Client) (any, error) { return c.Deploy(t.Context(), "shop", "d1") }},
 		{"functions", "GET", "/api/v1/sites/a%2Fb/functions", "", `[{"name":"x"}]`,

@@ -1,4 +1,5 @@
-// Package deploy describes a deploy: one immutable set of functions of a site.
+// Package deploy describes a deploy: one immutable set of functions and static
+// files of a site.
 //
 // A deploy is accepted whole or not at all. It becomes visible to callers when
 // the site's published pointer moves to it; publishing and rolling back move
@@ -7,10 +8,12 @@ package deploy
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nightshift/nightshift/shared/function"
 )
@@ -40,7 +43,25 @@ type Deploy struct {
 	State     State               `json:"state"`
 	CreatedAt time.Time           `json:"created_at"`
 	Functions []function.Function `json:"functions"`
+	// Files are the static files by path: slash-separated, relative, decoded.
+	Files map[string]File `json:"files,omitempty"`
 }
+
+// File is one static file, named by its content: deploys share what is equal.
+type File struct {
+	// Digest is the lower-case hex SHA-256 of the content.
+	Digest string `json:"digest"`
+	// Size is the length of the content, in bytes.
+	Size int64 `json:"size"`
+}
+
+// Limits of the static files of one deploy.
+const (
+	MaxFiles     = 20_000
+	MaxFileSize  = 250 << 20
+	MaxFilesSize = 2 << 30 // all together
+	maxFilePath  = 1024
+)
 
 // Site is a name with a pointer to the deploy that its callers get.
 type Site struct {
@@ -104,7 +125,54 @@ func (d *Deploy) Validate() error {
 		}
 		seen[f.Name] = true
 	}
+	return d.validateFiles()
+}
+
+var validDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func (d *Deploy) validateFiles() error {
+	if len(d.Files) > MaxFiles {
+		return fmt.Errorf("%d static files are too many; %d are allowed", len(d.Files), MaxFiles)
+	}
+	var total int64
+	for _, path := range slices.Sorted(maps.Keys(d.Files)) {
+		f := d.Files[path]
+		switch {
+		case !ValidFilePath(path):
+			return fmt.Errorf("static file %.80q: the path must be relative, with slashes, without empty parts, \".\" and \"..\", %d bytes at most", path, maxFilePath)
+		case !validDigest.MatchString(f.Digest):
+			return fmt.Errorf("static file %s: the digest %.80q is not a SHA-256 in hex", path, f.Digest)
+		case f.Size < 0 || f.Size > MaxFileSize:
+			return fmt.Errorf("static file %s: %d bytes; %d MiB are allowed", path, f.Size, MaxFileSize>>20)
+		}
+		if total += f.Size; total > MaxFilesSize {
+			return fmt.Errorf("the static files are too large together; %d MiB are allowed", MaxFilesSize>>20)
+		}
+	}
 	return nil
+}
+
+// ValidFilePath reports whether a path can be that of a static file.
+func ValidFilePath(path string) bool {
+	if len(path) > maxFilePath || !utf8.ValidString(path) || strings.ContainsAny(path, "\\\x00") {
+		return false
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		if part == "" || part == "." || part == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+// FileDigests lists the digests of the deploy's static files, each once.
+func (d *Deploy) FileDigests() []string {
+	var digests []string
+	for _, f := range d.Files {
+		digests = append(digests, f.Digest)
+	}
+	slices.Sort(digests)
+	return slices.Compact(digests)
 }
 
 // Artifacts lists the digests that the deploy's functions need, each once.

@@ -56,6 +56,12 @@ func TestRedisCluster(t *testing.T) {
 		if err := b.CreateDeploy(ctx, deploy.Deploy{ID: id, Site: "shop"}); err != nil {
 			t.Errorf("CreateDeploy = %v", err)
 		}
+		if err := b.Await(ctx, id, []string{"a"}); err != nil {
+			t.Errorf("Await = %v", err)
+		}
+		if left, err := b.Arrived(ctx, id, "a"); err != nil || left != 0 {
+			t.Errorf("Arrived = %d, %v, want none left", left, err)
+		}
 		if err := b.SetDeployState(ctx, id, deploy.Ready); err != nil {
 			t.Errorf("SetDeployState = %v", err)
 		}
@@ -72,6 +78,12 @@ func TestRedisCluster(t *testing.T) {
 	}
 	if all, err := b.Workers(ctx); err != nil || len(all) != 1 {
 		t.Errorf("Workers = %v, %v, want one", all, err)
+	}
+	limit := function.RateLimit{Limit: 1, WindowMS: 60_000}
+	for _, caller := range []string{"a", "b"} {
+		if wait, err := b.CountCall(ctx, Rate{Site: "shop", Function: "f", Caller: caller, Limit: limit}); err != nil || wait != 0 {
+			t.Errorf("CountCall(%s) = %v, %v, want none to wait", caller, wait, err)
+		}
 	}
 	term, err := b.BeginTerm(ctx)
 	if err != nil {

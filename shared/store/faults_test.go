@@ -103,6 +103,37 @@ var writes = []write{
 				return err == nil && c.Version == 1 && c.Published["shop"].ID == "d1"
 			}
 	}, isNil},
+	{"Await", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		return func(ctx context.Context, s *Store) error {
+				return s.Await(ctx, "d1", []string{"a", "b"})
+			}, func() bool {
+				left, err := b.Awaited(t.Context(), "d1")
+				return err == nil && slices.Equal(left, []string{"a", "b"})
+			}
+	}, isNil},
+	{"Arrived", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		if err := b.Await(t.Context(), "d1", []string{"a", "b"}); err != nil {
+			t.Fatal(err)
+		}
+		return func(ctx context.Context, s *Store) error {
+				_, err := s.Arrived(ctx, "d1", "a")
+				return err
+			}, func() bool {
+				left, err := b.Awaited(t.Context(), "d1")
+				return err == nil && slices.Equal(left, []string{"b"})
+			}
+	}, isNil},
+	{"CountCall", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		calls := 0
+		return func(ctx context.Context, s *Store) error {
+				calls++
+				_, err := s.CountCall(ctx, Rate{Site: "shop", Function: "f", Limit: function.RateLimit{Limit: 3, WindowMS: 60_000}})
+				return err
+			}, func() bool { // a caller may count again, the driver may not
+				count, _ := b.rdb.HGet(t.Context(), rateKey("shop", "f", ""), "count").Int()
+				return count >= 1 && count <= calls
+			}
+	}, isNil},
 	{"Heartbeat", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
 		return func(ctx context.Context, s *Store) error {
 				return s.Heartbeat(ctx, Worker{ID: "w"}, time.Minute)
@@ -200,7 +231,7 @@ func (b *backend) load(t testing.TB) {
 	t.Helper()
 	for _, script := range []*redis.Script{
 		beginScript, finishScript, cancelScript, logScript, deployCreateScript, deployStateScript,
-		publishScript, heartbeatScript, workersScript, syncCursorsScript, skipScript,
+		publishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript,
 	} {
 		if err := script.Load(t.Context(), b.rdb).Err(); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"regexp"
 
 	"github.com/nightshift/nightshift/shared/function"
@@ -32,6 +34,17 @@ func publishedKey() string { return "nightshift:{catalog}:published" }
 
 // versionKey is the number of the catalog's version.
 func versionKey() string { return "nightshift:{catalog}:version" }
+
+// missingKey is the set of names of blobs that a deploy waits for.
+func missingKey(deployID string) string { return "nightshift:{catalog}:missing:" + deployID }
+
+// rateKey is the hash of counters of one rate limit. It has no tag: each is
+// alone in its script, and together they are too many for one node. The caller
+// is a digest, because it is text of anybody's, and nobody's to keep.
+func rateKey(site, function, caller string) string {
+	sum := sha256.Sum256([]byte(caller))
+	return "nightshift:rate:" + site + ":" + function + ":" + hex.EncodeToString(sum[:12])
+}
 
 // workersKey is the hash of workers by ID.
 func workersKey() string { return "nightshift:{workers}:live" }

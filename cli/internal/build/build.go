@@ -1,9 +1,11 @@
-// Package build turns the source of a site into deployable functions.
+// Package build turns the source of a site into deployable functions, and
+// collects the static files beside them.
 //
 //	discover      which files are functions, and of which kind
 //	netlifytoml   what netlify.toml says about them
 //	manifest      what Netlify's own tools wrote beside them
 //	setting       all that is said about a function together, checked
+//	static        the files that are served as they are
 //
 // Each kind of source has packages of its own, and kinds.go is where they meet:
 //
@@ -31,6 +33,7 @@ import (
 	"github.com/nightshift/nightshift/cli/internal/build/netlifytoml"
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
 	"github.com/nightshift/nightshift/cli/internal/build/setting"
+	"github.com/nightshift/nightshift/cli/internal/build/static"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -48,8 +51,8 @@ var internalDirectories = []string{".netlify/functions-internal", ".netlify/v1/f
 type Options struct {
 	// Root is the site's directory: the one with netlify.toml.
 	Root string
-	// Dev prefers [dev] functions over [functions] directory, and makes programs
-	// for this machine instead of for workers.
+	// Dev prefers [dev] functions and publish over those of [functions] and
+	// [build], and makes programs for this machine instead of for workers.
 	Dev bool
 	// Scratch is a directory in which a build may leave what makes the next one
 	// of the same site quicker. Empty: none.
@@ -86,6 +89,8 @@ type Result struct {
 	DevCommand string // [dev] command
 	Functions  []Function
 	Broken     []Broken
+	Publish    string // directory of the static files, absolute; empty: none
+	Files      []static.File
 	// Problems are all of them, those of Broken too, sorted by place.
 	Problems []problem.Problem
 
@@ -119,6 +124,7 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 	if problem.Errors(result.Problems) > 0 {
 		return result, nil
 	}
+	result.static(config, opts.Dev)
 	for _, dir := range internalDirectories {
 		result.Internal = append(result.Internal, filepath.Join(result.base, filepath.FromSlash(dir)))
 	}
@@ -154,6 +160,21 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 	problem.Sort(result.Problems)
 	result.Problems = slices.CompactFunc(result.Problems, func(a, b problem.Problem) bool { return a == b })
 	return result, nil
+}
+
+// static collects the static files, if there is a directory for them.
+func (r *Result) static(config netlifytoml.File, dev bool) {
+	dir, at := config.Publish, config.PublishAt
+	if dev && config.DevPublish != "" {
+		dir, at = config.DevPublish, config.DevPublishAt
+	}
+	if dir == "" {
+		return
+	}
+	r.Publish = filepath.Join(r.base, filepath.FromSlash(strings.TrimPrefix(dir, "/")))
+	files, problems := static.Collect(static.Input{Root: r.Root, Directory: r.Publish, At: at, Functions: r.Directory})
+	r.Files = files
+	r.Problems = append(r.Problems, problems...)
 }
 
 // all builds the candidates, a few at a time, and keeps their order.

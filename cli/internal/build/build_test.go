@@ -123,6 +123,27 @@ func TestEqualSourcesGiveEqualArtifacts(t *testing.T) {
 	}
 }
 
+func TestStaticFiles(t *testing.T) {
+	t.Parallel()
+	root := site(t, map[string]string{
+		"netlify.toml":  "[build]\n  publish = \"/dist\"\n[dev]\n  publish = \"public\"\n",
+		"dist/built.js": "built", "public/source.js": "source", "netlify/functions/f.mjs": "export default () => new Response('x')",
+	})
+	for dev, want := range map[bool]string{false: "built.js", true: "source.js"} {
+		result, err := build.Build(t.Context(), build.Options{Root: root, Dev: dev})
+		if err != nil || len(result.Problems) > 0 || len(result.Functions) != 1 || len(result.Files) != 1 || result.Files[0].Path != want {
+			t.Errorf("Build with dev %t = %+v, %v; want the file %s", dev, result, err, want)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(root, "netlify")); err != nil {
+		t.Fatal(err)
+	}
+	result, err := build.Build(t.Context(), build.Options{Root: root})
+	if !fault.Is(err, fault.NotFound) || len(result.Files) != 1 {
+		t.Errorf("Build without functions = %+v, %v; want not found, and the file", result, err)
+	}
+}
+
 // unpack writes an artifact into a new directory.
 func unpack(t *testing.T, f build.Function) string {
 	t.Helper()

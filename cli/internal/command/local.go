@@ -72,6 +72,9 @@ func (w World) build() *cobra.Command {
 			}
 			view.Problems(w.Stderr, view.StyleOf(w.Stderr), result.Problems)
 			view.Functions(w.Stdout, view.StyleOf(w.Stdout), rowsOf(result), time.Now())
+			if result.Publish != "" {
+				fmt.Fprintf(w.Stdout, "  %s\n", view.Count(len(result.Files), "static file"))
+			}
 			if n := problem.Errors(result.Problems); n > 0 {
 				fmt.Fprintf(w.Stderr, "%s; nightshift deploy refuses the site until there is none\n", view.Count(n, "error"))
 				return errReported
@@ -101,7 +104,7 @@ func contexts(prod bool, branch string) []string {
 func rowsOf(result *build.Result) []view.Row {
 	var rows []view.Row
 	for _, f := range result.Functions {
-		row := view.Row{Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, Methods: view.Methods(f.Methods), URLs: f.Paths, Schedule: f.Schedule, Timezone: f.Timezone}
+		row := view.Row{Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, Methods: view.Methods(f.Methods), URLs: f.Paths, Schedule: f.Schedule, Timezone: f.Timezone, RateLimit: f.RateLimit, PreferStatic: f.PreferStatic}
 		if len(f.Paths) == 0 && f.Kind != function.Scheduled {
 			row.URLs = []string{function.DefaultPath(f.Name)}
 		}
@@ -138,13 +141,17 @@ published at once. A site with errors is not deployed.`,
 				fmt.Fprintf(w.Stderr, "%s; nothing was deployed\n", view.Count(n, "error"))
 				return errReported
 			}
-			if len(result.Functions) == 0 {
+			if len(result.Functions)+len(result.Files) == 0 {
 				return fault.New(fault.NotFound, "there are no functions in %s; put one there, for example hello.mjs", result.Directory)
 			}
 			done, err := deploy.Run(cmd.Context(), api, deploy.Request{
-				Site: site, Branch: branch, Draft: !prod, Functions: result.Functions,
-				Uploading: func(n int) {
-					fmt.Fprintln(w.Stderr, style.Dim(fmt.Sprintf("%s, %s to upload", view.Count(len(result.Functions), "function"), view.Count(n, "artifact"))))
+				Site: site, Branch: branch, Draft: !prod, Functions: result.Functions, Files: result.Files,
+				Uploading: func(artifacts, files int) {
+					text := fmt.Sprintf("%s, %s to upload", view.Count(len(result.Functions), "function"), view.Count(artifacts, "artifact"))
+					if result.Publish != "" {
+						text += fmt.Sprintf("; %s, %d to upload", view.Count(len(result.Files), "static file"), files)
+					}
+					fmt.Fprintln(w.Stderr, style.Dim(text))
 				},
 			})
 			if err != nil {

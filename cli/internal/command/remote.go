@@ -31,7 +31,7 @@ func printDeploy(w World, d api.Deploy, prod bool) {
 func rows(functions []api.Function) []view.Row {
 	out := make([]view.Row, len(functions))
 	for i, f := range functions {
-		out[i] = view.Row{Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, URLs: f.URLs, Schedule: f.Schedule, Timezone: f.Timezone}
+		out[i] = view.Row{Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, URLs: f.URLs, Schedule: f.Schedule, Timezone: f.Timezone, RateLimit: f.RateLimit, PreferStatic: f.PreferStatic}
 	}
 	return out
 }

@@ -1,6 +1,6 @@
-// Package deploy sends a built site to the control plane: announce the
-// functions, upload the artifacts that the server lacks, wait until the deploy
-// is ready. `nightshift deploy` and `nightshift dev` both come through here, so
+// Package deploy sends a built site to the control plane: announce the functions
+// and static files, upload those that the server lacks, wait until the deploy is
+// ready. `nightshift deploy` and `nightshift dev` both come through here, so
 // what works in dev works on a real installation.
 package deploy
 
@@ -9,10 +9,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/nightshift/nightshift/cli/internal/build"
+	"github.com/nightshift/nightshift/cli/internal/build/static"
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
@@ -26,6 +28,8 @@ type Client interface {
 	CreateDeploy(ctx context.Context, site string, body api.CreateDeploy) (api.Deploy, error)
 	// UploadFunction sends the artifact of one function. Doing it again is harmless.
 	UploadFunction(ctx context.Context, deployID, name string, zip io.Reader) (api.Deploy, error)
+	// UploadFile sends one static file. Doing it again is harmless.
+	UploadFile(ctx context.Context, deployID, path string, content io.Reader) (api.File, error)
 	// Deploy reads a deploy of a site.
 	Deploy(ctx context.Context, site, id string) (api.Deploy, error)
 }
@@ -36,11 +40,12 @@ type Request struct {
 	Branch    string // empty: none
 	Draft     bool   // reachable on its permalink only
 	Functions []build.Function
+	Files     []static.File
 	// Uploading, if not nil, is told before the uploads how many there are.
-	Uploading func(n int)
+	Uploading func(artifacts, files int)
 }
 
-// uploads is how many artifacts are sent at once.
+// uploads is how many artifacts and files are sent at once.
 const uploads = 4
 
 // tries is how often an upload is sent while the server says that it is
@@ -52,21 +57,35 @@ const poll = 100 * time.Millisecond
 
 // Run deploys and returns the deploy once it is ready.
 func Run(ctx context.Context, client Client, req Request) (api.Deploy, error) {
-	created, err := client.CreateDeploy(ctx, req.Site, api.CreateDeploy{Draft: req.Draft, Branch: req.Branch, Functions: describe(req.Functions)})
+	created, err := client.CreateDeploy(ctx, req.Site, api.CreateDeploy{
+		Draft: req.Draft, Branch: req.Branch, Functions: describe(req.Functions), Files: manifest(req.Files),
+	})
 	if err != nil {
 		return api.Deploy{}, err
 	}
-	missing, err := missing(req.Functions, created.RequiredFunctions)
+	functions, err := missing(req.Functions, created.RequiredFunctions, func(f build.Function) string { return f.Artifact })
+	if err != nil {
+		return created, err
+	}
+	files, err := missing(req.Files, created.Required, func(f static.File) string { return f.Digest })
 	if err != nil {
 		return created, err
 	}
 	if req.Uploading != nil {
-		req.Uploading(len(missing))
+		req.Uploading(len(functions), len(files))
 	}
 	group, uploadCtx := errgroup.WithContext(ctx)
 	group.SetLimit(uploads)
-	for _, f := range missing {
-		group.Go(func() error { return upload(uploadCtx, client, created.ID, f) })
+	for _, f := range files {
+		group.Go(func() error { return uploadFile(uploadCtx, client, created.ID, f) })
+	}
+	for _, f := range functions {
+		group.Go(func() error {
+			return again(uploadCtx, func() error {
+				_, err := client.UploadFunction(uploadCtx, created.ID, f.Name, bytes.NewReader(f.Zip))
+				return err
+			})
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return created, err
@@ -82,23 +101,52 @@ func describe(functions []build.Function) []function.Function {
 	return out
 }
 
-// missing picks one function for each digest that the server asked for.
-func missing(functions []build.Function, digests []string) ([]build.Function, error) {
-	var out []build.Function
+// manifest describes static files by path.
+func manifest(files []static.File) map[string]deploy.File {
+	out := make(map[string]deploy.File, len(files))
+	for _, f := range files {
+		out[f.Path] = f.File
+	}
+	return out
+}
+
+// missing picks one thing for each digest that the server asked for.
+func missing[T any](all []T, digests []string, digestOf func(T) string) ([]T, error) {
+	byDigest := make(map[string]T, len(all))
+	for _, thing := range slices.Backward(all) { // of equal ones the first
+		byDigest[digestOf(thing)] = thing
+	}
+	var out []T
 	for _, digest := range digests {
-		i := slices.IndexFunc(functions, func(f build.Function) bool { return f.Artifact == digest })
-		if i < 0 {
+		thing, ok := byDigest[digest]
+		if !ok {
 			return nil, fmt.Errorf("the server asks for the artifact %s, which is not part of this deploy", digest)
 		}
-		out = append(out, functions[i])
+		out = append(out, thing)
 	}
 	return out, nil
 }
 
-// upload sends one artifact, again while trying again helps.
-func upload(ctx context.Context, client Client, deployID string, f build.Function) error {
+// uploadFile sends one static file.
+func uploadFile(ctx context.Context, client Client, deployID string, f static.File) error {
+	return again(ctx, func() error {
+		content, err := os.Open(f.Source)
+		if err != nil {
+			return fault.Wrap(err, fault.Conflict, "%s has changed while it was deployed; deploy again", f.Path)
+		}
+		defer content.Close()
+		_, err = client.UploadFile(ctx, deployID, f.Path, content)
+		if fault.Is(err, fault.Invalid) || fault.Is(err, fault.TooLarge) { // other bytes than the digest says
+			err = fault.Wrap(err, fault.Conflict, "%s has changed while it was deployed; deploy again", f.Path)
+		}
+		return err
+	})
+}
+
+// again sends something, and again while trying again helps.
+func again(ctx context.Context, send func() error) error {
 	for try := 1; ; try++ {
-		_, err := client.UploadFunction(ctx, deployID, f.Name, bytes.NewReader(f.Zip))
+		err := send()
 		if err == nil || ctx.Err() != nil {
 			return err
 		}

@@ -4,15 +4,20 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/nightshift/nightshift/cli/internal/build"
+	"github.com/nightshift/nightshift/cli/internal/build/static"
 	"github.com/nightshift/nightshift/cli/internal/deploy"
 	"github.com/nightshift/nightshift/shared/api"
+	apideploy "github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 )
@@ -22,6 +27,7 @@ import (
 type server struct {
 	mu       sync.Mutex
 	required []string
+	files    []string          // digests of static files that are required
 	uploaded map[string]string // name → content
 	busy     int
 	maxBusy  int
@@ -36,7 +42,24 @@ func (s *server) CreateDeploy(_ context.Context, site string, body api.CreateDep
 	if site == "full" {
 		return api.Deploy{}, fault.New(fault.TooLarge, "too many functions")
 	}
-	return api.Deploy{ID: "d1", Site: site, State: "uploading", RequiredFunctions: s.required}, nil
+	return api.Deploy{ID: "d1", Site: site, State: "uploading", RequiredFunctions: s.required, Required: s.files}, nil
+}
+
+func (s *server) UploadFile(_ context.Context, _, path string, content io.Reader) (api.File, error) {
+	data, err := io.ReadAll(content)
+	if err != nil {
+		return api.File{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tries[path]++
+	if s.onUpload != nil {
+		if err := s.onUpload(path, s.tries[path]); err != nil {
+			return api.File{}, err
+		}
+	}
+	s.uploaded[path] = string(data)
+	return api.File{Path: path}, nil
 }
 
 func (s *server) UploadFunction(ctx context.Context, id, name string, zip io.Reader) (api.Deploy, error) {
@@ -96,7 +119,7 @@ func TestRunUploadsWhatIsMissing(t *testing.T) {
 		told := -1
 		list := functions(4)
 		list[2].Artifact = "digest1" // the same code twice is sent once
-		d, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Branch: "main", Draft: true, Functions: list, Uploading: func(n int) { told = n }})
+		d, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Branch: "main", Draft: true, Functions: list, Uploading: func(n, _ int) { told = n }})
 		if err != nil || d.State != "ready" || d.ID != "d1" {
 			t.Fatalf("Run = %+v, %v", d, err)
 		}
@@ -209,4 +232,64 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 			t.Error("the fake became ready")
 		}
 	})
+}
+
+// file writes a static file and describes it.
+func file(t *testing.T, path, digest, text string) static.File {
+	t.Helper()
+	source := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(source, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return static.File{Path: path, Source: source, File: apideploy.File{Digest: digest, Size: int64(len(text))}}
+}
+
+func TestRunUploadsFiles(t *testing.T) {
+	t.Parallel()
+	files := []static.File{file(t, "a.txt", "digest-a", "a"), file(t, "copy.txt", "digest-a", "a"), file(t, "b.txt", "digest-b", "b"), file(t, "c.txt", "digest-c", "c")}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer("digest0")
+		s.files = []string{"digest-a", "digest-c"}
+		s.onUpload = func(path string, try int) error {
+			if path == "c.txt" && try == 1 {
+				return fault.New(fault.Unavailable, "a moment") // and the file is read anew
+			}
+			return nil
+		}
+		artifacts, uploads := -1, -1
+		_, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Functions: functions(1), Files: files, Uploading: func(a, f int) { artifacts, uploads = a, f }})
+		if err != nil || artifacts != 1 || uploads != 2 {
+			t.Fatalf("Run: %v, told %d artifacts and %d files; want 1 and 2", err, artifacts, uploads)
+		}
+		if want := map[string]string{"f0": "zip0", "a.txt": "a", "c.txt": "c"}; fmt.Sprint(s.uploaded) != fmt.Sprint(want) {
+			t.Errorf("uploaded %v, want %v", s.uploaded, want)
+		}
+		if got := s.created.Files; len(got) != 4 || got["copy.txt"].Digest != "digest-a" || got["b.txt"].Size != 1 {
+			t.Errorf("announced %+v", got)
+		}
+	})
+}
+
+func TestFileThatChanges(t *testing.T) {
+	t.Parallel()
+	gone := static.File{Path: "gone.txt", Source: filepath.Join(t.TempDir(), "gone"), File: apideploy.File{Digest: "digest-a"}}
+	for name, test := range map[string]struct {
+		file   static.File
+		answer error
+	}{
+		"gone":   {gone, nil},
+		"other":  {file(t, "a.txt", "digest-a", "b"), fault.New(fault.Invalid, "the bytes have another SHA-256")},
+		"longer": {file(t, "a.txt", "digest-a", "longer"), fault.New(fault.TooLarge, "longer than stated")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer()
+			s.files = []string{"digest-a"}
+			s.onUpload = func(string, int) error { return test.answer }
+			_, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Files: []static.File{test.file}})
+			if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "has changed while it was deployed") {
+				t.Errorf("Run: %v, want that the file has changed", err)
+			}
+		})
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nightshift/nightshift/cli/internal/build"
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
+	"github.com/nightshift/nightshift/cli/internal/build/static"
 	"github.com/nightshift/nightshift/cli/internal/deploy"
 	"github.com/nightshift/nightshift/cli/internal/dev/watch"
 	"github.com/nightshift/nightshift/cli/internal/view"
@@ -39,11 +40,11 @@ func (s *session) deploy(ctx context.Context, result *build.Result, buildErr err
 	for _, f := range result.Functions {
 		s.good[f.Name] = f.Function
 	}
-	fingerprint, err := fingerprintOf(functions)
+	fingerprint, err := fingerprintOf(functions, result.Files)
 	if err != nil || fingerprint == s.deployed {
 		return err
 	}
-	if _, err := deploy.Run(ctx, s.client, deploy.Request{Site: Site, Functions: functions}); err != nil {
+	if _, err := deploy.Run(ctx, s.client, deploy.Request{Site: Site, Functions: functions, Files: result.Files}); err != nil {
 		return err
 	}
 	s.deployed = fingerprint
@@ -51,12 +52,12 @@ func (s *session) deploy(ctx context.Context, result *build.Result, buildErr err
 }
 
 // fingerprintOf tells whether a deploy would change anything.
-func fingerprintOf(functions []build.Function) (string, error) {
+func fingerprintOf(functions []build.Function, files []static.File) (string, error) {
 	described := make([]function.Function, len(functions))
 	for i, f := range functions {
 		described[i] = f.Function
 	}
-	data, err := json.Marshal(described)
+	data, err := json.Marshal([]any{described, files})
 	return string(data), err
 }
 
@@ -135,7 +136,10 @@ func keepInputs(next, last *build.Result) {
 }
 
 func watchSet(r *build.Result) watch.Set {
-	set := watch.Set{Root: r.Root, Directory: r.Directory, Internal: r.Internal}
+	set := watch.Set{Root: r.Root, Trees: append(slices.Clone(r.Internal), r.Directory)}
+	if r.Publish != "" {
+		set.Trees = append(set.Trees, r.Publish)
+	}
 	for _, f := range r.Functions {
 		set.Inputs = append(set.Inputs, f.Inputs...)
 	}
@@ -163,11 +167,30 @@ func (s *session) changes(file string, last, next *build.Result, took time.Durat
 			parts = append(parts, "without "+name)
 		}
 	}
+	if n := changedFiles(last.Files, next.Files); n > 0 {
+		parts = append(parts, view.Count(n, "static file"))
+	}
 	label := s.cfg.Style.Good("Deployed")
 	if len(next.Broken) > 0 {
 		label = s.cfg.Style.Warn("Deployed, " + view.Count(len(next.Broken), "function") + " broken,")
 	}
 	fmt.Fprintf(s.out, "%s after a change of %s: %s (%s)\n", label, file, strings.Join(parts, ", "), round(took))
+}
+
+// changedFiles counts the static files that came, went or became others.
+func changedFiles(last, next []static.File) int {
+	before := map[string]string{}
+	for _, f := range last {
+		before[f.Path] = f.Digest
+	}
+	n := 0
+	for _, f := range next {
+		if before[f.Path] != f.Digest {
+			n++
+		}
+		delete(before, f.Path)
+	}
+	return n + len(before)
 }
 
 // versions tells the versions of functions apart, by name.
@@ -204,7 +227,7 @@ func (s *session) table(result *build.Result) {
 	base := "http://" + s.services.gateway.Addr()
 	var rows []view.Row
 	for _, f := range result.Functions {
-		row := view.Row{Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, Methods: view.Methods(f.Methods), Schedule: f.Schedule, Timezone: f.Timezone}
+		row := view.Row{Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, Methods: view.Methods(f.Methods), Schedule: f.Schedule, Timezone: f.Timezone, RateLimit: f.RateLimit, PreferStatic: f.PreferStatic}
 		for _, path := range f.Paths {
 			row.URLs = append(row.URLs, base+path)
 		}
@@ -217,6 +240,9 @@ func (s *session) table(result *build.Result) {
 		fmt.Fprintf(s.out, "  no functions yet; they are looked for in %s\n", result.Directory)
 	} else {
 		view.Functions(s.out, s.cfg.Style, rows, time.Now())
+	}
+	if result.Publish != "" {
+		fmt.Fprintf(s.out, "  %s of %s\n", view.Count(len(result.Files), "static file"), result.Publish)
 	}
 	fmt.Fprintln(s.out)
 }

@@ -90,6 +90,9 @@ type Row struct {
 	URLs     []string // what it is reached by
 	Schedule string
 	Timezone string
+
+	RateLimit    *function.RateLimit
+	PreferStatic bool
 }
 
 // Functions prints a table of functions: name, kind, and what reaches them: the
@@ -143,10 +146,28 @@ func reached(r Row, now time.Time) []string {
 	for _, url := range r.URLs {
 		out = append(out, strings.TrimPrefix(strings.Join(r.Methods, "|")+" "+url, " "))
 	}
+	if r.PreferStatic {
+		out = append(out, "unless there is a static file")
+	}
+	if r.RateLimit != nil {
+		out = append(out, rate(r.RateLimit))
+	}
 	if len(out) == 0 {
 		out = append(out, "")
 	}
 	return out
+}
+
+// rate words a rate limit.
+func rate(r *function.RateLimit) string {
+	text := fmt.Sprintf("at most %s in %v", Count(r.Limit, "call"), time.Duration(r.WindowMS)*time.Millisecond)
+	if len(r.By) > 0 {
+		text += " for each " + strings.Join(r.By, " and ")
+	}
+	if r.RewriteTo != "" {
+		text += ", more to " + r.RewriteTo
+	}
+	return text
 }
 
 // Next words the next times of a schedule after now, each local and UTC.

@@ -28,7 +28,9 @@ func TestFunctions(t *testing.T) {
 	var got bytes.Buffer
 	view.Functions(&got, view.Plain, []view.Row{
 		{Name: "hello", Kind: function.Sync, Methods: view.Methods(nil), URLs: []string{"http://127.0.0.1:8888/.netlify/functions/hello"}},
-		{Name: "items", Kind: function.Sync, Methods: []string{"GET", "POST"}, URLs: []string{"/items/:id", "/things"}},
+		{Name: "items", Kind: function.Sync, Methods: []string{"GET", "POST"}, URLs: []string{"/items/:id", "/things"}, PreferStatic: true,
+			RateLimit: &function.RateLimit{Limit: 10, WindowMS: 90_000, By: []string{"ip", "domain"}, RewriteTo: "/slow"}},
+		{Name: "rare", Kind: function.Sync, URLs: []string{"/.netlify/functions/rare"}, RateLimit: &function.RateLimit{Limit: 1, WindowMS: 1000}},
 		{Name: "nightly", Kind: function.Scheduled, Schedule: "0 3 * * *", Timezone: "Europe/Berlin"},
 		{Name: "often", Kind: function.Scheduled, Schedule: "*/5 * * * *", URLs: []string{"/.netlify/functions/often"}},
 		{Name: "resize", Kind: function.Background, Runtime: "provided", URLs: []string{"/.netlify/functions/resize"}},
@@ -39,6 +41,10 @@ func TestFunctions(t *testing.T) {
   hello                  sync                  ANY http://127.0.0.1:8888/.netlify/functions/hello
   items                  sync                  GET|POST /items/:id
                                                GET|POST /things
+                                               unless there is a static file
+                                               at most 10 calls in 1m30s for each ip and domain, more to /slow
+  rare                   sync                  /.netlify/functions/rare
+                                               at most 1 call in 1s
   nightly                scheduled             0 3 * * * Europe/Berlin  next Tue 24 Nov 03:00 CET (02:00 UTC), Wed 25 Nov 03:00 CET (02:00 UTC)
   often                  scheduled             */5 * * * *  next 12:35 CET (11:35 UTC), 12:40 CET (11:40 UTC)
                                                /.netlify/functions/often

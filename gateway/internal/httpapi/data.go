@@ -1,17 +1,21 @@
 package httpapi
 
 import (
+	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
+	"github.com/nightshift/nightshift/gateway/internal/limit"
+	"github.com/nightshift/nightshift/gateway/internal/route"
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
 // functionRoute is the context key that marks a request as one for a function.
 const functionRoute = "function-route"
 
-// call serves a call of a function.
+// call serves what sites own: a call of a function, or a static file.
 func (s *server) call(c echo.Context) error {
 	c.Set(functionRoute, true)
 	r := c.Request()
@@ -19,7 +23,50 @@ func (s *server) call(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.Invoker.Serve(c.Response(), r, target, invoke.Origin{ClientIP: c.RealIP(), BaseURL: s.baseURL(c)})
+	caller := limit.Caller{IP: c.RealIP(), Host: r.Host}
+	if wait := s.Limiter.Wait(r.Context(), target, caller); wait > 0 {
+		if r, target, err = s.overLimit(r, target, caller, wait); err != nil {
+			return err
+		}
+	}
+	if target.File != nil {
+		return s.Static.Serve(c.Response(), r, *target.File)
+	}
+	return s.Invoker.Serve(c.Response(), r, target, invoke.Origin{ClientIP: caller.IP, BaseURL: s.baseURL(c)})
+}
+
+// overLimit finds what serves a call that is over the limit of its function.
+// The call is held to the limit of the function that it comes to then, and if
+// it is over that one too, or comes back, that is the end.
+func (s *server) overLimit(r *http.Request, target route.Target, caller limit.Caller, wait time.Duration) (*http.Request, route.Target, error) {
+	to := target.Function.RateLimit.RewriteTo
+	if to == "" {
+		return r, target, tooMany(wait)
+	}
+	u, err := url.Parse(to)
+	if err != nil {
+		return r, target, fault.Wrap(err, fault.Internal, "the rate limit of function %s rewrites to %q", target.Function.Name, to)
+	}
+	r = r.Clone(r.Context())
+	r.URL.Path, r.URL.RawPath = u.Path, u.RawPath
+	if u.RawQuery != "" {
+		r.URL.RawQuery = u.RawQuery
+	}
+	if target, err = s.Router.Route(r.Context(), r.Host, r.Method, r.URL.EscapedPath()); err != nil {
+		return r, target, err
+	}
+	if target.File != nil && r.Method != http.MethodHead {
+		r.Method = http.MethodGet // the page that says "slow down" is for every method
+	}
+	if wait := s.Limiter.Wait(r.Context(), target, caller); wait > 0 {
+		return r, target, tooMany(wait)
+	}
+	return r, target, nil
+}
+
+// tooMany is the answer to a call that is over its limit.
+func tooMany(wait time.Duration) error {
+	return fault.New(fault.Throttled, "Too many requests. Try again in a moment.").After(wait)
 }
 
 // baseURL is scheme://host as the caller sees it. A host that cannot stand in a

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -22,20 +23,22 @@ import (
 
 const (
 	// maxDeploy bounds the description of a deploy.
-	maxDeploy = 4 << 20
-	// uploadLimit bounds the sending of one artifact: 250 MiB at 3.5 Mbit/s.
+	maxDeploy = 8 << 20
+	// uploadLimit bounds the sending of one blob: 250 MiB at 3.5 Mbit/s.
 	uploadLimit = 10 * time.Minute
 	// nextRuns is how many fire times of a schedule are shown.
 	nextRuns = 3
 )
 
-// Artifacts keeps the code of functions; see package artifact.
+// Artifacts keeps the code of functions and static files; see package artifact.
 type Artifacts interface {
 	Put(ctx context.Context, digest string, zip io.Reader) error
 	Has(ctx context.Context, digest string) (bool, error)
+	PutFile(ctx context.Context, digest string, file io.Reader) error
+	HasFile(ctx context.Context, digest string) (bool, error)
 }
 
-// createDeploy announces a deploy. It is ready at once if no code is missing.
+// createDeploy announces a deploy. It is ready at once if nothing is missing.
 func (s *server) createDeploy(c echo.Context) error {
 	ctx := c.Request().Context()
 	var in api.CreateDeploy
@@ -49,7 +52,7 @@ func (s *server) createDeploy(c echo.Context) error {
 	d := deploy.Deploy{
 		ID: id, Site: c.Param("site"), Branch: in.Branch, Draft: in.Draft,
 		SiteURL: s.SiteURL(c.Param("site"), ""), URL: s.SiteURL(c.Param("site"), id),
-		State: deploy.Uploading, Functions: in.Functions,
+		State: deploy.Uploading, Functions: in.Functions, Files: in.Files,
 	}
 	if err := check(&d); err != nil {
 		return err
@@ -71,24 +74,60 @@ func (s *server) uploadFunction(c echo.Context) error {
 	if !ok {
 		return fault.New(fault.NotFound, "deploy %s has no function %q", d.ID, c.Param("name"))
 	}
-	if err := s.receive(c, f); err != nil {
+	err = s.receive(c, artifact.MaxSize, func(body io.Reader) error { return s.Artifacts.Put(ctx, f.Artifact, body) },
+		fault.New(fault.TooLarge, "the code of function %s is over the limit of %d MiB; leave out what it does not need", f.Name, artifact.MaxSize>>20))
+	if err != nil {
+		return err
+	}
+	if _, err := s.Deploys.Arrived(ctx, d.ID, codeBlob+f.Artifact); err != nil {
 		return err
 	}
 	return s.settle(c, d.ID, http.StatusOK)
 }
 
-// receive stores the body of a request as a function's artifact.
-func (s *server) receive(c echo.Context, f *function.Function) error {
-	tooLarge := fault.New(fault.TooLarge, "the code of function %s is over the limit of %d MiB; leave out what it does not need", f.Name, artifact.MaxSize>>20)
+// uploadFile takes one static file. Only the last one looks for what is
+// missing: there may be thousands.
+func (s *server) uploadFile(c echo.Context) error {
 	r := c.Request()
-	if r.ContentLength > artifact.MaxSize {
+	ctx := r.Context()
+	d, err := s.Deploys.Deploy(ctx, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	// From the URL, which net/http has decoded once; Echo's parameter need not be.
+	_, path, _ := strings.Cut(r.URL.Path, "/deploys/"+d.ID+"/files/")
+	f, ok := d.Files[path]
+	if !ok {
+		return fault.New(fault.NotFound, "deploy %s has no static file %q", d.ID, path)
+	}
+	err = s.receive(c, f.Size, func(body io.Reader) error { return s.Artifacts.PutFile(ctx, f.Digest, body) },
+		fault.New(fault.TooLarge, "the file %s is longer than the %d bytes that the deploy states; deploy again", path, f.Size))
+	if err != nil {
+		return err
+	}
+	left, err := s.Deploys.Arrived(ctx, d.ID, fileBlob+f.Digest)
+	if err != nil {
+		return err
+	}
+	if left == 0 {
+		if _, _, err := s.complete(ctx, d.ID); err != nil {
+			return err
+		}
+	}
+	return c.JSON(http.StatusOK, api.File{Path: path, Digest: f.Digest, Size: f.Size})
+}
+
+// receive hands the body of a request of at most limit bytes to store.
+func (s *server) receive(c echo.Context, limit int64, store func(io.Reader) error, tooLarge error) error {
+	r := c.Request()
+	if r.ContentLength > limit {
 		c.Response().Header().Set("Connection", "close")
 		return tooLarge
 	}
 	control := http.NewResponseController(c.Response())
 	_ = control.SetReadDeadline(time.Now().Add(uploadLimit))
 	_ = control.SetWriteDeadline(time.Now().Add(uploadLimit + writeLimit))
-	err := s.Artifacts.Put(r.Context(), f.Artifact, http.MaxBytesReader(c.Response(), r.Body, artifact.MaxSize))
+	err := store(http.MaxBytesReader(c.Response(), r.Body, limit))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return tooLarge
 	}
@@ -104,36 +143,43 @@ func (s *server) deploy(c echo.Context) error {
 	if d.Site != c.Param("site") {
 		return fault.New(fault.NotFound, "site %q has no deploy %q", c.Param("site"), d.ID)
 	}
-	return s.answerDeploy(c, d, http.StatusOK)
+	missing, err := s.missing(c.Request().Context(), &d)
+	if err != nil {
+		return err
+	}
+	return s.answerDeploy(c, d, missing, http.StatusOK)
 }
 
-// settle makes a deploy ready once no code is missing, publishes it unless it
-// is a draft, and answers with it. All of it may be repeated: a client whose
-// answer was lost sends its last request again.
+// settle completes a deploy if nothing is missing, and answers with it.
 func (s *server) settle(c echo.Context, id string, status int) error {
-	ctx := c.Request().Context()
+	d, missing, err := s.complete(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	return s.answerDeploy(c, d, missing, status)
+}
+
+// complete makes a deploy ready once neither code nor file is missing, and
+// publishes it unless it is a draft. All of it may be repeated: a client whose
+// answer was lost sends its last request again.
+func (s *server) complete(ctx context.Context, id string) (deploy.Deploy, []string, error) {
 	d, err := s.Deploys.Deploy(ctx, id)
 	if err != nil {
-		return err
+		return d, nil, err
 	}
 	missing, err := s.missing(ctx, &d)
-	if err != nil {
-		return err
-	}
-	if len(missing) > 0 || d.State == deploy.Failed {
-		return s.answerDeploy(c, d, status)
+	if err != nil || len(missing) > 0 || d.State == deploy.Failed {
+		return d, missing, err
 	}
 	before := d.State
 	if err := s.Deploys.SetDeployState(ctx, d.ID, deploy.Ready); err != nil {
-		return err
+		return d, nil, err
 	}
 	d.State = deploy.Ready
 	if !d.Draft {
-		if err := s.publish(ctx, d, before == deploy.Ready); err != nil {
-			return err
-		}
+		err = s.publish(ctx, d, before == deploy.Ready)
 	}
-	return s.answerDeploy(c, d, status)
+	return d, nil, err
 }
 
 // publish makes a deploy the one that callers of its site get, and this gateway
@@ -162,27 +208,58 @@ func (s *server) publish(ctx context.Context, d deploy.Deploy, repeated bool) er
 	return nil
 }
 
-// missing lists the digests of a deploy's code that is not stored.
+// Blobs that a deploy waits for are told apart by what stands before the digest.
+const (
+	codeBlob = "code:"
+	fileBlob = "file:"
+)
+
+// missing lists the blobs of a deploy that are not stored: those that it waits
+// for, and if it waits for none, or that is forgotten, what the store lacks.
 func (s *server) missing(ctx context.Context, d *deploy.Deploy) ([]string, error) {
-	missing := []string{}
-	for _, digest := range d.Artifacts() {
-		has, err := s.Artifacts.Has(ctx, digest)
-		if err != nil {
-			return nil, err
-		}
-		if !has {
-			missing = append(missing, digest)
-		}
+	if d.State == deploy.Ready {
+		return nil, nil
 	}
-	return missing, nil
+	awaited, err := s.Deploys.Awaited(ctx, d.ID)
+	if err != nil || len(awaited) > 0 {
+		return awaited, err
+	}
+	var missing []string
+	look := func(name string, has func(context.Context, string) (bool, error), digests []string) error {
+		for _, digest := range digests {
+			there, err := has(ctx, digest)
+			if err != nil {
+				return err
+			}
+			if !there {
+				missing = append(missing, name+digest)
+			}
+		}
+		return nil
+	}
+	if err := look(codeBlob, s.Artifacts.Has, d.Artifacts()); err != nil {
+		return nil, err
+	}
+	if err := look(fileBlob, s.Artifacts.HasFile, d.FileDigests()); err != nil {
+		return nil, err
+	}
+	return missing, s.Deploys.Await(ctx, d.ID, missing)
 }
 
-func (s *server) answerDeploy(c echo.Context, d deploy.Deploy, status int) error {
-	ctx := c.Request().Context()
-	missing, err := s.missing(ctx, &d)
-	if err != nil {
-		return err
+// digests lists the digests of those blobs that have a name's beginning.
+func digests(blobs []string, name string) []string {
+	out := []string{}
+	for _, blob := range blobs {
+		if digest, ok := strings.CutPrefix(blob, name); ok {
+			out = append(out, digest)
+		}
 	}
+	return out
+}
+
+// answerDeploy answers with a deploy and what is missing of it.
+func (s *server) answerDeploy(c echo.Context, d deploy.Deploy, missing []string, status int) error {
+	ctx := c.Request().Context()
 	catalog, err := s.Deploys.Catalog(ctx)
 	if err != nil {
 		return err
@@ -195,7 +272,8 @@ func (s *server) answerDeploy(c echo.Context, d deploy.Deploy, status int) error
 	return c.JSON(status, api.Deploy{
 		ID: d.ID, Site: d.Site, State: string(d.State), Branch: d.Branch, CreatedAt: d.CreatedAt.UTC(),
 		Published: published, URL: s.SiteURL(d.Site, ""), DeployURL: s.SiteURL(d.Site, d.ID),
-		RequiredFunctions: missing, Functions: describeAll(d, base, time.Now()),
+		Required: digests(missing, fileBlob), RequiredFunctions: digests(missing, codeBlob),
+		Functions: describeAll(d, base, time.Now()), Files: len(d.Files),
 	})
 }
 
@@ -220,7 +298,8 @@ func describeAll(d deploy.Deploy, base string, now time.Time) []api.Function {
 		f := &d.Functions[i]
 		out = append(out, api.Function{
 			Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, URLs: urls(f, base), Schedule: f.Schedule, Timezone: f.Timezone,
-			NextRuns: next(f, now), TimeoutMS: f.Timeout().Milliseconds(), Source: f.Source,
+			NextRuns: next(f, now), TimeoutMS: f.Timeout().Milliseconds(),
+			RateLimit: f.RateLimit, PreferStatic: f.PreferStatic, Source: f.Source,
 		})
 	}
 	return out

@@ -20,7 +20,9 @@ import (
 
 	"github.com/labstack/echo/v4" // the HTTP framework of the project
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
+	"github.com/nightshift/nightshift/gateway/internal/limit"
 	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/gateway/internal/static"
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/deploy"
@@ -44,6 +46,9 @@ type Invocations interface {
 // Deploys are sites and deploys; see package store.
 type Deploys interface {
 	CreateDeploy(ctx context.Context, d deploy.Deploy) error
+	Await(ctx context.Context, deployID string, blobs []string) error
+	Arrived(ctx context.Context, deployID, blob string) (left int, err error)
+	Awaited(ctx context.Context, deployID string) ([]string, error)
 	SetDeployState(ctx context.Context, id string, to deploy.State) error
 	Publish(ctx context.Context, site, deployID string) error
 	Deploy(ctx context.Context, id string) (deploy.Deploy, error)
@@ -53,6 +58,8 @@ type Deploys interface {
 // Config configures both planes. All fields but the named ones are required.
 type Config struct {
 	Router      *route.Router
+	Limiter     *limit.Limiter
+	Static      *static.Server
 	Invoker     *invoke.Invoker
 	Invocations Invocations
 	Deploys     Deploys
@@ -117,6 +124,7 @@ func (s *server) controlPlane() http.Handler {
 	v1.GET("/sites/:site/deploys/:id", s.deploy)
 	v1.GET("/sites/:site/functions", s.functions)
 	v1.PUT("/deploys/:id/functions/:name", s.uploadFunction)
+	v1.PUT("/deploys/:id/files/*", s.uploadFile)
 	v1.GET("/workers", s.workers)
 	v1.GET("/invocations/:id", s.invocation)
 	v1.GET("/invocations/:id/logs", s.logs(jsonLog))

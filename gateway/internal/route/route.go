@@ -1,9 +1,10 @@
-// Package route finds the function that a request is for.
+// Package route finds the function, or the static file, that a request is for.
 //
 // The host decides site and deploy: <site>.<base> is the site's published
 // deploy, <deploy-id>--<site>.<base> that very deploy, for good, and any other
 // host the default site. The path then decides the function: one of the
-// functions' own patterns, or /.netlify/functions/<name>.
+// functions' own patterns, or /.netlify/functions/<name>. What is left is a
+// static file of the deploy, or nothing.
 //
 // Published deploys stand compiled in a snapshot that is swapped whole when the
 // catalog changes, so a request sees one catalog from start to end. Deploys
@@ -34,15 +35,17 @@ const InvalidName = "Function name should consist only of alphanumeric character
 // prefix is where functions without paths of their own are served.
 const prefix = "/.netlify/functions/"
 
-// Target is the function that a request is for.
+// Target is what a request is for: a function, or a file.
 type Target struct {
 	Site      string
 	Deploy    string
 	Branch    string // of the deploy; empty if it has none
 	Published bool   // the deploy is the site's published one
 	// Context is what the deploy is for: deploy.Deploy's Context, or "dev".
-	Context  string
+	Context string
+	// Function is nil where the answer is File, and the other way round.
 	Function *function.Function
+	File     *File
 	// Route is the pattern that matched; empty on the default URL.
 	Route string
 }

@@ -67,10 +67,14 @@ func newRouter(dev bool) (*route.Router, *deploys) {
 			function.Function{Name: "items", Kind: function.Sync, Paths: []string{"/items/:id", "/Items/:id/sub/*"}, ExcludedPaths: []string{"/items/secret"}},
 			function.Function{Name: "post", Kind: function.Sync, Paths: []string{"/only"}, Methods: []string{"POST"}},
 			function.Function{Name: "get", Kind: function.Sync, Paths: []string{"/only"}, Methods: []string{"GET", "HEAD"}},
+			function.Function{Name: "get2", Kind: function.Sync, Paths: []string{"/get"}, Methods: []string{"GET"}},
 			function.Function{Name: "opt", Kind: function.Sync, Paths: []string{"/opt{/:x}?"}},
 			function.Function{Name: "slash", Kind: function.Background, Paths: []string{"/Trailing/"}},
 			function.Function{Name: "digits", Kind: function.Sync, Paths: []string{`/n/:n(\d+)`}},
 			function.Function{Name: "root", Kind: function.Sync, Paths: []string{"/"}},
+			function.Function{Name: "tock", Kind: function.Scheduled, Schedule: "@hourly", Paths: []string{"/tock"}},
+			function.Function{Name: "after", Kind: function.Sync, Paths: []string{"/to(ck)"}},
+			function.Function{Name: "again", Kind: function.Sync, Paths: []string{"/only"}},
 		),
 	}})
 	return r, others
@@ -106,6 +110,7 @@ func TestRoute(t *testing.T) {
 		{"literal, case and slash", "x", "GET", "/trailing", "main " + mainLive + " slash /Trailing/ true"},
 		{"literal as written", "x", "GET", "/Trailing/", "main " + mainLive + " slash /Trailing/ true"},
 		{"regular expression", "x", "GET", "/n/12", "main " + mainLive + ` digits /n/:n(\d+) true`},
+		{"third method, third function", "x", "PUT", "/only", "main " + mainLive + " again /only true"},
 		{"root", "x", "GET", "/", "main " + mainLive + " root / true"},
 	}
 	r, _ := newRouter(false)
@@ -145,15 +150,8 @@ func TestRouteRefuses(t *testing.T) {
 		{"dots", "x", "GET", prefix + "..", fault.Invalid, route.InvalidName},
 		{"extension", "x", "GET", prefix + "hello.js", fault.NotFound, "Function not found... Function names have no extension"},
 		{"too long", "x", "GET", prefix + strings.Repeat("a", 129), fault.Invalid, route.InvalidName},
-		{"no name", "x", "GET", prefix, fault.NotFound, "Not found..."},
-		{"no function there", "x", "GET", "/nothing", fault.NotFound, "Not found..."},
-		{"own path only", "x", "GET", prefix + "items", fault.NotFound, "own config only"},
-		{"excluded", "x", "GET", "/items/secret", fault.NotFound, "Not found..."},
-		{"excluded, other case", "x", "GET", "/Items/SECRET/", fault.NotFound, "Not found..."},
-		{"wrong method", "x", "PUT", "/only", fault.NotFound, "Not found..."},
-		{"two slashes stay", "x", "GET", "/items/42//", fault.NotFound, "Not found..."},
-		{"regular expression", "x", "GET", "/n/twelve", fault.NotFound, "Not found..."},
 		{"scheduled", "x", "POST", prefix + "tick", fault.NotFound, "runs on its schedule"},
+		{"scheduled, own path", "x", "GET", "/tock", fault.NotFound, "runs on its schedule"},
 		{"unknown site", "nope.example.test", "GET", prefix + "hello", fault.NotFound, "Site not found..."},
 		{"unknown deploy", "eeeeeeeeeeeeeeeeeeeeeeee--shop.example.test", "GET", prefix + "hello", fault.NotFound, "Deploy not found..."},
 		{"incomplete deploy", shopBroken + "--shop.example.test", "GET", prefix + "hello", fault.NotFound, "Deploy not found..."},
@@ -177,6 +175,38 @@ func TestScheduledInDev(t *testing.T) {
 	target, err := r.Route(t.Context(), "localhost", "GET", "/.netlify/functions/tick")
 	if err != nil || target.Function.Kind != function.Scheduled {
 		t.Errorf("Route of a scheduled function in dev = %+v, %v", target, err)
+	}
+}
+
+func TestScheduledOnItsOwnPathInDev(t *testing.T) {
+	t.Parallel()
+	r, _ := newRouter(true)
+	target, err := r.Route(t.Context(), "localhost", "GET", "/tock")
+	if err != nil || target.Function == nil || target.Function.Name != "tock" {
+		t.Errorf("Route of a scheduled function's path in dev = %+v, %v", target, err)
+	}
+}
+
+// What no function takes is for the static files.
+func TestRouteFallsToFiles(t *testing.T) {
+	t.Parallel()
+	const prefix = "/.netlify/functions/"
+	r, _ := newRouter(false)
+	for name, request := range map[string][2]string{
+		"no name":            {"GET", prefix},
+		"no function there":  {"GET", "/nothing"},
+		"own path only":      {"GET", prefix + "items"},
+		"own path only, sub": {"POST", prefix + "items/42"},
+		"excluded":           {"GET", "/items/secret"},
+		"excluded, case":     {"GET", "/Items/SECRET/"},
+		"wrong method":       {"POST", "/get"},
+		"two slashes stay":   {"GET", "/items/42//"},
+		"regular expression": {"GET", "/n/twelve"},
+	} {
+		target, err := r.Route(t.Context(), "x", request[0], request[1])
+		if err != nil || target.Function != nil || target.File == nil || !target.File.Missing || target.File.Path != "" {
+			t.Errorf("%s: Route(%q, %q) = %+v, %v; want no file", name, request[0], request[1], target, err)
+		}
 	}
 }
 

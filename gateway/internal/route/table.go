@@ -1,6 +1,7 @@
 package route
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ type table struct {
 	deploy    deploy.Deploy
 	functions map[string]*function.Function
 	own       []own // functions with paths of their own, in the deploy's order
+	files     files
 }
 
 // own are the paths of one function.
@@ -31,7 +33,7 @@ type own struct {
 // compile prepares a deploy. A pattern that cannot be read matches nothing: the
 // builder and the control plane have refused it long before.
 func compile(d deploy.Deploy) *table {
-	t := &table{deploy: d, functions: make(map[string]*function.Function, len(d.Functions))}
+	t := &table{deploy: d, functions: make(map[string]*function.Function, len(d.Functions)), files: d.Files}
 	for i := range d.Functions {
 		f := &d.Functions[i]
 		t.functions[f.Name] = f
@@ -63,35 +65,57 @@ func Check(f *function.Function) error {
 	return nil
 }
 
-// find finds the function of a method and an escaped path.
+// find finds what a method and an escaped path are for: a function's own path,
+// then a function's default URL, then a static file. A function that does not
+// match, be it for its method, is passed over, and what is left is a file or
+// nothing.
 func (t *table) find(method, path string, dev bool) (Target, error) {
 	target := Target{Site: t.deploy.Site, Deploy: t.deploy.ID}
-	if f, route := t.findOwn(method, pattern.TrimSlash(path)); f != nil {
-		target.Function, target.Route = f, route
-		return target, nil
+	f, route := t.findOwn(method, pattern.TrimSlash(path))
+	if f == nil {
+		var err error
+		if f, err = t.findDefault(path); err != nil {
+			return target, err
+		}
 	}
+	switch {
+	case f == nil:
+		target.File = t.files.at(path)
+		return target, nil
+	case f.Kind == function.Scheduled && !dev:
+		return target, fault.New(fault.NotFound, "Function not found... %q runs on its schedule and has no URL.", f.Name)
+	case f.PreferStatic && route != "" && (method == http.MethodGet || method == http.MethodHead):
+		if file, ok := t.files.find(path); ok {
+			target.File = &file
+			return target, nil
+		}
+	}
+	target.Function, target.Route = f, route
+	return target, nil
+}
+
+// findDefault finds the function on its default URL. nil is one that is served
+// on its own paths only, and a path that is no function's.
+func (t *table) findDefault(path string) (*function.Function, error) {
 	rest, ok := strings.CutPrefix(path, prefix)
 	if !ok || rest == "" {
-		return target, fault.New(fault.NotFound, "Not found... No function of site %q is served at this path.", t.deploy.Site)
+		return nil, nil
 	}
 	name, _, _ := strings.Cut(rest, "/")
 	if base, ok := withoutExtension(name); ok && t.functions[base] != nil {
-		return target, fault.New(fault.NotFound, "Function not found... Function names have no extension; ask for %q.", base)
+		return nil, fault.New(fault.NotFound, "Function not found... Function names have no extension; ask for %q.", base)
 	}
 	if !function.ValidName(name) {
-		return target, fault.New(fault.Invalid, InvalidName)
+		return nil, fault.New(fault.Invalid, InvalidName)
 	}
 	f := t.functions[name]
 	switch {
 	case f == nil:
-		return target, fault.New(fault.NotFound, "Function not found... Site %q has no function %q; names are case sensitive.", t.deploy.Site, name)
+		return nil, fault.New(fault.NotFound, "Function not found... Site %q has no function %q; names are case sensitive.", t.deploy.Site, name)
 	case len(f.Paths) > 0:
-		return target, fault.New(fault.NotFound, "Function not found... %q is served on the path in its own config only.", name)
-	case f.Kind == function.Scheduled && !dev:
-		return target, fault.New(fault.NotFound, "Function not found... %q runs on its schedule and has no URL.", name)
+		return nil, nil
 	}
-	target.Function = f
-	return target, nil
+	return f, nil
 }
 
 // withoutExtension takes the extension of a source file off a name.

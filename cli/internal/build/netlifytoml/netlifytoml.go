@@ -1,8 +1,9 @@
-// Package netlifytoml reads the parts of netlify.toml that concern functions.
+// Package netlifytoml reads the parts of netlify.toml that concern functions
+// and static files.
 //
 //	[build]   base                               where the site is, below this file
-//	[build]   functions                          the directory, as old sites have it
-//	[dev]     command, functions                 what `nightshift dev` runs beside, and the directory there
+//	[build]   publish, functions                 the directory of static files; that of functions, as old sites have it
+//	[dev]     command, publish, functions        what `nightshift dev` runs beside, and the directories there
 //	[functions]            directory, included_files, external_node_modules, …  for all functions
 //	[functions."<glob>"]   settings of the functions whose name matches
 //	[context.<name>]       any of these, for deploys of that context
@@ -41,6 +42,10 @@ type File struct {
 	DevCommand   string // [dev] command
 	Base         string // [build] base
 	BaseAt       problem.Position
+	Publish      string // [build] publish
+	PublishAt    problem.Position
+	DevPublish   string // [dev] publish
+	DevPublishAt problem.Position
 
 	sections []section
 }
@@ -94,7 +99,7 @@ func parse(text string, contexts []string) (File, []problem.Problem) {
 		case key == "build" || key == "dev" || key == "functions":
 			p.errorf([]string{key}, "%s must be a table: write [%s]", key, key)
 		default:
-			p.warnf([]string{key}, "%s has no effect: Nightshift serves functions only", key)
+			p.warnf([]string{key}, "%s has no effect: Nightshift serves functions and static files only", key)
 		}
 	}
 	problem.Sort(p.problems)
@@ -146,16 +151,17 @@ func (p *parser) text(key []string, value any) string {
 func (p *parser) build(table map[string]any) {
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		path := []string{"build", key}
-		if key == "base" {
+		switch key {
+		case "base":
 			p.file.Base, p.file.BaseAt = p.text(path, table[key]), p.places.at(path)
-			continue
-		}
-		if key != "functions" {
-			p.warnf(path, "build.%s has no effect: Nightshift bundles the functions and builds nothing else", key)
-			continue
-		}
-		if dir := p.text(path, table[key]); p.file.Directory == "" {
-			p.file.Directory, p.file.DirectoryAt = dir, p.places.at(path)
+		case "publish":
+			p.file.Publish, p.file.PublishAt = p.text(path, table[key]), p.places.at(path)
+		case "functions":
+			if dir := p.text(path, table[key]); p.file.Directory == "" {
+				p.file.Directory, p.file.DirectoryAt = dir, p.places.at(path)
+			}
+		default:
+			p.warnf(path, "build.%s has no effect: Nightshift bundles the functions and runs no build", key)
 		}
 	}
 }
@@ -168,6 +174,8 @@ func (p *parser) dev(table map[string]any) {
 			p.file.DevCommand = p.text(path, table[key])
 		case "functions":
 			p.file.DevDirectory = p.text(path, table[key])
+		case "publish":
+			p.file.DevPublish, p.file.DevPublishAt = p.text(path, table[key]), p.places.at(path)
 		default:
 			p.warnf(path, "dev.%s has no effect: it configures Netlify's own dev server", key)
 		}
@@ -286,7 +294,13 @@ func plain(v any) any {
 			out[i] = plain(v[i])
 		}
 		return out
-	case string, bool, float64, map[string]any:
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key := range v {
+			out[key] = plain(v[key])
+		}
+		return out
+	case string, bool, float64:
 		return v
 	default:
 		return fmt.Sprint(v)

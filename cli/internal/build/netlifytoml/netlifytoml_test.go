@@ -79,6 +79,19 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// A table within a section is one setting, with numbers of the kind that settings have.
+func TestTableInASection(t *testing.T) {
+	t.Parallel()
+	file, problems := read(t, "[functions.a]\ntimeout = 1\n[functions.a.rate_limit]\nwindow_size = 60\naggregate_by = [\"ip\"]\n[functions.b]\nrateLimit = { windowLimit = 5 }\n")
+	a, b := file.Settings("a")["rateLimit"], file.Settings("b")["rateLimit"]
+	if got, want := fmt.Sprintf("%#v@%d", a.Data, a.At.Line), `map[string]interface {}{"aggregate_by":[]interface {}{"ip"}, "window_size":60}@3`; got != want || len(problems) > 0 {
+		t.Errorf("setting of a = %s, %q; want %s", got, problems, want)
+	}
+	if got, want := fmt.Sprintf("%#v@%d", b.Data, b.At.Line), `map[string]interface {}{"windowLimit":5}@7`; got != want {
+		t.Errorf("setting of b = %s, want %s", got, want)
+	}
+}
+
 func TestWeight(t *testing.T) {
 	t.Parallel()
 	file, _ := read(t, "[functions.\"*-background\"]\ntimeout = 1\n[functions.\"send-x*\"]\ntimeout = 2\n[functions.send-x]\ntimeout = 3\n")
@@ -108,6 +121,14 @@ func TestDirectories(t *testing.T) {
 	}
 }
 
+func TestPublish(t *testing.T) {
+	t.Parallel()
+	file, problems := read(t, "[build]\npublish = \"dist\"\n[dev]\npublish = \"public\"")
+	if file.Publish != "dist" || file.PublishAt.Line != 2 || file.DevPublish != "public" || file.DevPublishAt.Line != 4 || len(problems) > 0 {
+		t.Errorf("Read = %+v, %q", file, problems)
+	}
+}
+
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -117,7 +138,8 @@ func TestProblems(t *testing.T) {
 		"syntax":            {"[functions]\ndirectory = fn\n", []string{"error netlify.toml:2:13: is not valid TOML: expected value but found \"fn\" instead"}},
 		"open table":        {"a = 1\n[functions\n", []string{"error netlify.toml:2:11: is not valid TOML: expected '.' or ']' to end table name, but got '\\n' instead"}},
 		"duplicate":         {"[dev]\n[dev]\n", []string{"error netlify.toml:2:2: is not valid TOML: Key 'dev' has already been defined."}},
-		"not ours":          {"[build]\n  command = \"npm run build\"\n[[redirects]]\nfrom = \"/a\"\n[[redirects]]\nfrom = \"/b\"\n", []string{"warning netlify.toml:2:3: build.command has no effect: Nightshift bundles the functions and builds nothing else", "warning netlify.toml:3:1: redirects has no effect: Nightshift serves functions only"}},
+		"not ours":          {"[build]\n  command = \"npm run build\"\n[[redirects]]\nfrom = \"/a\"\n[[redirects]]\nfrom = \"/b\"\n", []string{"warning netlify.toml:2:3: build.command has no effect: Nightshift bundles the functions and runs no build", "warning netlify.toml:3:1: redirects has no effect: Nightshift serves functions and static files only"}},
+		"publish":           {"[build]\npublish = 1\n[dev]\npublish = true", []string{"error netlify.toml:2:1: build.publish must be a string", "error netlify.toml:4:1: dev.publish must be a string"}},
 		"dev server":        {"[dev]\nport = 1", []string{"warning netlify.toml:2:1: dev.port has no effect: it configures Netlify's own dev server"}},
 		"directory of one":  {"[functions.a]\ndirectory = \"x\"", []string{"error netlify.toml:2:1: directory must be defined on the main `functions` object, because it is that of all functions: [functions] directory = …"}},
 		"background of all": {"[functions]\nbackground = true", []string{"error netlify.toml:2:1: background must be said of certain functions: [functions.\"name\"] background = true"}},

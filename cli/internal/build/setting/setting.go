@@ -102,14 +102,13 @@ var unsupported = map[string]string{
 	"name":          "display names are not kept",
 	"generator":     "it is not kept",
 	"nodeVersion":   "functions run on the Node of the worker",
-	"rateLimit":     "calls are NOT limited; put a limit in front, or use concurrency",
 	"denoImportMap": "there are no edge functions",
 	"onRollback":    "runs stay with the deploy that accepted them (pinned)",
 }
 
 // supported are the keys that Resolve reads.
 var supported = []string{
-	"background", "schedule", "timezone", "catchUp", "overlap", "path", "excludedPath", "method", "preferStatic",
+	"background", "schedule", "timezone", "catchUp", "overlap", "path", "excludedPath", "method", "preferStatic", "rateLimit",
 	"timeout", "retries", "retryDelays", "concurrency", "includedFiles", "externalNodeModules", "ignoredNodeModules", "nodeBundler",
 }
 
@@ -143,6 +142,8 @@ func Resolve(base function.Function, set Set) (function.Function, Bundling, []pr
 	f.ExcludedPaths = r.paths("excludedPath")
 	f.Methods = r.methods()
 	f.PreferStatic = r.flag("preferStatic")
+	f.RateLimit = r.rateLimit()
+	r.rewrite(&f)
 
 	f.TimeoutMS = r.timeout()
 	if f.Kind == function.Scheduled && background && f.TimeoutMS == 0 {

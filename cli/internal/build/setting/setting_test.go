@@ -17,6 +17,15 @@ func set(pairs ...any) setting.Set {
 	return out
 }
 
+// rate is the value of a rate limit with some of its keys changed.
+func rate(pairs ...any) map[string]any {
+	out := map[string]any{"windowLimit": 10.0, "windowSize": 60.0}
+	for i := 0; i < len(pairs); i += 2 {
+		out[pairs[i].(string)] = pairs[i+1]
+	}
+	return out
+}
+
 func resolve(name string, s setting.Set) (function.Function, string) {
 	f, _, problems := setting.Resolve(function.Function{Name: name}, s)
 	var text string
@@ -47,6 +56,13 @@ func TestResolve(t *testing.T) {
 			`{"name":"f","kind":"scheduled","schedule":"0 6 * * *","timezone":"Europe/Berlin","catch_up":"all","overlap":"skip"}`},
 		"route": {"f", set("path", []any{"/a", "/b", "/a"}, "excludedPath", "/a/c", "method", "post", "preferStatic", true),
 			`{"name":"f","kind":"sync","paths":["/a","/b"],"excluded_paths":["/a/c"],"methods":["POST"],"prefer_static":true}`},
+		"rate limit": {"f", set("rateLimit", rate()), `{"name":"f","kind":"sync","rate_limit":{"limit":10,"window_ms":60000}}`},
+		"rate limit of the file": {"f", set("rateLimit", map[string]any{"window_size": 1.5, "window_limit": 2.0, "aggregate_by": []any{"domain", "ip"}, "algorithm": "sliding_window", "action": "rate_limit"}),
+			`{"name":"f","kind":"sync","rate_limit":{"limit":2,"window_ms":1500,"by":["domain","ip"]}}`},
+		"rate limit with rewrite": {"f", set("rateLimit", rate("action", "rewrite", "to", "/slow", "aggregateBy", "ip")),
+			`{"name":"f","kind":"sync","rate_limit":{"limit":10,"window_ms":60000,"by":["ip"],"rewrite_to":"/slow"}}`},
+		"rewrite to an excluded path": {"f", set("path", "/a/*", "excludedPath", "/a/b", "rateLimit", rate("action", "rewrite", "to", "/a/b")),
+			`{"name":"f","kind":"sync","paths":["/a/*"],"excluded_paths":["/a/b"],"rate_limit":{"limit":10,"window_ms":60000,"rewrite_to":"/a/b"}}`},
 		"retries": {"f", set("timeout", 0.5, "retries", 0.0, "retryDelays", []any{1.0, 2.5}, "concurrency", 3.0),
 			`{"name":"f","kind":"sync","timeout_ms":500,"retries":0,"retry_delays_ms":[1000,2500],"concurrency":3}`},
 	}
@@ -105,7 +121,22 @@ func TestResolveProblems(t *testing.T) {
 		"vcpu":               {set("vcpu", 4.0), "f.js:1:1: vcpu must be a number from 0.5 to 2, not 4\nwarning f.js:1:1: vcpu has no effect: the processors of a function are not limited yet\n"},
 		"bundler":            {set("nodeBundler", "webpack"), "f.js:1:1: nodeBundler must be esbuild, nft, zisi or none, not \"webpack\"\n"},
 		"unknown":            {set("colour", "red"), "warning f.js:1:1: there is no setting \"colour\"; it has no effect\n"},
-		"not supported":      {set("rateLimit", map[string]any{}), "warning f.js:1:1: rateLimit has no effect: calls are NOT limited; put a limit in front, or use concurrency\n"},
+		"not supported":      {set("memory", 1024.0), "warning f.js:1:1: memory has no effect: the memory of a function is not limited yet\n"},
+
+		"rate text":         {set("rateLimit", "10/m"), "f.js:1:1: rateLimit must be an object such as { windowLimit: 10, windowSize: 60, aggregateBy: \"ip\" }, not the string \"10/m\"\n"},
+		"rate empty":        {set("rateLimit", map[string]any{}), "f.js:1:1: rateLimit needs windowLimit: windowLimit calls are served in windowSize seconds\nf.js:1:1: rateLimit needs windowSize: windowLimit calls are served in windowSize seconds\n"},
+		"rate misspelled":   {set("rateLimit", rate("windowsize", 5.0)), "f.js:1:1: rateLimit has no key \"windowsize\"; it has windowLimit, windowSize, aggregateBy, action, to, algorithm\n"},
+		"rate window":       {set("rateLimit", rate("windowSize", 181.0)), "f.js:1:1: rateLimit.windowSize must be a number of seconds from 1 to 180, not 181\n"},
+		"rate window text":  {set("rateLimit", rate("windowSize", "1m")), "f.js:1:1: rateLimit.windowSize must be a number of seconds from 1 to 180, not the string \"1m\"\n"},
+		"rate none":         {set("rateLimit", rate("windowLimit", 0.0)), "f.js:1:1: rateLimit.windowLimit must be a whole number of calls from 1 to 1e+09, not 0\n"},
+		"rate by":           {set("rateLimit", rate("aggregateBy", []any{"ip", "user"})), "f.js:1:1: rateLimit.aggregateBy must be ip, domain or a list of both, not \"user\"\n"},
+		"rate algorithm":    {set("rateLimit", rate("algorithm", "token_bucket")), "f.js:1:1: rateLimit.algorithm must be sliding_window, the only one there is, not \"token_bucket\"\n"},
+		"rate action":       {set("rateLimit", rate("action", "block")), "f.js:1:1: rateLimit.action must be rate_limit or rewrite, not \"block\"\n"},
+		"rate rewrite":      {set("rateLimit", rate("action", "rewrite")), "f.js:1:1: rateLimit with the action rewrite needs to, the path that serves calls over the limit\n"},
+		"rate to":           {set("rateLimit", rate("to", "/slow")), "f.js:1:1: rateLimit.to has a meaning with action \"rewrite\" only; add it, or take out to\n"},
+		"rate to elsewhere": {set("rateLimit", rate("action", "rewrite", "to", "https://x")), "f.js:1:1: rateLimit.to must be a path of this site, which starts with a '/', not \"https://x\"\n"},
+		"rate to itself":    {set("rateLimit", rate("action", "rewrite", "to", "/.netlify/functions/f/?a=1")), "f.js:1:1: rateLimit.to is \"/.netlify/functions/f/?a=1\", which this very function serves; name a path of another one, or of a file\n"},
+		"rate to own path":  {set("path", "/a/*", "rateLimit", rate("action", "rewrite", "to", "/a/b")), "f.js:2:1: rateLimit.to is \"/a/b\", which this very function serves; name a path of another one, or of a file\n"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -2,7 +2,7 @@
 //
 // It watches folders, not files, because editors save by renaming a new file
 // over the old one. What counts is decided per event: anything below the
-// functions' directory, the files that bundles were made of, netlify.toml, and
+// functions' directory and below that of the static files, the files that bundles were made of, netlify.toml, and
 // the lock files that an install of packages writes last.
 package watch
 
@@ -28,14 +28,12 @@ var manifests = []string{"netlify.toml", "package.json", "package-lock.json", "p
 
 // Set is what is watched.
 type Set struct {
-	Root      string   // of the site, absolute
-	Directory string   // of the functions, absolute; need not exist
-	Internal  []string // directories of generated functions, likewise
-	Inputs    []string // files that bundles were made of, absolute
+	Root string // of the site, absolute
+	// Trees are the directories of which everything below is watched: those of
+	// functions and of static files; absolute. They need not exist.
+	Trees  []string
+	Inputs []string // files that bundles were made of, absolute
 }
-
-// directories are all directories of functions.
-func (s Set) directories() []string { return append(slices.Clone(s.Internal), s.Directory) }
 
 // Watcher watches one set at a time. It is used by one goroutine.
 type Watcher struct {
@@ -62,12 +60,12 @@ func (w *Watcher) Close() error { return w.notify.Close() }
 func (w *Watcher) Watch(set Set) {
 	w.set, w.inputs = set, map[string]bool{}
 	want := map[string]bool{set.Root: true}
-	for _, functions := range set.directories() {
-		for _, dir := range tree(functions) {
+	for _, top := range set.Trees {
+		for _, dir := range tree(top) {
 			want[dir] = true
 		}
 		// Until the directory exists, the folder that will hold it is watched.
-		for dir := functions; len(dir) > len(set.Root); dir = filepath.Dir(dir) {
+		for dir := top; len(dir) > len(set.Root); dir = filepath.Dir(dir) {
 			if info, err := os.Stat(filepath.Dir(dir)); err == nil && info.IsDir() {
 				want[filepath.Dir(dir)] = true
 				break
@@ -98,7 +96,7 @@ func tree(root string) []string {
 		switch {
 		case err != nil || !entry.IsDir():
 			return nil
-		case path != root && (entry.Name() == "node_modules" || strings.HasPrefix(entry.Name(), ".")):
+		case path != root && (entry.Name() == "node_modules" || hidden(entry.Name())):
 			return fs.SkipDir
 		}
 		dirs = append(dirs, path)
@@ -132,7 +130,7 @@ func (w *Watcher) Next(ctx context.Context) (string, error) {
 			settled = time.After(quiet)
 		case <-w.notify.Errors:
 			// An overflow loses events; a build too many is the harmless answer.
-			changed, settled = w.set.Directory, time.After(quiet)
+			changed, settled = w.set.Root, time.After(quiet)
 		case <-settled:
 			if rel, err := filepath.Rel(w.set.Root, changed); err == nil {
 				return filepath.ToSlash(rel), nil
@@ -154,17 +152,21 @@ func (w *Watcher) counts(event fsnotify.Event) bool {
 	if filepath.Dir(name) == w.set.Root && slices.Contains(manifests, filepath.Base(name)) {
 		return true
 	}
-	for _, dir := range w.set.directories() {
-		if within(dir, name) {
-			base := filepath.Base(name)
-			return !strings.HasPrefix(base, ".") && !strings.HasSuffix(base, "~")
-		}
-		if within(name, dir) { // a folder above the directory came or went
+	for _, top := range w.set.Trees {
+		base := filepath.Base(name)
+		switch {
+		case within(top, name) && !hidden(base) && !strings.HasSuffix(base, "~"):
+			return true
+		case within(name, top) && name != top: // a folder above the directory came or went
 			return true
 		}
 	}
 	return false
 }
+
+// hidden reports whether a name is no part of a site, such as an editor's
+// swap file; .well-known is the one that is.
+func hidden(name string) bool { return strings.HasPrefix(name, ".") && name != ".well-known" }
 
 // within reports whether path is dir or lies below it.
 func within(dir, path string) bool {

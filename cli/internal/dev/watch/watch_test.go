@@ -31,7 +31,7 @@ func setup(t *testing.T, inputs ...string) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.watcher.Close() })
-	set := watch.Set{Root: root, Directory: filepath.Join(root, "netlify", "functions")}
+	set := watch.Set{Root: root, Trees: []string{filepath.Join(root, "netlify", "functions")}}
 	for _, input := range inputs {
 		set.Inputs = append(set.Inputs, filepath.Join(root, input))
 	}
@@ -103,6 +103,25 @@ func TestChangesThatDoNotCount(t *testing.T) {
 	}
 }
 
+func TestStaticFilesCount(t *testing.T) {
+	t.Parallel()
+	b := setup(t, "lib/used.js")
+	b.write(t, "public/sub/a.txt", "1")
+	b.write(t, "public/.well-known/security.txt", "1")
+	b.watcher.Watch(watch.Set{Root: b.root, Trees: []string{filepath.Join(b.root, "netlify", "functions"), filepath.Join(b.root, "public")}})
+	for _, name := range []string{"public/sub/a.txt", "public/new.html", "public/.well-known/security.txt", "netlify/functions/a.js"} {
+		b.write(t, name, "2")
+		if got := b.next(t, soon); got != name {
+			t.Errorf("Next = %q, want %q", got, name)
+		}
+	}
+	b.write(t, "public/sub/.a.txt.swp", "2")
+	b.write(t, "README.md", "2")
+	if got := b.next(t, still); got != "" {
+		t.Errorf("Next = %q, want no change", got)
+	}
+}
+
 func TestSavingByRenaming(t *testing.T) {
 	t.Parallel()
 	b := setup(t, "lib/used.js")
@@ -143,7 +162,7 @@ func TestDirectoryThatComesLater(t *testing.T) {
 	}
 	b := &bundle{root: root, watcher: watcher}
 	t.Cleanup(func() { watcher.Close() })
-	set := watch.Set{Root: root, Directory: filepath.Join(root, "netlify", "functions")}
+	set := watch.Set{Root: root, Trees: []string{filepath.Join(root, "netlify", "functions")}}
 	watcher.Watch(set)
 	if err := os.Mkdir(filepath.Join(root, "netlify"), 0o755); err != nil {
 		t.Fatal(err)

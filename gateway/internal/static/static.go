@@ -1,0 +1,164 @@
+// Package static answers with the static files of deploys.
+//
+// Package route has decided which file it is; this package sends it as browsers
+// and caches want it: with a type, with its digest as the ETag, in parts where
+// parts are asked for. Files come from the blob store by their digest, so what
+// is kept in memory is never stale, whatever is deployed.
+package static
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2" // a bounded cache with the right eviction, so that files cannot fill memory
+	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/fault"
+)
+
+const (
+	// small is the size, in bytes, up to which a file is kept in memory, and
+	// cached is how many are: 32 MiB at the most.
+	small  = 32 << 10
+	cached = 1024
+
+	// answerLimit bounds sending a file, beside the time that its size takes at
+	// slowest bytes a second.
+	answerLimit = 30 * time.Second
+	slowest     = 64 << 10
+)
+
+// Blobs keeps files by digest; see package artifact.
+type Blobs interface {
+	GetFile(ctx context.Context, digest string) (io.ReadSeekCloser, error)
+}
+
+// Server is safe for concurrent use.
+type Server struct {
+	blobs Blobs
+	cache *lru.Cache[string, []byte]
+}
+
+// New makes a server.
+func New(blobs Blobs) *Server {
+	cache, err := lru.New[string, []byte](cached)
+	if err != nil {
+		panic(err) // only for a size below one
+	}
+	return &Server{blobs: blobs, cache: cache}
+}
+
+// Serve answers with a file, or says that there is none. Errors are faults for
+// the caller; nothing is written before one.
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, file route.File) error {
+	// As Netlify has it: caches ask each time, and the ETag makes that cheap.
+	h := w.Header()
+	h.Set("Age", "0")
+	h.Set("Cache-Control", "public, max-age=0, must-revalidate")
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		h.Set("Allow", "GET, HEAD")
+		text(w, http.StatusMethodNotAllowed, "Method Not Allowed")
+		return nil
+	case file.Path == "":
+		text(w, http.StatusNotFound, "404 Not Found")
+		return nil
+	case file.Location != "":
+		location := file.Location
+		if r.URL.RawQuery != "" {
+			location += "?" + r.URL.RawQuery
+		}
+		h.Set("Location", location)
+		w.WriteHeader(http.StatusMovedPermanently)
+		return nil
+	}
+	content, err := s.open(r.Context(), file)
+	if err != nil {
+		h.Del("Age")
+		return fault.Wrap(err, fault.Unavailable, "The file could not be read. Try again in a moment.").After(time.Second)
+	}
+	defer content.Close()
+	// Recorders in tests have no deadlines; connections do.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerLimit + time.Duration(file.Size/slowest)*time.Second))
+	if t := contentType(file.Path); t != "" {
+		h.Set("Content-Type", t)
+	}
+	if file.Missing {
+		h.Set("Content-Length", strconv.FormatInt(file.Size, 10))
+		w.WriteHeader(http.StatusNotFound)
+		if r.Method != http.MethodHead {
+			// A file that breaks off is shorter than was said, which cuts the connection.
+			_, _ = io.Copy(w, content)
+		}
+		return nil
+	}
+	h.Set("Etag", `"`+file.Digest+`"`)
+	http.ServeContent(w, r, file.Path, time.Time{}, content)
+	return nil
+}
+
+// open opens a file, a small one from memory if it is there.
+func (s *Server) open(ctx context.Context, file route.File) (io.ReadSeekCloser, error) {
+	if data, ok := s.cache.Get(file.Digest); ok {
+		return memory{bytes.NewReader(data)}, nil
+	}
+	content, err := s.blobs.GetFile(ctx, file.Digest)
+	if err != nil || file.Size > small {
+		return content, err
+	}
+	defer content.Close()
+	data, err := io.ReadAll(io.LimitReader(content, small+1))
+	if err != nil {
+		return nil, err
+	}
+	// What is kept for long is worth a check.
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != file.Digest {
+		return nil, fmt.Errorf("the blob of %s is not what its digest says", file.Path)
+	}
+	s.cache.Add(file.Digest, data)
+	return memory{bytes.NewReader(data)}, nil
+}
+
+// memory is a file in memory.
+type memory struct{ *bytes.Reader }
+
+func (memory) Close() error { return nil }
+
+func text(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body) // nobody is left to tell
+}
+
+// types are the content types of the web, whatever the machine has in its own list.
+var types = map[string]string{
+	".html": "text/html; charset=utf-8", ".htm": "text/html; charset=utf-8",
+	".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".mjs": "text/javascript; charset=utf-8",
+	".txt": "text/plain; charset=utf-8", ".md": "text/markdown; charset=utf-8", ".csv": "text/csv; charset=utf-8",
+	".xml": "application/xml; charset=utf-8", ".rss": "application/rss+xml; charset=utf-8", ".atom": "application/atom+xml; charset=utf-8",
+	".json": "application/json; charset=utf-8", ".map": "application/json; charset=utf-8",
+	".webmanifest": "application/manifest+json; charset=utf-8",
+	".svg":         "image/svg+xml; charset=utf-8", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif",
+	".webp": "image/webp", ".avif": "image/avif", ".ico": "image/x-icon",
+	".woff": "font/woff", ".woff2": "font/woff2", ".ttf": "font/ttf", ".otf": "font/otf",
+	".mp3": "audio/mpeg", ".mp4": "video/mp4", ".webm": "video/webm", ".pdf": "application/pdf", ".wasm": "application/wasm",
+	".zip": "application/zip", ".gz": "application/gzip",
+}
+
+// contentType is the type of a file; "" leaves it to its first bytes.
+func contentType(name string) string {
+	extension := strings.ToLower(path.Ext(name))
+	if t, ok := types[extension]; ok {
+		return t
+	}
+	return mime.TypeByExtension(extension)
+}
