@@ -24,7 +24,7 @@ const (
 
 // Unpack extracts a zip of the given size into dir, which must not exist yet
 // (else fault.Conflict): it appears complete or not at all. Entries that would
-// leave dir, links and other special files, contradicting entries, more than
+// leave dir, links that do, special files, contradicting entries, more than
 // [MaxFiles] entries and more than maxBytes unpacked are fault.Invalid, as is
 // what is no zip. Files are readable by the owner's group and others, and
 // executable if their owner may execute them in the zip.
@@ -74,10 +74,10 @@ func check(entries []*zip.File, maxBytes int64) error {
 		switch mode := e.Mode(); {
 		case mode.Type() == fs.ModeDir:
 			err = paths.addDir(strings.TrimSuffix(e.Name, "/"))
-		case mode.IsRegular() && !strings.HasSuffix(e.Name, "/"):
+		case (mode.IsRegular() || isLink(e)) && !strings.HasSuffix(e.Name, "/"):
 			err = paths.addFile(e.Name)
 		default:
-			err = fault.New(fault.Invalid, "unpacking: %q is a link or a special file; only files and directories are allowed", e.Name)
+			err = fault.New(fault.Invalid, "unpacking: %q is a special file; only files, directories and links between them are allowed", e.Name)
 		}
 		if err != nil {
 			return err
@@ -95,7 +95,10 @@ func tooMuch(maxBytes int64) error {
 	return fault.New(fault.Invalid, "unpacking: more than %d MiB unpacked; leave out what the function does not need", maxBytes>>20)
 }
 
-// extract writes checked entries under dir. It goes through an os.Root, which
+func isLink(e *zip.File) bool { return e.Mode().Type() == fs.ModeSymlink }
+
+// extract writes checked entries under dir. Links come last, so that nothing is
+// written through one. It goes through an os.Root, which
 // keeps the writes inside even if a name slipped past the check.
 func extract(entries []*zip.File, dir string, maxBytes int64) error {
 	root, err := os.OpenRoot(dir)
@@ -113,7 +116,7 @@ func extract(entries []*zip.File, dir string, maxBytes int64) error {
 		if err := root.MkdirAll(parent, 0o755); err != nil {
 			return fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
 		}
-		if e.Mode().IsDir() {
+		if e.Mode().IsDir() || isLink(e) {
 			continue
 		}
 		n, err := extractFile(root, name, e, left)
@@ -123,6 +126,51 @@ func extract(entries []*zip.File, dir string, maxBytes int64) error {
 		if left -= n; left < 0 {
 			return tooMuch(maxBytes)
 		}
+	}
+	for _, e := range entries {
+		if !isLink(e) {
+			continue
+		}
+		if err := extractLink(root, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func extractLink(root *os.Root, e *zip.File) error {
+	content, err := e.Open()
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
+	}
+	defer content.Close()
+	target, err := io.ReadAll(io.LimitReader(content, maxPath+1))
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
+	}
+	if err := checkLink(e.Name, string(target)); err != nil {
+		return err
+	}
+	if err := root.Symlink(string(target), filepath.FromSlash(e.Name)); err != nil {
+		return fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
+	}
+	return nil
+}
+
+// checkLink refuses a link that could lead out of the artifact. Climbing is
+// allowed at the start of a target only: the folders above a link are no links
+// themselves, so they are climbed as they are written; behind a name, ".."
+// would depend on what that name leads to.
+func checkLink(name, target string) error {
+	rest, up := target, 0
+	for after, ok := strings.CutPrefix(rest, "../"); ok; after, ok = strings.CutPrefix(rest, "../") {
+		rest, up = after, up+1
+	}
+	if rest == ".." {
+		rest, up = "", up+1
+	}
+	if up > strings.Count(name, "/") || rest != "" && checkPath(rest) != nil || rest == "" && up == 0 || len(target) > maxPath {
+		return fault.New(fault.Invalid, "the link %q leads to %q; links in an artifact must lead to a place inside of it, by a relative path", name, target)
 	}
 	return nil
 }

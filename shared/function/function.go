@@ -75,7 +75,8 @@ type Function struct {
 	Overlap string `json:"overlap,omitempty"`
 
 	// Paths are the URL patterns that the function is served on instead of its
-	// default URL. Empty: the default URL only.
+	// default URL. Empty: the default URL only. Those of a scheduled function
+	// answer 404 on a real deploy: they keep others from being served there.
 	Paths         []string `json:"paths,omitempty"`
 	ExcludedPaths []string `json:"excluded_paths,omitempty"`
 	// Methods are the HTTP methods that Paths answer to, upper case. Empty: all.
@@ -177,8 +178,6 @@ func (f *Function) Validate() error {
 		return fmt.Errorf("function %s: catchUp %q is not last, all or none", f.Name, f.CatchUp)
 	case !slices.Contains([]string{"", "allow", "skip"}, f.Overlap):
 		return fmt.Errorf("function %s: overlap %q is not allow or skip", f.Name, f.Overlap)
-	case f.Kind == Scheduled && len(f.Paths) > 0:
-		return fmt.Errorf("function %s: scheduled functions must not specify a custom path; remove \"path\"", f.Name)
 	}
 	for _, p := range slices.Concat(f.Paths, f.ExcludedPaths) {
 		if !strings.HasPrefix(p, "/") {

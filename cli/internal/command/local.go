@@ -59,7 +59,7 @@ func (w World) build() *cobra.Command {
 		Short: "List what would be deployed, and what is wrong with it",
 		Args:  arguments("[DIR]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			result, err := build.Build(cmd.Context(), build.Options{Root: directory(args)})
+			result, err := build.Build(cmd.Context(), build.Options{Root: directory(args), Log: w.progress})
 			if err != nil {
 				return err
 			}
@@ -74,12 +74,20 @@ func (w World) build() *cobra.Command {
 	}
 }
 
+// progress tells what a build is busy with.
+func (w World) progress(line string) {
+	fmt.Fprintln(w.Stderr, view.StyleOf(w.Stderr).Dim(line))
+}
+
 // rowsOf lists built functions, which have no host yet.
 func rowsOf(result *build.Result) []view.Row {
 	var rows []view.Row
 	for _, f := range result.Functions {
 		row := view.Row{Name: f.Name, Kind: f.Kind, Methods: view.Methods(f.Methods), URLs: f.Paths, Schedule: f.Schedule, Timezone: f.Timezone}
-		if len(f.Paths) == 0 && f.Kind != function.Scheduled {
+		switch {
+		case f.Kind == function.Scheduled:
+			row.URLs = nil // a path of its own only keeps others away
+		case len(f.Paths) == 0:
 			row.URLs = []string{function.DefaultPath(f.Name)}
 		}
 		rows = append(rows, row)
@@ -105,7 +113,7 @@ published at once. A site with errors is not deployed.`,
 				return err
 			}
 			defer api.Close()
-			result, err := build.Build(cmd.Context(), build.Options{Root: directory(args)})
+			result, err := build.Build(cmd.Context(), build.Options{Root: directory(args), Log: w.progress})
 			if err != nil {
 				return err
 			}

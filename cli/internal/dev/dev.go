@@ -93,7 +93,7 @@ type session struct {
 func Run(ctx context.Context, cfg Config) (err error) {
 	s := &session{cfg: cfg, out: view.NewSynced(cfg.Out), good: map[string]function.Function{}}
 	begun := time.Now()
-	first, buildErr := build.Build(ctx, build.Options{Root: cfg.Dir, Dev: true})
+	first, buildErr := build.Build(ctx, build.Options{Root: cfg.Dir, Dev: true, Log: s.progress})
 	if buildErr != nil && !fault.Is(buildErr, fault.NotFound) {
 		return buildErr
 	}

@@ -111,6 +111,9 @@ func Check(f *function.Function) error {
 func (t *table) find(method, path string, dev bool) (Target, error) {
 	target := Target{Site: t.deploy.Site, Deploy: t.deploy.ID}
 	if f, route := t.findOwn(method, trimSlash(path)); f != nil {
+		if f.Kind == function.Scheduled && !dev {
+			return target, noURL(f.Name)
+		}
 		target.Function, target.Route = f, route
 		return target, nil
 	}
@@ -129,10 +132,14 @@ func (t *table) find(method, path string, dev bool) (Target, error) {
 	case len(f.Paths) > 0:
 		return target, fault.New(fault.NotFound, "Function not found... %q is served on the path in its own config only.", name)
 	case f.Kind == function.Scheduled && !dev:
-		return target, fault.New(fault.NotFound, "Function not found... %q runs on its schedule and has no URL.", name)
+		return target, noURL(name)
 	}
 	target.Function = f
 	return target, nil
+}
+
+func noURL(name string) error {
+	return fault.New(fault.NotFound, "Function not found... %q runs on its schedule and has no URL.", name)
 }
 
 // findOwn finds the first function with a path of its own that matches.

@@ -50,6 +50,15 @@ func Loader(ext string) api.Loader {
 
 // Analyze reads a source file. name is how problems call it.
 func Analyze(name string, source []byte) Module {
+	s, problems := read(name, source)
+	if len(problems) > 0 {
+		return Module{Problems: problems}
+	}
+	return s.module(filepath.Ext(name))
+}
+
+// read parses a file.
+func read(name string, source []byte) (*scope, []problem.Problem) {
 	stripped := api.Transform(string(source), api.TransformOptions{
 		Sourcefile: name,
 		Loader:     Loader(filepath.Ext(name)),
@@ -64,16 +73,15 @@ func Analyze(name string, source []byte) Module {
 		LogLevel:    api.LogLevelSilent,
 	})
 	if len(stripped.Errors) > 0 {
-		return Module{Problems: Messages(stripped.Errors)}
+		return nil, Messages(stripped.Errors)
 	}
 	input := parse.NewInputBytes(stripped.Code)
 	m := &mapper{file: name, source: strings.Split(string(source), "\n"), code: input.Bytes(), sourceMap: stripped.Map}
 	tree, err := js.Parse(input, js.Options{})
 	if err != nil {
-		return Module{Problems: []problem.Problem{problem.Errorf(m.parseError(err), "the code is valid, but cannot be analysed here: %v. Write the statement in a plainer way", message(err))}}
+		return nil, []problem.Problem{problem.Errorf(m.parseError(err), "the code is valid, but cannot be analysed here: %v. Write the statement in a plainer way", message(err))}
 	}
-	s := newScope(tree, m)
-	return s.module(filepath.Ext(name))
+	return newScope(tree, m), nil
 }
 
 // Messages turns esbuild's messages into problems.
@@ -135,13 +143,18 @@ func (s *scope) config(fallback export, into setting.Set) {
 		}
 		config = export{value: value, mark: fallback.mark}
 	}
+	s.settings("config", config, into)
+}
+
+// settings reads an object of settings; name is how problems call it.
+func (s *scope) settings(name string, config export, into setting.Set) {
 	if config.from != "" {
-		s.errorf(config.mark, "config comes from %s, so it cannot be read without running the code; write `export const config = { … }` in this file", config.from)
+		s.errorf(config.mark, "%s comes from %s, so it cannot be read without running the code; write `%s = { … }` in this file", name, config.from, exported(name))
 		return
 	}
 	object, ok := s.resolve(config.value).(*js.ObjectExpr)
 	if !ok {
-		s.errorf(config.mark, "config cannot be read without running the code, because it is %s; write `export const config = { … }`", s.kindOf(config.value))
+		s.errorf(config.mark, "%s cannot be read without running the code, because it is %s; write `%s = { … }`", name, s.kindOf(config.value), exported(name))
 		return
 	}
 	s.object(object, func(key string, mark []byte, value js.IExpr) {
@@ -150,11 +163,19 @@ func (s *scope) config(fallback export, into setting.Set) {
 			if at := s.first(bad); at != nil {
 				mark = at
 			}
-			s.errorf(mark, "config.%s cannot be read without running the code, because it is %s; use literals and constants of this file", key, s.kindOf(bad))
+			s.errorf(mark, "%s.%s cannot be read without running the code, because it is %s; use literals and constants of this file", name, key, s.kindOf(bad))
 			return
 		}
 		into[key] = setting.Value{Data: data, At: s.mapper.position(mark)}
 	}, config.mark)
+}
+
+// exported is how settings of a name are written down.
+func exported(name string) string {
+	if strings.Contains(name, ".") {
+		return name
+	}
+	return "export const " + name
 }
 
 // callable reports a default object that nothing can be called in.

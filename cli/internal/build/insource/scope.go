@@ -23,10 +23,13 @@ type scope struct {
 
 	exports         map[string]export
 	star            bool // export * from
+	starMark        []byte
 	esmSyntax       bool // any import or export
 	esmExports      bool
 	cjsExports      bool
-	exportsFunction bool // module.exports = function
+	exportsFunction bool                         // module.exports = function
+	assigned        map[string]map[string]export // by name, by member: what is assigned to members of names
+	renamed         map[string]string            // exported name → local one
 
 	helper     map[string]bool // local names of schedule
 	namespace  map[string]bool // local names of the whole helper package
@@ -37,7 +40,7 @@ func newScope(tree *js.AST, m *mapper) *scope {
 	s := &scope{
 		mapper:    m,
 		constants: map[string]js.IExpr{}, variables: map[string]js.IExpr{}, imported: map[string]string{},
-		exports: map[string]export{}, helper: map[string]bool{}, namespace: map[string]bool{},
+		exports: map[string]export{}, assigned: map[string]map[string]export{}, renamed: map[string]string{}, helper: map[string]bool{}, namespace: map[string]bool{},
 	}
 	var pending []*js.ExportStmt
 	for _, stmt := range tree.List {
@@ -142,11 +145,12 @@ func (s *scope) exportStmt(stmt *js.ExportStmt) {
 		}
 		switch {
 		case name == "*":
-			s.star = true
+			s.star, s.starMark = true, s.locate(stmt.Module)
 		case from != "":
 			s.exports[name] = export{from: from, mark: alias.Binding}
 		case name != "":
 			value, _ := s.lookup(local)
+			s.renamed[name] = local
 			s.exports[name] = export{value: value, from: s.imported[local], mark: alias.Binding}
 		}
 	}
@@ -206,7 +210,18 @@ func (s *scope) assignment(expr js.IExpr) {
 		return
 	}
 	dot, ok := set.X.(*js.DotExpr)
-	if !ok || !isExports(dot.X) {
+	if !ok {
+		return
+	}
+	if owner, ok := dot.X.(*js.Var); ok && !isExports(dot.X) {
+		name := string(owner.Name())
+		if s.assigned[name] == nil {
+			s.assigned[name] = map[string]export{}
+		}
+		s.assigned[name][memberName(dot)] = export{value: value, mark: orMark(s.first(value), s.first(dot))}
+		return
+	}
+	if !isExports(dot.X) {
 		return
 	}
 	s.cjsExports = true

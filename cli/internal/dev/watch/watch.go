@@ -2,7 +2,7 @@
 //
 // It watches folders, not files, because editors save by renaming a new file
 // over the old one. What counts is decided per event: anything below the
-// functions' directory, the files that bundles were made of, netlify.toml, and
+// functions' directory and the folders of routes, the files that bundles were made of, netlify.toml, and
 // the lock files that an install of packages writes last.
 package watch
 
@@ -31,6 +31,7 @@ type Set struct {
 	Root      string   // of the site, absolute
 	Directory string   // of the functions, absolute; need not exist
 	Inputs    []string // files that bundles were made of, absolute
+	Trees     []string // folders in which new files count as well, absolute
 }
 
 // Watcher watches one set at a time. It is used by one goroutine.
@@ -58,8 +59,10 @@ func (w *Watcher) Close() error { return w.notify.Close() }
 func (w *Watcher) Watch(set Set) {
 	w.set, w.inputs = set, map[string]bool{}
 	want := map[string]bool{set.Root: true}
-	for _, dir := range tree(set.Directory) {
-		want[dir] = true
+	for _, top := range append([]string{set.Directory}, set.Trees...) {
+		for _, dir := range tree(top) {
+			want[dir] = true
+		}
 	}
 	// Until the directory exists, the folder that will hold it is watched.
 	for dir := set.Directory; len(dir) > len(set.Root); dir = filepath.Dir(dir) {
@@ -148,7 +151,8 @@ func (w *Watcher) counts(event fsnotify.Event) bool {
 	if filepath.Dir(name) == w.set.Root && slices.Contains(manifests, filepath.Base(name)) {
 		return true
 	}
-	if within(w.set.Directory, name) {
+	inTree := slices.ContainsFunc(w.set.Trees, func(dir string) bool { return within(dir, name) })
+	if inTree || within(w.set.Directory, name) {
 		base := filepath.Base(name)
 		return !strings.HasPrefix(base, ".") && !strings.HasSuffix(base, "~")
 	}

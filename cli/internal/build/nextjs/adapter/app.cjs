@@ -4,6 +4,9 @@
 const path = require('node:path')
 const { open, compiled, instrument, matcher, strip, refuse } = require('./next.cjs')
 
+// Where Next keeps what its server knows about a request.
+const REQUEST_META = Symbol.for('NextInternalRequestMeta')
+
 exports.load = async function load(site, route) {
   const ofSite = open(site, route)
   const match = matcher(ofSite, route.page)
@@ -41,14 +44,14 @@ function whole(site, route, module, recorded) {
   }
   return async (req, res, { url, params, waitUntil }) => {
     thrown = undefined
-    const requestMeta = {
+    req[REQUEST_META] = {
       params,
       initURL: url.href,
       initProtocol: url.protocol.slice(0, -1),
       relativeProjectDir: '.', // of the working directory
       distDir: path.join(site, route.distDir),
     }
-    await module.handler(req, res, { requestMeta, waitUntil })
+    await module.handler(req, res, { waitUntil })
     if (recorded && thrown) throw thrown.error
   }
 }
