@@ -64,12 +64,15 @@ exports.handler = awslambda.streamifyResponse(async (event, stream) => {
   }
 })
 
-// requestOf reads an event. A scheduled call comes with the URL of functions in
-// general; the route knows its own.
+// requestOf reads an event. A scheduled call comes to the URL that functions
+// have in general, as a POST; the route knows its own.
 function requestOf(event) {
   const url = new URL(event.rawUrl)
-  if (url.pathname.startsWith('/.netlify/functions/')) url.pathname = route.path
-  const method = event.httpMethod ?? 'GET'
+  let method = event.httpMethod ?? 'GET'
+  if (url.pathname.startsWith('/.netlify/functions/')) {
+    url.pathname = route.path
+    method = route.method ?? method
+  }
   const values = new Map()
   for (const [name, list] of Object.entries(event.multiValueHeaders ?? {})) values.set(name.toLowerCase(), [name, list])
   for (const [name, value] of Object.entries(event.headers ?? {})) {
@@ -80,8 +83,9 @@ function requestOf(event) {
     if (!HOP.has(key)) for (const value of list) headers.push(name, value)
   }
   if (!values.has('host')) headers.push('host', url.host)
-  const body = Buffer.from(event.body ?? '', event.isBase64Encoded ? 'base64' : 'utf8')
-  if (body.length > 0 || values.has('content-length')) headers.push('content-length', String(body.length))
+  const hasBody = method !== 'GET' && method !== 'HEAD'
+  const body = Buffer.from((hasBody && event.body) || '', event.isBase64Encoded ? 'base64' : 'utf8')
+  if (body.length > 0 || (hasBody && values.has('content-length'))) headers.push('content-length', String(body.length))
   headers.push('connection', 'close')
   return { url, method, headers, body, ip: event.headers?.['x-nf-client-connection-ip'] ?? '' }
 }
