@@ -181,9 +181,9 @@ func handlers(t *testing.T, w *world) {
 		MS, Registered                 int
 	}
 	w.do(t, request{path: "/app/things/a%20b?a=1&a=2", header: http.Header{"Cookie": {"c=d"}, "X-Test": {"yes"}}}, 200).decode(t, &got)
-	u, err := url.Parse(got.URL)
-	if err != nil || u.Host != w.host || !strings.HasSuffix(u.Path, "/app/things/a b") {
-		t.Errorf("the URL of a handler's request is %q, want one on %s", got.URL, w.host)
+	// Next takes the base path off, and calls the machine localhost.
+	if want := "http://" + w.host + "/app/things/a%20b?a=1&a=2"; got.URL != want {
+		t.Errorf("the URL of a handler's request is %q, want %q", got.URL, want)
 	}
 	got.URL = ""
 	if text, want := fmt.Sprint(got), "{map[id:a b]  d yes from a file production file [1 2] 172800000 1}"; text != want {

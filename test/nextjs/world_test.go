@@ -68,7 +68,7 @@ func start(t *testing.T, v version) *world {
 		return "127.0.0.1:" + strconv.Itoa(port)
 	}
 	data, admin, worker, scheduler := addr(), addr(), addr(), addr()
-	w.base, w.host = "http://"+data, data
+	w.base, w.host = "http://"+data, strings.Replace(data, "127.0.0.1", "localhost", 1)
 	tmp := t.TempDir()
 	env := harness.Environ("NIGHTSHIFT_TOKEN="+token, "NIGHTSHIFT_REDIS_URL="+redis.URL(), "NIGHTSHIFT_BLOB_URL=file://"+filepath.Join(tmp, "blobs"))
 	for name, settings := range map[string][]string{

@@ -114,11 +114,13 @@ func (s *site) planHandlers(r route, source insource.Route) []planned {
 		case set == nil:
 			without = append(without, method)
 		default:
-			if len(with) > 0 && !sameSettings(chosen, set) {
+			if chosen == nil {
+				chosen = set
+			} else if !sameSettings(chosen, set) {
 				problems = append(problems, problem.Errorf(first(set, r.source),
 					"%s.config differs from %s.config; give both the same, or move one handler to a route of its own", method, with[0]))
 			}
-			with, chosen = append(with, method), set
+			with = append(with, method)
 		}
 	}
 	for _, key := range []string{"type", "schedule"} {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -189,7 +188,7 @@ func pattern(basePath, page string) string {
 			modifier = "+"
 		case strings.HasPrefix(segment, "["):
 		default:
-			segments[i] = (&url.URL{Path: segment}).EscapedPath()
+			segments[i] = escapePath(segment)
 			if isPattern {
 				segments[i] = escapePattern(segments[i])
 			}
@@ -219,5 +218,18 @@ func escapePattern(text string) string {
 
 // ownPath is where a route without parameters is.
 func ownPath(basePath, page string) string {
-	return basePath + (&url.URL{Path: optionalCatchAll.ReplaceAllString(page, "")}).EscapedPath()
+	return basePath + escapePath(optionalCatchAll.ReplaceAllString(page, ""))
+}
+
+// escapePath spells a path as browsers send it.
+func escapePath(path string) string {
+	var b strings.Builder
+	for i := range len(path) {
+		if c := path[i]; c <= ' ' || c > '~' || strings.IndexByte("\"#<>?`{}^", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
