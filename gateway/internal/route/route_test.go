@@ -64,6 +64,8 @@ func newRouter(dev bool) (*route.Router, *deploys) {
 			function.Function{Name: "hello", Kind: function.Sync},
 			function.Function{Name: "job-background", Kind: function.Background},
 			function.Function{Name: "tick", Kind: function.Scheduled, Schedule: "@hourly"},
+			function.Function{Name: "route-tick", Kind: function.Scheduled, Schedule: "@hourly", Paths: []string{"/api/tick"}},
+			function.Function{Name: "rest", Kind: function.Sync, Paths: []string{"/api/:p0+"}},
 			function.Function{Name: "items", Kind: function.Sync, Paths: []string{"/items/:id", "/Items/:id/sub/*"}, ExcludedPaths: []string{"/items/secret"}},
 			function.Function{Name: "post", Kind: function.Sync, Paths: []string{"/only"}, Methods: []string{"POST"}},
 			function.Function{Name: "get", Kind: function.Sync, Paths: []string{"/only"}, Methods: []string{"GET", "HEAD"}},
@@ -106,6 +108,7 @@ func TestRoute(t *testing.T) {
 		{"literal, case and slash", "x", "GET", "/trailing", "main " + mainLive + " slash /Trailing/ true"},
 		{"literal as written", "x", "GET", "/Trailing/", "main " + mainLive + " slash /Trailing/ true"},
 		{"regular expression", "x", "GET", "/n/12", "main " + mainLive + ` digits /n/:n(\d+) true`},
+		{"beside a scheduled path", "x", "GET", "/api/tick/x", "main " + mainLive + " rest /api/:p0+ true"},
 		{"root", "x", "GET", "/", "main " + mainLive + " root / true"},
 	}
 	r, _ := newRouter(false)
@@ -147,6 +150,7 @@ func TestRouteRefuses(t *testing.T) {
 		{"two slashes stay", "x", "GET", "/items/42//", fault.NotFound, "Not found..."},
 		{"regular expression", "x", "GET", "/n/twelve", fault.NotFound, "Not found..."},
 		{"scheduled", "x", "POST", prefix + "tick", fault.NotFound, "runs on its schedule"},
+		{"scheduled, own path", "x", "POST", "/api/tick", fault.NotFound, "runs on its schedule"},
 		{"unknown site", "nope.example.test", "GET", prefix + "hello", fault.NotFound, "Site not found..."},
 		{"unknown deploy", "eeeeeeeeeeeeeeeeeeeeeeee--shop.example.test", "GET", prefix + "hello", fault.NotFound, "Deploy not found..."},
 		{"incomplete deploy", shopBroken + "--shop.example.test", "GET", prefix + "hello", fault.NotFound, "Deploy not found..."},
@@ -167,9 +171,11 @@ func TestRouteRefuses(t *testing.T) {
 func TestScheduledInDev(t *testing.T) {
 	t.Parallel()
 	r, _ := newRouter(true)
-	target, err := r.Route(t.Context(), "localhost", "GET", "/.netlify/functions/tick")
-	if err != nil || target.Function.Kind != function.Scheduled {
-		t.Errorf("Route of a scheduled function in dev = %+v, %v", target, err)
+	for _, path := range []string{"/.netlify/functions/tick", "/api/tick"} {
+		target, err := r.Route(t.Context(), "localhost", "GET", path)
+		if err != nil || target.Function.Kind != function.Scheduled {
+			t.Errorf("Route of a scheduled function at %s in dev = %+v, %v", path, target, err)
+		}
 	}
 }
 
