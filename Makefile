@@ -56,11 +56,15 @@ types: $(TYPES)/node_modules/.package-lock.json ## check the TypeScript types of
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
 	@command -v redis-server valkey-server >/dev/null || echo "no redis-server or valkey-server on the PATH: the tests run on miniredis"
 	@# No vet, which lint does, and no debugger's tables: a fifth of the time of a first run.
-	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(e2e|contract)$$')
+	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(e2e|contract|nextjs)$$')
 
 .PHONY: e2e
 e2e: build $(QUICKSTART)/node_modules $(CONTRACT)/node_modules ## run the system tests on real processes (needs redis-server)
 	go test -race -count=1 ./test/e2e/... ./test/contract/...
+
+.PHONY: nextjs
+nextjs: build ## run the API routes of each supported Next.js on real processes (needs npm and redis-server)
+	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -count=1 -timeout 30m ./test/nextjs
 
 .PHONY: chaos
 chaos: build ## kill, freeze and stop services while they work, and look for what got lost

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -17,6 +18,9 @@ type File struct {
 	Path       string // slash-separated, relative
 	Data       []byte
 	Executable bool
+	// Link makes it a symbolic link to a relative path inside the artifact,
+	// instead of a file with Data.
+	Link string
 }
 
 // epoch is the time of every entry: the earliest that the format can state.
@@ -37,6 +41,13 @@ func Pack(files []File) (data []byte, digest string, err error) {
 		}
 		header := &zip.FileHeader{Name: f.Path, Method: zip.Deflate, Modified: epoch}
 		header.SetMode(fileMode(f.Executable))
+		if f.Link != "" {
+			if err := checkLink(f.Path, f.Link); err != nil {
+				return nil, "", err
+			}
+			f.Data = []byte(f.Link)
+			header.SetMode(fs.ModeSymlink | 0o777)
+		}
 		entry, err := w.CreateHeader(header)
 		if err != nil {
 			return nil, "", fault.Wrap(err, fault.Internal, "packing %s", f.Path)

@@ -141,7 +141,10 @@ func tooMuch(maxBytes int64) error {
 	return fault.New(fault.Invalid, "unpacking: more than %d MiB unpacked; leave out what the function does not need", maxBytes>>20)
 }
 
-// extract writes checked entries under dir. It goes through an os.Root, which
+func isLink(e *zip.File) bool { return e.Mode().Type() == fs.ModeSymlink }
+
+// extract writes checked entries under dir. Links come last, so that nothing is
+// written through one. It goes through an os.Root, which
 // keeps the writes inside even if a name slipped past the check.
 func extract(entries []*zip.File, dir string, maxBytes int64) error {
 	root, err := os.OpenRoot(dir)
@@ -159,17 +162,7 @@ func extract(entries []*zip.File, dir string, maxBytes int64) error {
 		if err := root.MkdirAll(parent, 0o755); err != nil {
 			return fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
 		}
-		switch e.Mode().Type() {
-		case fs.ModeDir:
-			continue
-		case fs.ModeSymlink:
-			target, err := readLink(e)
-			if err != nil {
-				return err
-			}
-			if err := root.Symlink(filepath.FromSlash(target), name); err != nil {
-				return fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
-			}
+		if e.Mode().IsDir() || isLink(e) {
 			continue
 		}
 		n, err := extractFile(root, name, e, left)
@@ -179,6 +172,43 @@ func extract(entries []*zip.File, dir string, maxBytes int64) error {
 		if left -= n; left < 0 {
 			return tooMuch(maxBytes)
 		}
+	}
+	for _, e := range entries {
+		if !isLink(e) {
+			continue
+		}
+		if err := extractLink(root, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func extractLink(root *os.Root, e *zip.File) error {
+	target, err := readLink(e)
+	if err != nil {
+		return err
+	}
+	if err := root.Symlink(filepath.FromSlash(target), filepath.FromSlash(e.Name)); err != nil {
+		return fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
+	}
+	return nil
+}
+
+// checkLink refuses a link that could lead out of the artifact. Climbing is
+// allowed at the start of a target only: the folders above a link are no links
+// themselves, so they are climbed as they are written; behind a name, ".."
+// would depend on what that name leads to.
+func checkLink(name, target string) error {
+	rest, up := target, 0
+	for after, ok := strings.CutPrefix(rest, "../"); ok; after, ok = strings.CutPrefix(rest, "../") {
+		rest, up = after, up+1
+	}
+	if rest == ".." {
+		rest, up = "", up+1
+	}
+	if up > strings.Count(name, "/") || rest != "" && checkPath(rest) != nil || rest == "" && up == 0 || len(target) > maxPath {
+		return fault.New(fault.Invalid, "the link %q leads to %q; links in an artifact must lead to a place inside of it, by a relative path", name, target)
 	}
 	return nil
 }
@@ -206,9 +236,8 @@ func extractFile(root *os.Root, name string, e *zip.File, limit int64) (int64, e
 	return n, nil
 }
 
-// readLink reads where a link leads: a relative path that stays inside, as the
-// links between packages do that some package managers make. A ".." may stand
-// only in front, where it means the same however other links lie.
+// readLink reads where a link leads: a place inside, as with the links between
+// packages that some package managers make.
 func readLink(e *zip.File) (string, error) {
 	content, err := e.Open()
 	if err != nil {
@@ -220,11 +249,7 @@ func readLink(e *zip.File) (string, error) {
 		return "", fault.Wrap(err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
 	}
 	target := strings.TrimSuffix(string(data), "/")
-	inside := path.Join(path.Dir(e.Name), target)
-	if target == "" || path.IsAbs(target) || path.Clean(target) != target || strings.ContainsAny(target, "\\\x00") || len(target) > maxPath || !fs.ValidPath(inside) {
-		return "", fault.New(fault.Invalid, "unpacking: the link %q leads to %q, which is not inside the artifact", e.Name, target)
-	}
-	return target, nil
+	return target, checkLink(e.Name, target)
 }
 
 func fileMode(executable bool) fs.FileMode {

@@ -57,12 +57,13 @@ func TestUnpackGivesBackWhatWasPacked(t *testing.T) {
 		artifact.File{Path: "node_modules/x/index.js", Data: []byte("x")},
 		artifact.File{Path: "bin/run", Data: []byte("#!/bin/sh\n"), Executable: true},
 		artifact.File{Path: "empty"},
+		artifact.File{Path: "node_modules/@a/y", Link: "../x"},
 	)
 	dir := filepath.Join(t.TempDir(), "out")
 	if err := unpack(data, dir, 1<<20); err != nil {
 		t.Fatalf("Unpack: %v", err)
 	}
-	for path, want := range map[string]string{"send.mjs": "export default 1", "node_modules/x/index.js": "x", "bin/run": "#!/bin/sh\n", "empty": ""} {
+	for path, want := range map[string]string{"send.mjs": "export default 1", "node_modules/x/index.js": "x", "bin/run": "#!/bin/sh\n", "empty": "", "node_modules/@a/y/index.js": "x"} {
 		if got, err := os.ReadFile(filepath.Join(dir, path)); err != nil || string(got) != want {
 			t.Errorf("%s holds %q, %v; want %q", path, got, err, want)
 		}
@@ -135,7 +136,12 @@ func hostile(t testing.TB) map[string][]byte {
 		"inner parent":       handmade(t, entry{"a/../../escaped", 0o644, "x"}),
 		"absolute":           handmade(t, entry{"/escaped", 0o644, "x"}),
 		"backslashes":        handmade(t, entry{`..\escaped`, 0o644, "x"}),
-		"symlink":            handmade(t, entry{"link", fs.ModeSymlink | 0o777, "/etc/passwd"}),
+		"absolute link":      handmade(t, entry{"link", fs.ModeSymlink | 0o777, "/etc/passwd"}),
+		"climbing link":      handmade(t, entry{"a/link", fs.ModeSymlink | 0o777, "../../b"}),
+		"link to the parent": handmade(t, entry{"link", fs.ModeSymlink | 0o777, ".."}),
+		"empty link":         handmade(t, entry{"link", fs.ModeSymlink | 0o777, ""}),
+		"long link":          handmade(t, entry{"link", fs.ModeSymlink | 0o777, strings.Repeat("d/", 2000) + "x"}),
+		"link by a link":     handmade(t, entry{"a/b/x", 0o644, ""}, entry{"l", fs.ModeSymlink | 0o777, "a/b"}, entry{"m", fs.ModeSymlink | 0o777, "l/../../etc"}),
 		"write through link": handmade(t, entry{"link", fs.ModeSymlink | 0o777, ".."}, entry{"link/escaped", 0o644, "x"}),
 		"link upwards":       handmade(t, entry{"a/link", fs.ModeSymlink | 0o777, "../../x"}),
 		"link by a detour":   handmade(t, entry{"a/b/up", fs.ModeSymlink | 0o777, "../../c"}, entry{"a/b/out", fs.ModeSymlink | 0o777, "up/../.."}),
@@ -217,6 +223,7 @@ func FuzzUnpack(f *testing.F) {
 	for _, data := range hostile(f) {
 		f.Add(data)
 	}
+	f.Add(handmade(f, entry{"a/b", 0o644, "code"}, entry{"c/d", fs.ModeSymlink | 0o777, "../a/b"}, entry{"e", fs.ModeSymlink | 0o777, "c"}))
 	f.Add(handmade(f, entry{"a.js", 0o644, "code"}, entry{"lib/", fs.ModeDir | 0o755, ""}, entry{"lib/b", 0o755, "b"}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if err := unpackAndLookAround(t, data); err != nil && !fault.Is(err, fault.Invalid) {
@@ -254,8 +261,14 @@ func unpackAndLookAround(t *testing.T, data []byte) error {
 		if err != nil {
 			return err
 		}
-		if !info.Mode().IsRegular() && !info.IsDir() {
-			t.Errorf("%s is %v; want files and directories only", path, info.Mode())
+		switch {
+		case info.Mode().Type() == fs.ModeSymlink:
+			// One that leads nowhere, or to itself, does no harm.
+			if to, err := filepath.EvalSymlinks(path); err == nil && !strings.HasPrefix(to+"/", dir+"/") {
+				t.Errorf("%s leads to %s, out of the directory", path, to)
+			}
+		case !info.Mode().IsRegular() && !info.IsDir():
+			t.Errorf("%s is %v; want files, directories and links only", path, info.Mode())
 		}
 		if info.Mode().IsRegular() {
 			total += info.Size()

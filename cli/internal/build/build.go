@@ -13,10 +13,11 @@
 //	archive            zips that were bundled elsewhere
 //	golang             Go programs
 //	executable         programs that were built elsewhere
+//	nextjs             the API routes of a Next.js site, by the site's own next build
 //
 // A function with a problem is left out and reported with file, line and
-// column; the others are built. Nothing of the site is executed. Equal sources
-// give equal artifacts.
+// column; the others are built. Of the site nothing is executed but next build.
+// Equal sources give equal artifacts, apart from what next build makes anew.
 package build
 
 import (
@@ -31,6 +32,7 @@ import (
 	"github.com/nightshift/nightshift/cli/internal/build/discover"
 	"github.com/nightshift/nightshift/cli/internal/build/executable"
 	"github.com/nightshift/nightshift/cli/internal/build/netlifytoml"
+	"github.com/nightshift/nightshift/cli/internal/build/nextjs"
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
 	"github.com/nightshift/nightshift/cli/internal/build/setting"
 	"github.com/nightshift/nightshift/cli/internal/build/static"
@@ -63,6 +65,11 @@ type Options struct {
 	// Contexts are those tables of netlify.toml's [context] that count, the
 	// later before the earlier: what the deploy is for, and its branch.
 	Contexts []string
+	// Log, if not nil, is told what takes long.
+	Log func(line string)
+	// Last, if not nil, is the result before. next build does not run again if
+	// nothing that it reads has changed since.
+	Last *Result
 }
 
 // Function is a built function.
@@ -93,6 +100,9 @@ type Result struct {
 	Files      []static.File
 	// Problems are all of them, those of Broken too, sorted by place.
 	Problems []problem.Problem
+	// Next are the routes of a Next.js site, nil without any. Its functions
+	// stand in Functions and Broken too, behind the others.
+	Next *nextjs.Result
 
 	base   string // where the site is: Root, or [build] base below it
 	config string // the base's own netlify.toml, if it has one
@@ -124,12 +134,15 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 	if problem.Errors(result.Problems) > 0 {
 		return result, nil
 	}
+	if err := result.next(ctx, config, opts); err != nil {
+		return result, err
+	}
 	result.static(config, opts.Dev)
 	for _, dir := range internalDirectories {
 		result.Internal = append(result.Internal, filepath.Join(result.base, filepath.FromSlash(dir)))
 	}
 	candidates, problems, err := discover.Find(result.base, append(slices.Clone(result.Internal), result.Directory)...)
-	if err != nil {
+	if err != nil && !(result.Next != nil && fault.Is(err, fault.NotFound)) {
 		if fault.Is(err, fault.NotFound) {
 			return result, fault.Wrap(err, fault.NotFound, "there is no directory %s in %s; put a function there, for example %s/hello.mjs, or name the directory in netlify.toml: [functions] directory = \"…\"",
 				show(root, result.Directory), root, show(root, result.Directory))
@@ -146,11 +159,12 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 	if err := result.all(ctx, kinds, candidates, config); err != nil {
 		return nil, err
 	}
-	result.fromRoot()
 	names := make([]string, len(candidates))
 	for i, c := range candidates {
 		names[i] = c.Name
 	}
+	names = append(names, result.addNext(names)...)
+	result.fromRoot()
 	result.Problems = append(result.Problems, config.Unmatched(names)...)
 	for i, p := range result.Problems {
 		if path.Base(p.At.File) == netlifytoml.Name { // one line there may concern many functions; it is said once
@@ -160,6 +174,38 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 	problem.Sort(result.Problems)
 	result.Problems = slices.CompactFunc(result.Problems, func(a, b problem.Problem) bool { return a == b })
 	return result, nil
+}
+
+// next builds the routes of a Next.js site.
+func (r *Result) next(ctx context.Context, config netlifytoml.File, opts Options) (err error) {
+	next := nextjs.Options{Root: r.base, Functions: r.Directory, Settings: config.Settings, Log: opts.Log}
+	if opts.Last != nil {
+		next.Last = opts.Last.Next
+	}
+	r.Next, err = nextjs.Build(ctx, next)
+	return err
+}
+
+// addNext adds the routes behind the functions of the site's own, which so come
+// first where both have a path. It returns the names of the routes.
+func (r *Result) addNext(taken []string) (names []string) {
+	if r.Next == nil {
+		return nil
+	}
+	r.Problems = append(r.Problems, r.Next.Problems...)
+	for _, f := range r.Next.Functions {
+		names = append(names, f.Name)
+		if slices.Contains(taken, f.Name) {
+			r.Problems = append(r.Problems, problem.Errorf(problem.Position{File: f.Source}, "there is a function %s already, so the route cannot have its function; rename one of them", f.Name))
+			continue
+		}
+		r.Functions = append(r.Functions, Function(f))
+	}
+	for _, b := range r.Next.Broken {
+		names = append(names, b.Name)
+		r.Broken = append(r.Broken, Broken(b))
+	}
+	return names
 }
 
 // static collects the static files, if there is a directory for them.

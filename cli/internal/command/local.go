@@ -66,7 +66,7 @@ func (w World) build() *cobra.Command {
 		Short: "List what would be deployed, and what is wrong with it",
 		Args:  arguments("[DIR]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			result, err := build.Build(cmd.Context(), build.Options{Root: directory(args), Directory: functions, Contexts: contexts(true, "")})
+			result, err := build.Build(cmd.Context(), build.Options{Root: directory(args), Directory: functions, Contexts: contexts(true, ""), Log: w.progress})
 			if err != nil {
 				return err
 			}
@@ -100,12 +100,20 @@ func contexts(prod bool, branch string) []string {
 	}
 }
 
+// progress tells what a build is busy with.
+func (w World) progress(line string) {
+	fmt.Fprintln(w.Stderr, view.StyleOf(w.Stderr).Dim(line))
+}
+
 // rowsOf lists built functions, which have no host yet.
 func rowsOf(result *build.Result) []view.Row {
 	var rows []view.Row
 	for _, f := range result.Functions {
 		row := view.Row{Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, Methods: view.Methods(f.Methods), URLs: f.Paths, Schedule: f.Schedule, Timezone: f.Timezone, RateLimit: f.RateLimit, PreferStatic: f.PreferStatic}
-		if len(f.Paths) == 0 && f.Kind != function.Scheduled {
+		switch {
+		case f.Kind == function.Scheduled:
+			row.URLs = nil // a path of its own only keeps others away
+		case len(f.Paths) == 0:
 			row.URLs = []string{function.DefaultPath(f.Name)}
 		}
 		rows = append(rows, row)
@@ -131,7 +139,7 @@ published at once. A site with errors is not deployed.`,
 				return err
 			}
 			defer api.Close()
-			result, err := build.Build(cmd.Context(), build.Options{Root: directory(args), Directory: functions, Contexts: contexts(prod, branch)})
+			result, err := build.Build(cmd.Context(), build.Options{Root: directory(args), Directory: functions, Contexts: contexts(prod, branch), Log: w.progress})
 			if err != nil {
 				return err
 			}

@@ -100,7 +100,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return fault.Wrap(err, fault.Unavailable, "making a temporary directory")
 	}
 	defer os.RemoveAll(s.scratch)
-	first, buildErr := s.build(ctx)
+	first, buildErr := s.build(ctx, nil)
 	if buildErr != nil && !fault.Is(buildErr, fault.NotFound) {
 		return buildErr
 	}
@@ -129,9 +129,10 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	return nil
 }
 
-func (s *session) build(ctx context.Context) (*build.Result, error) {
+func (s *session) build(ctx context.Context, last *build.Result) (*build.Result, error) {
 	return build.Build(ctx, build.Options{
 		Root: s.cfg.Dir, Dev: true, Directory: s.cfg.Functions, Contexts: []string{"dev"}, Scratch: s.scratch,
+		Log: s.progress, Last: last,
 	})
 }
 

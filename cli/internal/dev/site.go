@@ -93,7 +93,7 @@ func (s *session) watch(ctx context.Context, last *build.Result) {
 			return
 		}
 		begun := time.Now()
-		next, buildErr := s.build(ctx)
+		next, buildErr := s.build(ctx, last)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -145,6 +145,10 @@ func watchSet(r *build.Result) watch.Set {
 	}
 	for _, b := range r.Broken {
 		set.Inputs = append(set.Inputs, b.Inputs...)
+	}
+	if r.Next != nil {
+		set.Inputs = append(set.Inputs, r.Next.Inputs...)
+		set.Trees = append(set.Trees, r.Next.Trees...)
 	}
 	slices.Sort(set.Inputs)
 	set.Inputs = slices.Compact(set.Inputs)
@@ -205,6 +209,9 @@ func versions(r *build.Result) map[string]string {
 	}
 	return out
 }
+
+// progress tells what a build is busy with.
+func (s *session) progress(line string) { fmt.Fprintln(s.out, s.cfg.Style.Dim(line)) }
 
 func (s *session) complain(err error) {
 	message, _ := fault.Public(err)

@@ -64,6 +64,8 @@ func newRouter(dev bool) (*route.Router, *deploys) {
 			function.Function{Name: "hello", Kind: function.Sync},
 			function.Function{Name: "job-background", Kind: function.Background},
 			function.Function{Name: "tick", Kind: function.Scheduled, Schedule: "@hourly"},
+			function.Function{Name: "route-tick", Kind: function.Scheduled, Schedule: "@hourly", Paths: []string{"/api/tick"}},
+			function.Function{Name: "rest", Kind: function.Sync, Paths: []string{"/api/:p0+"}},
 			function.Function{Name: "items", Kind: function.Sync, Paths: []string{"/items/:id", "/Items/:id/sub/*"}, ExcludedPaths: []string{"/items/secret"}},
 			function.Function{Name: "post", Kind: function.Sync, Paths: []string{"/only"}, Methods: []string{"POST"}},
 			function.Function{Name: "get", Kind: function.Sync, Paths: []string{"/only"}, Methods: []string{"GET", "HEAD"}},
@@ -111,6 +113,7 @@ func TestRoute(t *testing.T) {
 		{"literal as written", "x", "GET", "/Trailing/", "main " + mainLive + " slash /Trailing/ true"},
 		{"regular expression", "x", "GET", "/n/12", "main " + mainLive + ` digits /n/:n(\d+) true`},
 		{"third method, third function", "x", "PUT", "/only", "main " + mainLive + " again /only true"},
+		{"beside a scheduled path", "x", "GET", "/api/tick/x", "main " + mainLive + " rest /api/:p0+ true"},
 		{"root", "x", "GET", "/", "main " + mainLive + " root / true"},
 	}
 	r, _ := newRouter(false)
@@ -152,6 +155,7 @@ func TestRouteRefuses(t *testing.T) {
 		{"too long", "x", "GET", prefix + strings.Repeat("a", 129), fault.Invalid, route.InvalidName},
 		{"scheduled", "x", "POST", prefix + "tick", fault.NotFound, "runs on its schedule"},
 		{"scheduled, own path", "x", "GET", "/tock", fault.NotFound, "runs on its schedule"},
+		{"scheduled, own path", "x", "POST", "/api/tick", fault.NotFound, "runs on its schedule"},
 		{"unknown site", "nope.example.test", "GET", prefix + "hello", fault.NotFound, "Site not found..."},
 		{"unknown deploy", "eeeeeeeeeeeeeeeeeeeeeeee--shop.example.test", "GET", prefix + "hello", fault.NotFound, "Deploy not found..."},
 		{"incomplete deploy", shopBroken + "--shop.example.test", "GET", prefix + "hello", fault.NotFound, "Deploy not found..."},
@@ -172,9 +176,11 @@ func TestRouteRefuses(t *testing.T) {
 func TestScheduledInDev(t *testing.T) {
 	t.Parallel()
 	r, _ := newRouter(true)
-	target, err := r.Route(t.Context(), "localhost", "GET", "/.netlify/functions/tick")
-	if err != nil || target.Function.Kind != function.Scheduled {
-		t.Errorf("Route of a scheduled function in dev = %+v, %v", target, err)
+	for _, path := range []string{"/.netlify/functions/tick", "/api/tick"} {
+		target, err := r.Route(t.Context(), "localhost", "GET", path)
+		if err != nil || target.Function.Kind != function.Scheduled {
+			t.Errorf("Route of a scheduled function at %s in dev = %+v, %v", path, target, err)
+		}
 	}
 }
 

@@ -83,7 +83,7 @@ func (t *table) find(method, path string, dev bool) (Target, error) {
 		target.File = t.files.at(path)
 		return target, nil
 	case f.Kind == function.Scheduled && !dev:
-		return target, fault.New(fault.NotFound, "Function not found... %q runs on its schedule and has no URL.", f.Name)
+		return target, noURL(f.Name)
 	case f.PreferStatic && route != "" && (method == http.MethodGet || method == http.MethodHead):
 		if file, ok := t.files.find(path); ok {
 			target.File = &file
@@ -126,6 +126,10 @@ func withoutExtension(name string) (string, bool) {
 		}
 	}
 	return name, false
+}
+
+func noURL(name string) error {
+	return fault.New(fault.NotFound, "Function not found... %q runs on its schedule and has no URL.", name)
 }
 
 // findOwn finds the first function with a path of its own that matches.

@@ -51,6 +51,15 @@ func Loader(ext string) api.Loader {
 
 // Analyze reads a source file. name is how problems call it.
 func Analyze(name string, source []byte) Module {
+	s, problems := read(name, source)
+	if len(problems) > 0 {
+		return Module{Problems: problems}
+	}
+	return s.module(filepath.Ext(name))
+}
+
+// read parses a file.
+func read(name string, source []byte) (*scope, []problem.Problem) {
 	stripped := api.Transform(string(source), api.TransformOptions{
 		Sourcefile: name,
 		Loader:     Loader(filepath.Ext(name)),
@@ -65,7 +74,7 @@ func Analyze(name string, source []byte) Module {
 		LogLevel:    api.LogLevelSilent,
 	})
 	if len(stripped.Errors) > 0 {
-		return Module{Problems: Messages(stripped.Errors)}
+		return nil, Messages(stripped.Errors)
 	}
 	input := parse.NewInputBytes(stripped.Code)
 	m := &mapper{file: name, source: strings.Split(string(source), "\n"), code: input.Bytes(), sourceMap: stripped.Map}
@@ -76,10 +85,9 @@ func Analyze(name string, source []byte) Module {
 		}
 	}
 	if err != nil {
-		return Module{Problems: []problem.Problem{problem.Errorf(m.parseError(err), "the code is valid, but cannot be analysed here: %v. Write the statement in a plainer way", message(err))}}
+		return nil, []problem.Problem{problem.Errorf(m.parseError(err), "the code is valid, but cannot be analysed here: %v. Write the statement in a plainer way", message(err))}
 	}
-	s := newScope(tree, m)
-	return s.module(filepath.Ext(name))
+	return newScope(tree, m), nil
 }
 
 // withoutHashbang blanks a first line that is for the shell.
@@ -161,8 +169,13 @@ func (s *scope) config(fallback export, into setting.Set) {
 			config.local = fallback.local
 		}
 	}
+	s.settings("config", config, into)
+}
+
+// settings reads an object of settings; name is how problems call it.
+func (s *scope) settings(name string, config export, into setting.Set) {
 	if config.from != "" {
-		s.errorf(config.mark, "config comes from %s, so it cannot be read without running the code; write `export const config = { … }` in this file", config.from)
+		s.errorf(config.mark, "%s comes from %s, so it cannot be read without running the code; write `%s = { … }` in this file", name, config.from, exported(name))
 		return
 	}
 	if mark, changed := s.touched[config.local]; changed {
@@ -171,7 +184,7 @@ func (s *scope) config(fallback export, into setting.Set) {
 	}
 	object, ok := s.resolve(config.value).(*js.ObjectExpr)
 	if !ok {
-		s.errorf(config.mark, "config cannot be read without running the code, because it is %s; write `export const config = { … }`", s.kindOf(config.value))
+		s.errorf(config.mark, "%s cannot be read without running the code, because it is %s; write `%s = { … }`", name, s.kindOf(config.value), exported(name))
 		return
 	}
 	s.object(object, func(key string, mark []byte, value js.IExpr) {
@@ -180,7 +193,7 @@ func (s *scope) config(fallback export, into setting.Set) {
 			if at := s.first(bad); at != nil {
 				mark = at
 			}
-			s.errorf(mark, "config.%s cannot be read without running the code, because it is %s; use literals and constants of this file", key, s.kindOf(bad))
+			s.errorf(mark, "%s.%s cannot be read without running the code, because it is %s; use literals and constants of this file", name, key, s.kindOf(bad))
 			return
 		}
 		delete(into, key) // a later undefined takes an earlier value out
@@ -188,6 +201,14 @@ func (s *scope) config(fallback export, into setting.Set) {
 			into[key] = setting.Value{Data: data, At: s.mapper.position(mark)}
 		}
 	}, config.mark)
+}
+
+// exported is how settings of a name are written down.
+func exported(name string) string {
+	if strings.Contains(name, ".") {
+		return name
+	}
+	return "export const " + name
 }
 
 // callable reports a default object that nothing can be called in.

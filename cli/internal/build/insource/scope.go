@@ -31,10 +31,12 @@ type scope struct {
 
 	exports         map[string]export
 	star            bool // export * from
+	starMark        []byte
 	esmSyntax       bool // any import or export
 	esmExports      bool
 	cjsExports      bool
-	exportsFunction bool // module.exports = function
+	exportsFunction bool                         // module.exports = function
+	members         map[string]map[string]export // what is assigned to members of names: by name, by member
 
 	helper      map[string]bool // local names of schedule
 	namespace   map[string]bool // local names of the whole helper package
@@ -47,7 +49,7 @@ func newScope(tree *js.AST, m *mapper) *scope {
 		mapper:   m,
 		bindings: map[string]*js.Var{}, constants: map[string]js.IExpr{}, variables: map[string]js.IExpr{},
 		assigned: map[string][]js.IExpr{}, touched: map[string][]byte{}, imported: map[string]string{},
-		exports: map[string]export{}, helper: map[string]bool{}, namespace: map[string]bool{},
+		members: map[string]map[string]export{}, exports: map[string]export{}, helper: map[string]bool{}, namespace: map[string]bool{},
 	}
 	var pending []*js.ExportStmt
 	for _, stmt := range tree.List {
@@ -160,7 +162,7 @@ func (s *scope) exportStmt(stmt *js.ExportStmt) {
 		}
 		switch {
 		case name == "*":
-			s.star = true
+			s.star, s.starMark = true, s.locate(stmt.Module)
 		case from != "":
 			s.exports[name] = export{from: from, mark: alias.Binding}
 		case name != "":
@@ -232,6 +234,14 @@ func (s *scope) assignment(expr js.IExpr) {
 		return
 	}
 	object, name, ok := member(set.X)
+	if owner, isName := object.(*js.Var); ok && isName && !isExports(object) {
+		local := string(owner.Name())
+		if s.members[local] == nil {
+			s.members[local] = map[string]export{}
+		}
+		s.members[local][name] = export{value: value, mark: orMark(s.first(value), s.first(set.X))}
+		return
+	}
 	if !ok || !isExports(object) {
 		return
 	}

@@ -222,6 +222,11 @@ func similar(key string) string {
 	return best
 }
 
+// Similar reports whether one word is a misspelling of the other.
+func Similar(a, b string) bool {
+	return a != b && edits(strings.ToLower(a), strings.ToLower(b)) <= 2
+}
+
 // edits is the Levenshtein distance.
 func edits(a, b string) int {
 	row := make([]int, len(b)+1)

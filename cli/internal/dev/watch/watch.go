@@ -2,7 +2,7 @@
 //
 // It watches folders, not files, because editors save by renaming a new file
 // over the old one. What counts is decided per event: anything below the
-// functions' directory and below that of the static files, the files that bundles were made of, netlify.toml, and
+// functions' directory, that of the static files and those of routes, the files that bundles were made of, netlify.toml, and
 // the lock files that an install of packages writes last.
 package watch
 
@@ -30,7 +30,7 @@ var manifests = []string{"netlify.toml", "package.json", "package-lock.json", "p
 type Set struct {
 	Root string // of the site, absolute
 	// Trees are the directories of which everything below is watched: those of
-	// functions and of static files; absolute. They need not exist.
+	// functions, of static files and of routes; absolute. They need not exist.
 	Trees  []string
 	Inputs []string // files that bundles were made of, absolute
 }

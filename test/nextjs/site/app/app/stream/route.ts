@@ -1,0 +1,15 @@
+export const dynamic = 'force-dynamic'
+
+export function GET() {
+  const encoder = new TextEncoder()
+  return new Response(
+    new ReadableStream({
+      async start(controller) {
+        controller.enqueue(encoder.encode('one,'))
+        await new Promise((resolve) => setTimeout(resolve, 2000))
+        controller.enqueue(encoder.encode('two'))
+        controller.close()
+      },
+    }),
+  )
+}

@@ -1,0 +1,3 @@
+export function register() {
+  ;(globalThis as any).registered = ((globalThis as any).registered ?? 0) + 1
+}
