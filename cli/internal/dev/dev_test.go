@@ -288,6 +288,44 @@ func TestSiteThatIsEmptyAtFirst(t *testing.T) {
 	w.answers(functions+"first", 200, "first")
 }
 
+// Static files are deployed like functions, and again when they change.
+func TestStaticFiles(t *testing.T) {
+	t.Parallel()
+	w := start(t, map[string]string{
+		"netlify.toml":                "[build]\npublish = \"dist\"\n[dev]\npublish = \"public\"\n",
+		"public/index.html":           "<h1>one</h1>",
+		"public/pages/about.html":     "about",
+		"netlify/functions/about.mjs": "export default async () => new Response('function')\nexport const config = { path: '/pages/:page', preferStatic: true, rateLimit: { windowLimit: 1000, windowSize: 60 } }",
+	}, nil)
+	for _, want := range []string{"2 static files of ", "unless there is a static file", "at most 1000 calls in 1m0s"} {
+		if !strings.Contains(w.out.String(), want) {
+			t.Errorf("not printed: %q", want)
+		}
+	}
+	shows := func(path string, status int, body string) {
+		t.Helper()
+		w.eventually(path+" shows "+body, func() bool {
+			gotStatus, _, got := w.call(http.MethodGet, path, "")
+			return gotStatus == status && got == body
+		})
+	}
+	shows("/", 200, "<h1>one</h1>")
+	shows("/pages/about", 200, "about")
+	shows("/pages/other", 200, "function")
+	shows("/other", 404, "404 Not Found")
+	write(t, w.root, "public/index.html", "<h1>two</h1>")
+	shows("/", 200, "<h1>two</h1>")
+	write(t, w.root, "public/404.html", "nothing here")
+	shows("/other", 404, "nothing here")
+	if err := os.Remove(filepath.Join(w.root, "public", "pages", "about.html")); err != nil {
+		t.Fatal(err)
+	}
+	shows("/pages/about", 200, "function")
+	w.eventually("the changes are told", func() bool {
+		return strings.Contains(w.out.String(), "after a change of public/404.html: 1 static file (")
+	})
+}
+
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

@@ -16,8 +16,6 @@ type File struct {
 	// Missing says that nothing is at the path that was asked for: the file is
 	// the deploy's own page for that, if it has one.
 	Missing bool
-	// Location, if not empty, is where the file is instead.
-	Location string
 }
 
 // files are the static files of a deploy, by path.
@@ -45,7 +43,7 @@ func (f files) find(escaped string) (File, bool) {
 		return File{}, false
 	}
 	dir, isDir := strings.CutSuffix(path, "/")
-	candidates := []string{path, path + ".html"}
+	candidates := []string{path, path + ".html", path + "/index.html"}
 	switch {
 	case path == "":
 		candidates = []string{"index.html"}
@@ -56,11 +54,6 @@ func (f files) find(escaped string) (File, bool) {
 		if file, ok := f[candidate]; ok {
 			return File{Path: candidate, File: file}, true
 		}
-	}
-	// A page in a directory is shown below the directory, or its links would
-	// lead astray.
-	if file, ok := f[path+"/index.html"]; ok && !isDir && path != "" {
-		return File{Path: path + "/index.html", File: file, Location: (&url.URL{Path: "/" + path + "/"}).EscapedPath()}, true
 	}
 	return File{}, false
 }

@@ -23,7 +23,7 @@ func siteWith(paths []string, functions ...function.Function) *route.Router {
 	return r
 }
 
-// word is a target in one word: the function, the file, where it is, or what it is not.
+// word is a target in one word: the function, the file, or what it is not.
 func word(t *testing.T, r *route.Router, method, path string) string {
 	t.Helper()
 	target, err := r.Route(t.Context(), "x", method, path)
@@ -34,8 +34,6 @@ func word(t *testing.T, r *route.Router, method, path string) string {
 		return "both or neither"
 	case target.Function != nil:
 		return "function " + target.Function.Name
-	case target.File.Location != "":
-		return "moved " + target.File.Location
 	case target.File.Missing:
 		return "missing " + target.File.Path
 	default:
@@ -59,14 +57,14 @@ func TestFilePaths(t *testing.T) {
 		{"page with slash", "/about/", "about.html"},
 		{"page below", "/about/team", "about/team.html"},
 		{"directory", "/blog/", "blog/index.html"},
-		{"directory without slash", "/blog", "moved /blog/"},
+		{"directory without slash", "/blog", "blog/index.html"},
 		{"both, without slash", "/docs", "docs.html"},
 		{"both, with slash", "/docs/", "docs/index.html"},
 		{"escaped", "/a%20b/%C3%BC.txt", "a b/ü.txt"},
 		{"percent", "/100%25.txt", "100%.txt"},
 		{"question mark", "/q%3F.txt", "q?.txt"},
 		{"well-known", "/.well-known/security.txt", ".well-known/security.txt"},
-		{"deep directory", "/only/deep", "moved /only/deep/"},
+		{"deep directory", "/only/deep", "only/deep/index.html"},
 		{"directory without page", "/only/", "missing "},
 		{"case", "/About", "missing "},
 		{"escaped slash", "/about%2Fteam", "missing "},
@@ -101,8 +99,8 @@ func TestFilesAndFunctions(t *testing.T) {
 		{"the function wins", "GET", "/plain", "function plain"},
 		{"the file wins", "GET", "/preferred", "preferred"},
 		{"the file wins for its head", "HEAD", "/preferred", "preferred"},
-		{"what a file cannot answer", "POST", "/preferred", "function preferred"},
-		{"the directory wins", "GET", "/pages", "moved /pages/"},
+		{"the file wins for what it cannot answer", "POST", "/preferred", "preferred"},
+		{"the directory wins", "GET", "/pages", "pages/index.html"},
 		{"no file there", "GET", "/other", "function preferred"},
 		{"wrong method", "GET", "/only-post", "only-post"},
 		{"right method", "POST", "/only-post", "function post"},

@@ -200,6 +200,8 @@ func TestRouteFallsToFiles(t *testing.T) {
 	r, _ := newRouter(false)
 	for name, request := range map[string][2]string{
 		"no name":            {"GET", prefix},
+		"no name, no slash":  {"POST", "/.netlify/functions"},
+		"empty name":         {"GET", prefix + "/hello"},
 		"no function there":  {"GET", "/nothing"},
 		"own path only":      {"GET", prefix + "items"},
 		"own path only, sub": {"POST", prefix + "items/42"},

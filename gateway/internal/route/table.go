@@ -1,7 +1,6 @@
 package route
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -84,7 +83,7 @@ func (t *table) find(method, path string, dev bool) (Target, error) {
 		return target, nil
 	case f.Kind == function.Scheduled && !dev:
 		return target, noURL(f.Name)
-	case f.PreferStatic && route != "" && (method == http.MethodGet || method == http.MethodHead):
+	case f.PreferStatic:
 		if file, ok := t.files.find(path); ok {
 			target.File = &file
 			return target, nil
@@ -97,11 +96,10 @@ func (t *table) find(method, path string, dev bool) (Target, error) {
 // findDefault finds the function on its default URL. nil is one that is served
 // on its own paths only, and a path that is no function's.
 func (t *table) findDefault(path string) (*function.Function, error) {
-	rest, ok := strings.CutPrefix(path, prefix)
-	if !ok || rest == "" {
+	name, _, _ := strings.Cut(strings.TrimPrefix(path, prefix), "/")
+	if !strings.HasPrefix(path, prefix) || name == "" {
 		return nil, nil
 	}
-	name, _, _ := strings.Cut(rest, "/")
 	if base, ok := withoutExtension(name); ok && t.functions[base] != nil {
 		return nil, fault.New(fault.NotFound, "Function not found... Function names have no extension; ask for %q.", base)
 	}

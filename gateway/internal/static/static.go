@@ -8,6 +8,7 @@ package static
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -60,7 +61,6 @@ func New(blobs Blobs) *Server {
 // Serve answers with a file, or says that there is none. Errors are faults for
 // the caller; nothing is written before one.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request, file route.File) error {
-	// As Netlify has it: caches ask each time, and the ETag makes that cheap.
 	h := w.Header()
 	h.Set("Age", "0")
 	h.Set("Cache-Control", "public, max-age=0, must-revalidate")
@@ -72,14 +72,6 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, file route.File) 
 	case file.Path == "":
 		text(w, http.StatusNotFound, "404 Not Found")
 		return nil
-	case file.Location != "":
-		location := file.Location
-		if r.URL.RawQuery != "" {
-			location += "?" + r.URL.RawQuery
-		}
-		h.Set("Location", location)
-		w.WriteHeader(http.StatusMovedPermanently)
-		return nil
 	}
 	content, err := s.open(r.Context(), file)
 	if err != nil {
@@ -89,9 +81,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, file route.File) 
 	defer content.Close()
 	// Recorders in tests have no deadlines; connections do.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerLimit + time.Duration(file.Size/slowest)*time.Second))
-	if t := contentType(file.Path); t != "" {
-		h.Set("Content-Type", t)
-	}
+	h.Set("Content-Type", contentType(file.Path))
 	if file.Missing {
 		h.Set("Content-Length", strconv.FormatInt(file.Size, 10))
 		w.WriteHeader(http.StatusNotFound)
@@ -101,6 +91,8 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, file route.File) 
 		}
 		return nil
 	}
+	// As Netlify's server has it: caches ask each time, and the ETag makes that cheap.
+	h.Set("Cache-Control", "public, max-age=0")
 	h.Set("Etag", `"`+file.Digest+`"`)
 	http.ServeContent(w, r, file.Path, time.Time{}, content)
 	return nil
@@ -142,23 +134,21 @@ func text(w http.ResponseWriter, status int, body string) {
 // types are the content types of the web, whatever the machine has in its own list.
 var types = map[string]string{
 	".html": "text/html; charset=utf-8", ".htm": "text/html; charset=utf-8",
-	".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".mjs": "text/javascript; charset=utf-8",
+	".css": "text/css; charset=utf-8", ".js": "application/javascript; charset=utf-8", ".mjs": "application/javascript; charset=utf-8",
 	".txt": "text/plain; charset=utf-8", ".md": "text/markdown; charset=utf-8", ".csv": "text/csv; charset=utf-8",
 	".xml": "application/xml; charset=utf-8", ".rss": "application/rss+xml; charset=utf-8", ".atom": "application/atom+xml; charset=utf-8",
 	".json": "application/json; charset=utf-8", ".map": "application/json; charset=utf-8",
 	".webmanifest": "application/manifest+json; charset=utf-8",
-	".svg":         "image/svg+xml; charset=utf-8", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif",
+	".svg":         "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif",
 	".webp": "image/webp", ".avif": "image/avif", ".ico": "image/x-icon",
 	".woff": "font/woff", ".woff2": "font/woff2", ".ttf": "font/ttf", ".otf": "font/otf",
 	".mp3": "audio/mpeg", ".mp4": "video/mp4", ".webm": "video/webm", ".pdf": "application/pdf", ".wasm": "application/wasm",
 	".zip": "application/zip", ".gz": "application/gzip",
 }
 
-// contentType is the type of a file; "" leaves it to its first bytes.
+// contentType is the type of a file, by its name alone: what a file holds must
+// not turn a download into a page.
 func contentType(name string) string {
 	extension := strings.ToLower(path.Ext(name))
-	if t, ok := types[extension]; ok {
-		return t
-	}
-	return mime.TypeByExtension(extension)
+	return cmp.Or(types[extension], mime.TypeByExtension(extension), "application/octet-stream")
 }

@@ -108,6 +108,9 @@ func TestStaticFilesCount(t *testing.T) {
 	b := setup(t, "lib/used.js")
 	b.write(t, "public/sub/a.txt", "1")
 	b.write(t, "public/.well-known/security.txt", "1")
+	if got := b.next(t, still); got != "" { // the site is watched without them yet
+		t.Fatalf("Next = %q, want no change", got)
+	}
 	b.watcher.Watch(watch.Set{Root: b.root, Trees: []string{filepath.Join(b.root, "netlify", "functions"), filepath.Join(b.root, "public")}})
 	for _, name := range []string{"public/sub/a.txt", "public/new.html", "public/.well-known/security.txt", "netlify/functions/a.js"} {
 		b.write(t, name, "2")
