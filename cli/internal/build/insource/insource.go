@@ -4,9 +4,11 @@
 //
 // esbuild takes the types off, a JavaScript parser reads the rest, and a source
 // map leads every finding back to the line that the author wrote. Only static
-// values count: literals, template literals without substitutions, constants
-// of the same file, and arithmetic on those. A value that is not static is an
-// error: guessing would turn a scheduled function into a public one.
+// values count: literals, names of the same file that never change, their
+// members, and templates, spreads and arithmetic of those. A value that is not
+// static is an error: guessing would turn a scheduled function into a public one.
+//
+// testdata/netlify holds what Netlify's own bundler reads in the same sources.
 package insource
 
 import (
