@@ -13,26 +13,30 @@ import (
 	"github.com/nightshift/nightshift/test/harness"
 )
 
-// TestDev changes a site under `nightshift dev`: a good change, a bad one, and
-// a new route.
+// TestDev runs examples/nextjs under `nightshift dev`, calls what its README
+// calls, and changes it: well, badly, and by a new route.
 func TestDev(t *testing.T) {
-	v := version{name: "16"}
-	collector, err := harness.StartCollector()
+	packages := install(t, version{name: "16"})
+	site, err := os.MkdirTemp(filepath.Dir(packages), "site-")
 	check(t, err)
-	t.Cleanup(func() { check(t, collector.Close()) })
-	w := &world{version: v, collector: collector}
-	site := w.site(t)
-	// A small site is built quickly.
-	check(t, os.RemoveAll(filepath.Join(site, "pages")))
-	check(t, os.RemoveAll(filepath.Join(site, "app", "app")))
+	t.Cleanup(func() { check(t, os.RemoveAll(site)) })
+	check(t, linkTree(filepath.Join(packages, "node_modules"), filepath.Join(site, "node_modules")))
+	example := filepath.Join(harness.Root(), "examples", "nextjs")
+	for _, name := range []string{"app", "lib", "pages"} {
+		check(t, os.CopyFS(filepath.Join(site, name), os.DirFS(filepath.Join(example, name))))
+	}
+	manifest, err := os.ReadFile(filepath.Join(example, "package.json"))
+	check(t, err)
+	w := &world{}
 	write := func(name, text string) {
 		t.Helper()
 		check(t, os.MkdirAll(filepath.Dir(filepath.Join(site, name)), 0o755))
 		check(t, os.WriteFile(filepath.Join(site, name), []byte(text), 0o644))
 	}
-	write("lib/word.js", "export const word = 'first'")
+	write("package.json", string(manifest))
+	word := func(text string) { write("lib/word.js", "export const word = "+text) }
+	word("'first'")
 	write("pages/api/word.js", "import { word } from '../../lib/word'\nexport default (req, res) => res.send(word)")
-	write("pages/api/tick.js", "export const config = { type: 'experimental-scheduled', schedule: '0 3 * * *' }\nexport default (req, res) => res.json(Object.keys(req.body))")
 
 	var fleet harness.Fleet
 	bin := programs(t)
@@ -79,16 +83,26 @@ func TestDev(t *testing.T) {
 	says(1, `next build took \d`)
 	says(1, `Ready`)
 	answers("/api/word", 200, "first")
-	answers("/api/tick", 200, `["next_run"]`) // as an ordinary route, but called as the scheduler does
+	answers("/api/cleanup", 200, `{"next":"2`) // called as the scheduler does
+	answers("/api/report?title=November", 200, "POST makes a report about November")
+	for path, call := range map[string]struct{ body, want string }{
+		"/api/welcome": {`{"name":"Ada"}`, `{"welcome":"Ada"}`},
+		"/api/report":  {`{"title":"November"}`, `{"title":"November","parts":3}`},
+	} {
+		inv := w.background(t, request{method: "POST", path: path, body: call.body, header: http.Header{"Content-Type": {"application/json"}}})
+		if got := result(inv); got != call.want {
+			t.Errorf("POST %s gives %s, want %s", path, got, call.want)
+		}
+	}
 
-	write("lib/word.js", "export const word = 'second'")
+	word("'second'")
 	answers("/api/word", 200, "second")
 
-	write("lib/word.js", "export const word = ")
+	word("")
 	answers("/api/word", 500, "could not be built")
 	says(1, `next build failed:`)
 
-	write("lib/word.js", "export const word = 'third'")
+	word("'third'")
 	write("pages/api/new.js", "export default (req, res) => res.send('new')")
 	answers("/api/word", 200, "third")
 	answers("/api/new", 200, "new")
@@ -100,7 +114,7 @@ func TestDev(t *testing.T) {
 		t.Errorf("next build ran %d times more for a change of a function", got-builds)
 	}
 	// Stopped in the middle of a build, it leaves nothing behind.
-	write("lib/word.js", "export const word = 'fourth'")
+	word("'fourth'")
 	says(builds+1, `next build .* runs`)
 	check(t, dev.Signal(syscall.SIGINT))
 	code, err := dev.Wait(t.Context())
