@@ -39,11 +39,7 @@ type world struct {
 // start installs, builds and deploys the site.
 func start(t *testing.T, v version) *world {
 	t.Helper()
-	bin := os.Getenv("NIGHTSHIFT_TEST_BIN")
-	if bin == "" {
-		bin = t.TempDir()
-		check(t, harness.Build(t.Context(), bin))
-	}
+	bin := programs(t)
 	collector, err := harness.StartCollector()
 	check(t, err)
 	t.Cleanup(func() { check(t, collector.Close()) })
@@ -62,12 +58,7 @@ func start(t *testing.T, v version) *world {
 	redis, err := fleet.StartRedis(t.Context(), harness.EverySecond)
 	check(t, err)
 	t.Cleanup(func() { check(t, redis.Remove()) })
-	addr := func() string {
-		port, err := harness.FreePort()
-		check(t, err)
-		return "127.0.0.1:" + strconv.Itoa(port)
-	}
-	data, admin, worker, scheduler := addr(), addr(), addr(), addr()
+	data, admin, worker, scheduler := freeAddr(t), freeAddr(t), freeAddr(t), freeAddr(t)
 	w.base, w.host = "http://"+data, strings.Replace(data, "127.0.0.1", "localhost", 1)
 	tmp := t.TempDir()
 	env := harness.Environ("NIGHTSHIFT_TOKEN="+token, "NIGHTSHIFT_REDIS_URL="+redis.URL(), "NIGHTSHIFT_BLOB_URL=file://"+filepath.Join(tmp, "blobs"))
@@ -100,6 +91,25 @@ func start(t *testing.T, v version) *world {
 	t.Logf("nightshift deploy took %v\n%s", time.Since(begun).Round(100*time.Millisecond), out)
 	check(t, err)
 	return w
+}
+
+// programs is the folder with the binaries under test. NIGHTSHIFT_TEST_BIN
+// names one where they are built already.
+func programs(t *testing.T) string {
+	t.Helper()
+	if bin := os.Getenv("NIGHTSHIFT_TEST_BIN"); bin != "" {
+		return bin
+	}
+	bin := t.TempDir()
+	check(t, harness.Build(t.Context(), bin))
+	return bin
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	port, err := harness.FreePort()
+	check(t, err)
+	return "127.0.0.1:" + strconv.Itoa(port)
 }
 
 // site makes a copy of the site with the packages of the version.
@@ -298,7 +308,18 @@ func (w *world) fired(t *testing.T, route string) (query url.Values) {
 
 func (w *world) eventually(t *testing.T, try func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
+	w.wait(t, within, try)
+}
+
+// building waits for what a build makes.
+func (w *world) building(t *testing.T, try func() error) {
+	t.Helper()
+	w.wait(t, 5*time.Minute, try)
+}
+
+func (w *world) wait(t *testing.T, limit time.Duration, try func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	check(t, harness.Eventually(ctx, try))
 }

@@ -103,6 +103,21 @@ func (s sources) refresh(root, rel string) {
 	s[rel] = [sha256.Size]byte(hash.Sum(nil))
 }
 
+// absorb takes over what a build has written itself, so that it is no reason
+// for the next one: new files outside of the trees, what is made for public,
+// and what Next does to tsconfig.json. Other changes were made by somebody
+// while the build ran.
+func (s sources) absorb(after sources, trees []string) {
+	for rel, digest := range after {
+		_, before := s[rel]
+		top, _, _ := strings.Cut(rel, "/")
+		inTree := slices.ContainsFunc(trees, func(dir string) bool { return filepath.Base(dir) == top })
+		if !before && !inTree || top == "public" || rel == "tsconfig.json" {
+			s[rel] = digest
+		}
+	}
+}
+
 // same reports whether the sources are what they were.
 func (s sources) same(opts Options, distDir string) bool {
 	return maps.Equal(s, read(opts, distDir))

@@ -152,8 +152,9 @@ func environ() []string {
 			env = append(env, entry)
 		}
 	}
-	// CI keeps Next from installing packages that it misses.
-	return append(env, "NODE_ENV=production", "NEXT_TELEMETRY_DISABLED=1", "CI=1")
+	// CI keeps Next from installing packages that it misses. NIGHTSHIFT lets
+	// next.config.js tell this build from others.
+	return append(env, "NODE_ENV=production", "NEXT_TELEMETRY_DISABLED=1", "CI=1", "NIGHTSHIFT=1")
 }
 
 // output keeps the end of what a command prints.

@@ -122,7 +122,7 @@ func (s *site) build(ctx context.Context) error {
 		return err
 	}
 	s.Log(fmt.Sprintf("next build took %s", time.Since(begun).Round(100*time.Millisecond)))
-	s.result.sources.refresh(s.Root, "tsconfig.json") // Next may write to it
+	s.result.sources.absorb(read(s.Options, s.config.DistDir), s.result.Trees)
 	if err := s.readManifests(); err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ function requestOf(event) {
   }
   const headers = []
   for (const [key, [name, list]] of values) {
-    if (!HOP.has(key)) for (const value of list) headers.push(name, value)
+    if (!HOP.has(key)) for (const value of list) headers.push(name, latin1(value))
   }
   if (!values.has('host')) headers.push('host', url.host)
   const hasBody = method !== 'GET' && method !== 'HEAD'
@@ -88,6 +88,11 @@ function requestOf(event) {
   if (body.length > 0 || (hasBody && values.has('content-length'))) headers.push('content-length', String(body.length))
   headers.push('connection', 'close')
   return { url, method, headers, body, ip: event.headers?.['x-nf-client-connection-ip'] ?? '' }
+}
+
+// latin1 spells text as node:http does: one character for each byte.
+function latin1(text) {
+  return Buffer.from(text, 'utf8').toString('latin1')
 }
 
 function headersOf(raw) {

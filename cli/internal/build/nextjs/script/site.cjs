@@ -25,7 +25,18 @@ async function trace() {
   const { nodeFileTrace } = ofNext('next/dist/compiled/@vercel/nft')
   const files = modules.map((name) => ofNext.resolve(name))
   const { fileList } = await nodeFileTrace(files, { base: '/', processCwd: root })
-  return { files: [...fileList].map((file) => path.join('/', file)).sort() }
+  // The tracer names the real places of what it starts from. Where packages are
+  // links, the links are needed too: by them the adapter finds the packages.
+  const links = [manifestOf(ofSite, 'next'), ...modules.map((name) => manifestOf(ofNext, name))]
+  return { files: [...[...fileList].map((file) => path.join('/', file)), ...links].sort() }
+}
+
+// manifestOf is the package.json of a module's package, by the way that it is found.
+function manifestOf(require, name) {
+  const [scope, rest] = name.split('/')
+  const file = path.join(scope.startsWith('@') ? path.join(scope, rest) : scope, 'package.json')
+  const dir = require.resolve.paths(name).find((dir) => fs.existsSync(path.join(dir, file)))
+  return path.join(dir, file)
 }
 
 Promise.resolve(question === 'config' ? config() : trace()).then((answer) => fs.writeSync(3, JSON.stringify(answer)))
