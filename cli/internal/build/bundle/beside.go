@@ -216,7 +216,8 @@ func placeOf(here, file, what string, commonJS bool) string {
 	}
 	rel := slashRel(here, file)
 	if !commonJS {
-		at := "new URL(" + strconv.Quote(path.Join(".", rel)) + ", import.meta.url)"
+		// By a name of the banner: import.meta would turn a CommonJS file into an ES module.
+		at := "new URL(" + strconv.Quote(path.Join(".", rel)) + ", __nightshift_url)"
 		if what == "url" {
 			return at + ".href"
 		}

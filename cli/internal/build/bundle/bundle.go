@@ -198,7 +198,7 @@ const esmBanner = `import { createRequire as __nightshift_createRequire } from "
 	`import { fileURLToPath as __nightshift_fileURLToPath } from "node:url"; ` +
 	`import { dirname as __nightshift_path_dirname } from "node:path"; ` +
 	`globalThis.require ??= __nightshift_createRequire(import.meta.url); ` +
-	`const __nightshift_filename = __nightshift_fileURLToPath(import.meta.url), __nightshift_dirname = __nightshift_path_dirname(__nightshift_filename);`
+	`const __nightshift_url = import.meta.url, __nightshift_filename = __nightshift_fileURLToPath(__nightshift_url), __nightshift_dirname = __nightshift_path_dirname(__nightshift_filename);`
 
 var unresolved = regexp.MustCompile(`^Could not resolve "([^"]+)"`)
 
