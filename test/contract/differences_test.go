@@ -152,6 +152,8 @@ var differences = []difference{
 		"v1-builder-url":     {status: 404, has: anything},
 		"v1-builder-url-not": {status: 404, has: anything},
 	}},
+	{"static-range", map[string]own{"static-range": {status: 206, has: "h1>"}}},
+	{"static-hidden", map[string]own{"static-hidden": {status: 404, has: "404 Not Found"}}},
 	{"background-size", map[string]own{"bg-300kb": {status: 413, has: "Request body too large: the limit is 256 KiB."}}},
 	{"sync-size", map[string]own{"sync-7mb": {status: 413, has: "Request body too large: the limit is 6144 KiB."}}},
 	{"scheduled-answer", map[string]own{

@@ -40,6 +40,7 @@ var fields = []field{
 	{"deploy-headers", regexp.MustCompile(`eaders\.x-nf-deploy-(id|published|context|branch)$`), weHaveMore},
 	{"site-fields", regexp.MustCompile(`\.site\.(id|name)$`), weHaveMore},
 	{"answer-headers", regexp.MustCompile(`^header (cache-control|location|nightshift-hint)$`), weHaveMore},
+	{"static-headers", regexp.MustCompile(`^header (allow|etag|accept-ranges)$`), weHaveMore},
 	{"answer-headers", regexp.MustCompile(`^header content-type$`), func(want, got string) bool {
 		return want == golden.Absent && strings.HasPrefix(got, `"text/plain; charset=`)
 	}},
