@@ -2,6 +2,8 @@ package nextjs
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -167,6 +169,18 @@ func functionName(page string, background bool) string {
 	}
 	return name + "-handler"
 }
+
+// distinct tells a name that is too long, or that two pages have, from others:
+// /api/a.b and /api/a_b are both called _api_a_b.
+func distinct(name, page string) string {
+	cut := strings.LastIndex(name, "-")
+	digest := sha256.Sum256([]byte(page))
+	end := "-" + hex.EncodeToString(digest[:4]) + name[cut:]
+	return name[:min(cut, maxName-len(end))] + end
+}
+
+// maxName bounds the names of functions.
+const maxName = 128
 
 // dynamic reports whether a page takes parameters without which it has no path.
 func dynamic(page string) bool {

@@ -156,16 +156,15 @@ func (s *site) failed(err error) {
 // functions makes the functions of all routes.
 func (s *site) functions(ctx context.Context) error {
 	var all []planned
-	taken := map[string]string{}
+	taken := map[string]bool{}
 	for _, r := range s.routes {
 		more, problems := s.plan(r)
 		s.result.Problems = append(s.result.Problems, problems...)
 		for _, p := range more {
-			if other, ok := taken[p.Name]; ok {
-				p.problems = append(p.problems, problem.Errorf(problem.Position{File: r.source},
-					"the function of this route would be called %s, as that of %s is; rename one of the two files", p.Name, other))
+			if taken[p.Name] || !function.ValidName(p.Name) {
+				p.Name = distinct(p.Name, r.page)
 			}
-			taken[p.Name] = r.source
+			taken[p.Name] = true
 			all = append(all, p)
 		}
 	}

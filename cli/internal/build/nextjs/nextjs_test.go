@@ -123,6 +123,22 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+func TestPagesWithOneName(t *testing.T) {
+	t.Parallel()
+	root := fake(t, `
+	manifest('BUILD_ID', 'id')
+	manifest('server/pages-manifest.json', { '/api/a.b': 'pages/api/a.b.js', '/api/a_b': 'pages/api/a_b.js' })
+	for (const name of ['a.b', 'a_b']) {
+		manifest('server/pages/api/' + name + '.js', 'compiled')
+		manifest('server/pages/api/' + name + '.js.nft.json', { files: [] })
+	}`)
+	write(t, root, map[string]string{"pages/api/a.b.js": "", "pages/api/a_b.js": ""})
+	got, err := nextjs.Build(t.Context(), options(root))
+	if err != nil || len(got.Functions) != 2 || got.Functions[0].Name == got.Functions[1].Name {
+		t.Errorf("Build = %+v, %v; want two functions", got, err)
+	}
+}
+
 func TestNoRoutes(t *testing.T) {
 	t.Parallel()
 	for name, files := range map[string]map[string]string{

@@ -47,6 +47,18 @@ func TestNamesAndPatterns(t *testing.T) {
 	}
 }
 
+func TestDistinctNames(t *testing.T) {
+	t.Parallel()
+	one, other := distinct("_api_a_b-background", "/api/a.b"), distinct("_api_a_b-background", "/api/a_b")
+	if one == other || !strings.HasPrefix(one, "_api_a_b-") || !strings.HasSuffix(one, "-background") {
+		t.Errorf("distinct names are %q and %q", one, other)
+	}
+	page := "/api/" + strings.Repeat("x", 200)
+	if got := distinct(functionName(page, false), page); len(got) != 128 || !strings.HasSuffix(got, "-handler") {
+		t.Errorf("the name of a long page is %q", got)
+	}
+}
+
 // files writes a site and returns its root.
 func files(t *testing.T, content map[string]string) string {
 	t.Helper()
