@@ -84,6 +84,9 @@ func check(t *testing.T, c golden.Case, want, got golden.Answer) verdict {
 		if len(differences) == 0 {
 			t.Errorf("passes now; take it out of openCases (%s)", reason)
 		}
+		for _, d := range differences {
+			t.Logf("%s: %s", c.Name, d)
+		}
 		return open
 	}
 	for _, d := range differences {

@@ -39,8 +39,7 @@ var fields = []field{
 	{"connection-headers", regexp.MustCompile(`eaders\.connection$`), theyHaveMore},
 	{"deploy-headers", regexp.MustCompile(`eaders\.x-nf-deploy-(id|published|context|branch)$`), weHaveMore},
 	{"site-fields", regexp.MustCompile(`\.site\.(id|name)$`), weHaveMore},
-	{"answer-headers", regexp.MustCompile(`^header (cache-control|location|nightshift-hint)$`), weHaveMore},
-	{"static-headers", regexp.MustCompile(`^header (allow|etag|accept-ranges)$`), weHaveMore},
+	{"answer-headers", regexp.MustCompile(`^header (accept-ranges|allow|cache-control|etag|location|nightshift-hint)$`), weHaveMore},
 	{"answer-headers", regexp.MustCompile(`^header content-type$`), func(want, got string) bool {
 		return want == golden.Absent && strings.HasPrefix(got, `"text/plain; charset=`)
 	}},
