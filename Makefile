@@ -59,12 +59,8 @@ test: ## run the tests of all modules with the race detector (without redis-serv
 	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(e2e|contract|nextjs)$$')
 
 .PHONY: e2e
-e2e: build $(QUICKSTART)/node_modules ## run the system tests on real processes (needs redis-server)
-	go test -race -count=1 ./test/e2e/...
-
-.PHONY: contract
-contract: build $(CONTRACT)/node_modules ## hold nightshift dev to the recorded answers of Netlify's local server
-	go test -race -count=1 ./test/contract/...
+e2e: build $(QUICKSTART)/node_modules $(CONTRACT)/node_modules ## run the system tests on real processes (needs redis-server)
+	go test -race -count=1 ./test/e2e/... ./test/contract/...
 
 .PHONY: nextjs
 nextjs: build ## run the API routes of each supported Next.js on real processes (needs npm and redis-server)

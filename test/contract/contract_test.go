@@ -160,7 +160,7 @@ func copySite(t *testing.T) string {
 	t.Helper()
 	source := filepath.Join(golden.Dir(), "site")
 	if _, err := os.Stat(filepath.Join(source, "node_modules", ".package-lock.json")); err != nil {
-		t.Fatalf("the site has no installed packages; run `npm ci --prefix test/contract/testdata/site`, or `make contract`, which does: %v", err)
+		t.Fatalf("the site has no installed packages; run `npm ci --prefix test/contract/testdata/site`, or `make e2e`, which does: %v", err)
 	}
 	site := filepath.Join(t.TempDir(), "site")
 	if err := os.CopyFS(site, os.DirFS(source)); err != nil {
