@@ -36,6 +36,8 @@ func TestDev(t *testing.T) {
 	write("package.json", string(manifest))
 	word := func(text string) { write("lib/word.js", "export const word = "+text) }
 	word("'first'")
+	write(".env.local", "FROM_LOCAL='only here'")
+	write("pages/api/local.js", "export default (req, res) => res.send(process.env.FROM_LOCAL)")
 	write("pages/api/word.js", "import { word } from '../../lib/word'\nexport default (req, res) => res.send(word)")
 
 	var fleet harness.Fleet
@@ -83,6 +85,7 @@ func TestDev(t *testing.T) {
 	says(1, `next build took \d`)
 	says(1, `Ready`)
 	answers("/api/word", 200, "first")
+	answers("/api/local", 200, "only here")
 	answers("/api/cleanup", 200, `{"next":"2`) // called as the scheduler does
 	answers("/api/report?title=November", 200, "POST makes a report about November")
 	for path, call := range map[string]struct{ body, want string }{

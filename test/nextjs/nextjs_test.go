@@ -67,7 +67,7 @@ func pages(t *testing.T, w *world) {
 	got.decode(t, &p)
 	want := plain{
 		Method: "POST", URL: "/api/plain?a=1&a=2&b=x%20y", Header: "\u00e6\u0097\u00a5", // bytes, as Node gives them
-		File: "from a file", Env: "production file", Local: "local file",
+		File: "from a file", Env: "production file", Local: "",
 		Query: map[string]any{"a": []any{"1", "2"}, "b": "x y"}, Cookies: map[string]string{"c": "d", "e": "f g"},
 		Body: map[string]any{"k": []any{1.0}}, MS: 172800000, Registered: 1,
 	}

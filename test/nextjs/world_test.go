@@ -1,6 +1,7 @@
 package nextjs
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -90,6 +91,9 @@ func start(t *testing.T, v version) *world {
 	out, err := deploy.CombinedOutput()
 	t.Logf("nightshift deploy took %v\n%s", time.Since(begun).Round(100*time.Millisecond), out)
 	check(t, err)
+	if !bytes.Contains(out, []byte(".env.local: is for this machine only and is left out of deploys")) {
+		t.Error("nightshift deploy does not say that it left .env.local out")
+	}
 	return w
 }
 

@@ -178,7 +178,7 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 
 // next builds the routes of a Next.js site.
 func (r *Result) next(ctx context.Context, config netlifytoml.File, opts Options) (err error) {
-	next := nextjs.Options{Root: r.base, Functions: r.Directory, Settings: config.Settings, Log: opts.Log}
+	next := nextjs.Options{Root: r.base, Functions: r.Directory, Settings: config.Settings, Dev: opts.Dev, Log: opts.Log}
 	if opts.Last != nil {
 		next.Last = opts.Last.Next
 	}

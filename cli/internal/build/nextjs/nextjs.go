@@ -36,6 +36,8 @@ type Options struct {
 	Functions string
 	// Settings are those that netlify.toml has for a function.
 	Settings func(name string) setting.Set
+	// Dev packs the .env files that are for this machine only, too.
+	Dev bool
 	// Log, if not nil, is told what takes long.
 	Log func(line string)
 	// Last, if not nil, is the result before; it is the result again if nothing
@@ -102,6 +104,7 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 		}
 		s.failed(err)
 	}
+	s.localEnvironment()
 	s.result.Inputs = s.result.sources.files(opts.Root)
 	return s.result, nil
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nightshift/nightshift/cli/internal/build/problem"
 	"github.com/nightshift/nightshift/shared/artifact"
 )
 
@@ -27,8 +28,26 @@ var (
 	}
 )
 
-// environment are the files that next start reads variables from.
-var environment = []string{".env", ".env.production", ".env.local", ".env.production.local"}
+// environment are the files that next start reads variables from;
+// localEnvironment those of them that are meant for one machine. They are kept
+// out of version control because they hold secrets, so no deploy has them.
+var (
+	environment      = []string{".env", ".env.production"}
+	localEnvironment = []string{".env.local", ".env.production.local"}
+)
+
+// localEnvironment tells whoever deploys from a machine that has such files.
+func (s *site) localEnvironment() {
+	if s.Dev {
+		return
+	}
+	for _, name := range localEnvironment {
+		if _, err := os.Stat(filepath.Join(s.Root, name)); err == nil {
+			s.result.Problems = append(s.result.Problems, problem.Warnf(problem.Position{File: name},
+				"is for this machine only and is left out of deploys, so functions will not see its variables; what they need goes into .env or .env.production"))
+		}
+	}
+}
 
 // traceShared finds what the adapter needs of Next, for each router in use.
 func (s *site) traceShared(ctx context.Context) error {
@@ -70,7 +89,11 @@ func (s *site) files(p planned) ([]artifact.File, error) {
 			paths = append(paths, filepath.Join(s.Root, filepath.FromSlash(name)))
 		}
 	}
-	for _, name := range append(environment, "package.json") {
+	names := append(slices.Clone(environment), "package.json")
+	if s.Dev {
+		names = append(names, localEnvironment...)
+	}
+	for _, name := range names {
 		paths = append(paths, filepath.Join(s.Root, name))
 	}
 	return s.place(p, paths)
