@@ -94,7 +94,7 @@ func (cfg *Config) validate() error {
 	case !validDomain.MatchString(cfg.BaseDomain):
 		return invalid("NIGHTSHIFT_BASE_DOMAIN is %q; it must be a host name without scheme and port, like example.com", cfg.BaseDomain)
 	case !deploy.ValidSite(cfg.DefaultSite):
-		return invalid("NIGHTSHIFT_DEFAULT_SITE is %q; use lower-case letters, digits and inner single hyphens, 63 at most", cfg.DefaultSite)
+		return invalid("NIGHTSHIFT_DEFAULT_SITE is %q; use lower-case letters, digits and inner single hyphens, %d at most", cfg.DefaultSite, deploy.MaxSiteName)
 	case cfg.PublicStatus != "on" && cfg.PublicStatus != "off":
 		return invalid("NIGHTSHIFT_PUBLIC_STATUS is %q; it must be on or off", cfg.PublicStatus)
 	case cfg.Retention != 0 && cfg.Retention < time.Minute, cfg.DeadRetention != 0 && cfg.DeadRetention < time.Minute:

@@ -6,7 +6,6 @@ package api
 import (
 	"time"
 
-	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 )
@@ -69,37 +68,6 @@ func instant(t time.Time) *time.Time {
 	}
 	t = t.UTC()
 	return &t
-}
-
-// CreateDeploy is the body of POST /api/v1/sites/{site}/deploys.
-type CreateDeploy struct {
-	// Draft keeps the deploy unpublished: it is reachable on its permalink only.
-	Draft     bool                `json:"draft"`
-	Branch    string              `json:"branch,omitempty"`
-	Functions []function.Function `json:"functions"`
-	// Files are the static files by path, without a slash in front.
-	Files map[string]deploy.File `json:"files,omitempty"`
-}
-
-// Deploy is the answer to every call about one deploy.
-type Deploy struct {
-	ID        string    `json:"id"`
-	Site      string    `json:"name"`
-	State     string    `json:"state"`
-	Branch    string    `json:"branch,omitempty"`
-	CreatedAt time.Time `json:"created_at"`
-	Published bool      `json:"published"`
-	URL       string    `json:"url"`        // of the site
-	DeployURL string    `json:"deploy_url"` // permalink of this deploy
-	// Required are the digests of static files that the server does not have yet.
-	// One file of each is sent with PUT /api/v1/deploys/{id}/files/{path}.
-	Required []string `json:"required"`
-	// RequiredFunctions are the digests that the server does not have yet. Each
-	// is sent with PUT /api/v1/deploys/{id}/functions/{name}; the deploy is ready
-	// (and published, unless it is a draft) once neither file nor code is missing.
-	RequiredFunctions []string   `json:"required_functions"`
-	Functions         []Function `json:"functions"`
-	Files             int        `json:"file_count"` // static files
 }
 
 // File is the answer to the upload of a static file.

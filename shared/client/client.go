@@ -6,7 +6,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,36 +55,6 @@ func New(baseURL, token string, httpClient *http.Client) (*Client, error) {
 
 // Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
-
-// CreateDeploy announces a deploy. The answer says which code is missing;
-// without any the deploy is ready, and published unless it is a draft.
-func (c *Client) CreateDeploy(ctx context.Context, site string, in api.CreateDeploy) (api.Deploy, error) {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return api.Deploy{}, fault.Wrap(err, fault.Internal, "encoding the deploy")
-	}
-	return call[api.Deploy](ctx, c, http.MethodPost, path("sites", site, "deploys"), bytes.NewReader(body), "application/json")
-}
-
-// UploadFunction sends the code of a deploy's function, as the zip whose digest
-// the deploy names. It may be repeated. zip is read to its end; where its
-// length is known (bytes.Reader, strings.Reader) that is sent ahead.
-func (c *Client) UploadFunction(ctx context.Context, deployID, function string, zip io.Reader) (api.Deploy, error) {
-	return call[api.Deploy](ctx, c, http.MethodPut, path("deploys", deployID, "functions", function), zip, "application/zip")
-}
-
-// UploadFile sends one static file of a deploy, whose digest the deploy names.
-// It may be repeated. content is read to its end; where its length is known
-// (bytes.Reader, strings.Reader) that is sent ahead.
-func (c *Client) UploadFile(ctx context.Context, deployID, name string, content io.Reader) (api.File, error) {
-	segments := append([]string{"deploys", deployID, "files"}, strings.Split(name, "/")...)
-	return call[api.File](ctx, c, http.MethodPut, path(segments...), content, "application/octet-stream")
-}
-
-// Deploy reads a deploy of a site.
-func (c *Client) Deploy(ctx context.Context, site, id string) (api.Deploy, error) {
-	return call[api.Deploy](ctx, c, http.MethodGet, path("sites", site, "deploys", id), nil, "")
-}
 
 // Functions lists the functions of a site's published deploy.
 func (c *Client) Functions(ctx context.Context, site string) ([]api.Function, error) {

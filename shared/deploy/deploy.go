@@ -22,35 +22,61 @@ import (
 type State string
 
 // The closed list of states.
+//
+//	new ──▶ uploading ──▶ ready ──▶ expired
+//	  └─────────┴──▶ error
 const (
-	Uploading State = "uploading" // announced; artifacts are still missing
+	New       State = "new"       // announced; what it consists of is not said yet
+	Uploading State = "uploading" // described; artifacts are still missing
 	Ready     State = "ready"     // complete; can be called on its permalink and be published
 	Failed    State = "error"     // given up; never visible
+	Expired   State = "expired"   // not needed any more; about to be removed
 )
 
-// Deploy is one immutable version of a site.
+// Deploy is one immutable version of a site. Until it is ready, functions and
+// files that a client described by less may lack what their uploads will tell.
 type Deploy struct {
-	ID     string `json:"id"`
-	Site   string `json:"site"`
+	ID   string `json:"id"`
+	Site string `json:"site"`
+	// Branch is the name of the branch that it was made of; empty: none.
 	Branch string `json:"branch,omitempty"`
 	// Draft keeps the deploy unpublished when its last artifact arrives.
 	Draft bool `json:"draft,omitempty"`
+	// Title is what its maker said about it, for people.
+	Title string `json:"title,omitempty"`
 	// SiteURL and URL are where the site and this very deploy were reached when
-	// the deploy was made. Functions see them in their environment, which is as
-	// final as the deploy is.
+	// the deploy was made, and PrimeURL is where its branch was, or URL without
+	// one. Functions see them in their environment, which is as final as the
+	// deploy is.
 	SiteURL   string              `json:"site_url,omitempty"`
 	URL       string              `json:"url,omitempty"`
-	State     State               `json:"state"`
-	CreatedAt time.Time           `json:"created_at"`
+	PrimeURL  string              `json:"prime_url,omitempty"`
 	Functions []function.Function `json:"functions"`
 	// Files are the static files by path: slash-separated, relative, decoded.
 	Files map[string]File `json:"files,omitempty"`
+
+	// The rest is not part of the version, but what became of it.
+
+	State     State     `json:"-"`
+	CreatedAt time.Time `json:"-"`
+	// PublishedAt is when it was published last; zero if it never was.
+	PublishedAt time.Time `json:"-"`
+	// LeftAt is when it ceased to be published; zero if it never was or still is.
+	LeftAt time.Time `json:"-"`
+	// Withheld is why a deploy that is no draft was not published when it became
+	// ready: "locked" (the site was), "older" (a later one was published already).
+	Withheld string `json:"-"`
+	// Reason is why a failed deploy failed.
+	Reason string `json:"-"`
 }
 
 // File is one static file, named by its content: deploys share what is equal.
 type File struct {
-	// Digest is the lower-case hex SHA-256 of the content.
+	// Digest is the lower-case hex SHA-256 of the content. Until the deploy is
+	// ready it may be empty, with SHA1 in its place.
 	Digest string `json:"digest"`
+	// SHA1 is what clients of Netlify's API state instead, in lower-case hex.
+	SHA1 string `json:"sha1,omitempty"`
 	// Size is the length of the content, in bytes.
 	Size int64 `json:"size"`
 }
@@ -63,20 +89,38 @@ const (
 	maxFilePath  = 1024
 )
 
-// Site is a name with a pointer to the deploy that its callers get.
+// Site is a name with a pointer to the deploy that its callers get. The name is
+// its ID too.
 type Site struct {
-	Name string `json:"name"`
-	// Published is the ID of the published deploy; empty before the first one.
-	Published string `json:"published,omitempty"`
+	Name      string
+	CreatedAt time.Time
+	// Published is the ID of the published deploy; empty if nothing is published.
+	Published string
+	// Locked is the ID of the deploy that the site is locked to; empty: it is not.
+	Locked string
 }
 
-var validSite = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+// MaxSiteName is the length of a site's name: <deploy ID>--<name> is one label
+// of a host name, which has 63 characters at most, and an ID has 24.
+const MaxSiteName = 37
+
+var validSite = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 
 // ValidSite reports whether a name can stand in a host name: lower-case
-// letters, digits and inner hyphens, 63 at most, and no "--", which separates
-// a deploy from its site.
+// letters, digits and inner hyphens, [MaxSiteName] at most, and no "--", which
+// separates a deploy from its site.
 func ValidSite(name string) bool {
-	return validSite.MatchString(name) && !strings.Contains(name, "--")
+	return len(name) <= MaxSiteName && validSite.MatchString(name) && !strings.Contains(name, "--")
+}
+
+var notInLabel = regexp.MustCompile(`[^a-z0-9]+`)
+
+// BranchLabel is how a branch stands in a host name, before "--<site>": in lower
+// case, with one hyphen for whatever cannot stand there, as long as fits. It
+// is empty for a branch of which nothing is left.
+func BranchLabel(branch, site string) string {
+	label := strings.Trim(notInLabel.ReplaceAllString(strings.ToLower(branch), "-"), "-")
+	return strings.TrimRight(label[:min(len(label), 63-len("--")-len(site))], "-")
 }
 
 // Contexts that a deploy can be in, in Netlify's words.
@@ -112,7 +156,7 @@ func (d *Deploy) Function(name string) (*function.Function, bool) {
 // Validate says what is wrong with d, or nil.
 func (d *Deploy) Validate() error {
 	if !ValidSite(d.Site) {
-		return fmt.Errorf("site name %q: only lower-case letters, digits and inner single hyphens are allowed, 63 at most", d.Site)
+		return fmt.Errorf("site name %q: only lower-case letters, digits and inner single hyphens are allowed, %d at most", d.Site, MaxSiteName)
 	}
 	seen := map[string]bool{}
 	for i := range d.Functions {

@@ -75,6 +75,11 @@ type Function struct {
 	// "allow" (default) or "skip".
 	Overlap string `json:"overlap,omitempty"`
 
+	// OnRollback says which code runs what was accepted before the site went to
+	// another deploy: "pinned" (default) is that of the deploy that accepted it,
+	// "latest" that of the published one, if it has this function.
+	OnRollback string `json:"on_rollback,omitempty"`
+
 	// Paths are the URL patterns that the function is served on instead of its
 	// default URL; see package pattern. Empty: the default URL only. Those of a
 	// scheduled function, which only framework routes have, are answered 404 but
@@ -218,6 +223,8 @@ func (f *Function) Validate() error {
 		return fmt.Errorf("function %s: catchUp %q is not last, all or none", f.Name, f.CatchUp)
 	case !slices.Contains([]string{"", "allow", "skip"}, f.Overlap):
 		return fmt.Errorf("function %s: overlap %q is not allow or skip", f.Name, f.Overlap)
+	case !slices.Contains([]string{"", "pinned", "latest"}, f.OnRollback):
+		return fmt.Errorf("function %s: onRollback %q is not pinned or latest", f.Name, f.OnRollback)
 	}
 	if err := f.RateLimit.validate(); err != nil {
 		return fmt.Errorf("function %s: %w", f.Name, err)

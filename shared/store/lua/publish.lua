@@ -1,19 +1,19 @@
 -- Points a site at one of its deploys.
 --
--- KEYS[1] deploy
--- KEYS[2] published deploys by site
--- KEYS[3] version of the catalog
+-- KEYS[1…4] see pointer.lua
+-- KEYS[5] deploy
 -- ARGV[1] site
 -- ARGV[2] deploy ID
 -- ARGV[3] state that a deploy must be in
--- ARGV[4] channel on which the catalog is watched
+-- ARGV[4] what the keys of deploys begin with
+-- ARGV[5] channel on which the catalog is watched
 --
--- Result: "published", "missing", "foreign" (another site's deploy), or
--- "unready".
+-- Result: "published", "missing", "foreign" (another site's deploy), "unready",
+-- or "locked" (to another deploy).
 --
 -- Atomic: the pointer, the version and the message move together, so whoever
--- sees the new version sees the new pointer.
-local site, state = unpack(redis.call('HMGET', KEYS[1], 'site', 'state'))
+-- sees the new version sees the new pointer. Idempotent.
+local site, state = unpack(redis.call('HMGET', KEYS[5], 'site', 'state'))
 if not site then
   return 'missing'
 end
@@ -23,8 +23,9 @@ end
 if state ~= ARGV[3] then
   return 'unready'
 end
-if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then
-  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-  redis.call('PUBLISH', ARGV[4], redis.call('INCR', KEYS[3]))
+local lock = redis.call('HGET', KEYS[3], ARGV[1])
+if lock and lock ~= ARGV[2] then
+  return 'locked'
 end
+point(ARGV[1], ARGV[2], ARGV[4], ARGV[5])
 return 'published'
