@@ -173,7 +173,7 @@ func publish(t *testing.T, s *store.Store, site string, functions int) {
 	if err := s.CreateDeploy(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SetDeployState(t.Context(), d.ID, deploy.Ready); err != nil {
+	if _, err := s.Seal(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Publish(t.Context(), site, d.ID); err != nil {

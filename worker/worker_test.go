@@ -92,7 +92,7 @@ func newFleet(t testing.TB) *fleet {
 	if err := f.store.CreateDeploy(t.Context(), f.deploy); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.store.SetDeployState(t.Context(), f.deploy.ID, deploy.Ready); err != nil {
+	if _, err := f.store.Seal(t.Context(), f.deploy); err != nil {
 		t.Fatal(err)
 	}
 	return f

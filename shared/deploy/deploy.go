@@ -81,8 +81,11 @@ type File struct {
 	Size int64 `json:"size"`
 }
 
-// Limits of the static files of one deploy.
+// Limits of one deploy.
 const (
+	MaxFunctions = 1000
+
+	// Of the static files.
 	MaxFiles     = 20_000
 	MaxFileSize  = 250 << 20
 	MaxFilesSize = 2 << 30 // all together
@@ -158,6 +161,9 @@ func (d *Deploy) Validate() error {
 	if !ValidSite(d.Site) {
 		return fmt.Errorf("site name %q: only lower-case letters, digits and inner single hyphens are allowed, %d at most", d.Site, MaxSiteName)
 	}
+	if len(d.Functions) > MaxFunctions {
+		return fmt.Errorf("%d functions are too many; %d are allowed", len(d.Functions), MaxFunctions)
+	}
 	seen := map[string]bool{}
 	for i := range d.Functions {
 		f := &d.Functions[i]
@@ -172,7 +178,10 @@ func (d *Deploy) Validate() error {
 	return d.validateFiles()
 }
 
-var validDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var (
+	validDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	validSHA1   = regexp.MustCompile(`^[0-9a-f]{40}$`)
+)
 
 func (d *Deploy) validateFiles() error {
 	if len(d.Files) > MaxFiles {
@@ -184,6 +193,10 @@ func (d *Deploy) validateFiles() error {
 		switch {
 		case !ValidFilePath(path):
 			return fmt.Errorf("static file %.80q: the path must be relative, with slashes, without empty parts, \".\" and \"..\", %d bytes at most", path, maxFilePath)
+		case f.Digest == "" && f.SHA1 != "":
+			if !validSHA1.MatchString(f.SHA1) {
+				return fmt.Errorf("static file %s: the digest %.80q is not a SHA-1 in hex", path, f.SHA1)
+			}
 		case !validDigest.MatchString(f.Digest):
 			return fmt.Errorf("static file %s: the digest %.80q is not a SHA-256 in hex", path, f.Digest)
 		case f.Size < 0 || f.Size > MaxFileSize:

@@ -20,8 +20,8 @@ func fn(name, digit string) function.Function {
 func TestValidSite(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{
-		"default": true, "a": true, "my-site-2": true, strings.Repeat("a", 63): true,
-		"": false, "My": false, "a--b": false, "-a": false, "a-": false, "a.b": false, "a_b": false, strings.Repeat("a", 64): false,
+		"default": true, "a": true, "my-site-2": true, strings.Repeat("a", 37): true,
+		"": false, "My": false, "a--b": false, "-a": false, "a-": false, "a.b": false, "a_b": false, strings.Repeat("a", 38): false,
 	} {
 		if got := deploy.ValidSite(name); got != want {
 			t.Errorf("ValidSite(%q) = %v, want %v", name, got, want)

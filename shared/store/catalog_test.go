@@ -10,6 +10,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -35,6 +36,9 @@ func (b *backend) publish(t testing.TB, site, id string) {
 		t.Fatalf("Publish(%s, %s) = %v", site, id, err)
 	}
 }
+
+// asDeployed compares deploys without what became of them.
+var asDeployed = cmpopts.IgnoreFields(deploy.Deploy{}, "PublishedAt", "LeftAt")
 
 func TestDeploys(t *testing.T) {
 	contract(t, func(t *testing.T, b *backend) {
@@ -92,44 +96,19 @@ func TestDeploys(t *testing.T) {
 			if _, err := b.Deploy(t.Context(), id); !fault.Is(err, fault.NotFound) {
 				t.Errorf("Deploy(%q) = %v, want not found", id, err)
 			}
-			if err := b.SetDeployState(t.Context(), id, deploy.Ready); !fault.Is(err, fault.NotFound) {
-				t.Errorf("SetDeployState(%q) = %v, want not found", id, err)
+			for name, err := range map[string]error{
+				"Describe": b.Describe(t.Context(), deploy.Deploy{ID: id, Site: "shop"}, nil),
+				"Fail":     b.Fail(t.Context(), id, "why"),
+			} {
+				if !fault.Is(err, fault.NotFound) {
+					t.Errorf("%s(%q) = %v, want not found", name, id, err)
+				}
+			}
+			if _, err := b.Seal(t.Context(), deploy.Deploy{ID: id, Site: "shop"}); !fault.Is(err, fault.NotFound) {
+				t.Errorf("Seal(%q) = %v, want not found", id, err)
 			}
 			if err := b.Publish(t.Context(), "shop", id); !fault.Is(err, fault.NotFound) {
 				t.Errorf("Publish(%q) = %v, want not found", id, err)
-			}
-		}
-	})
-}
-
-func TestDeployStates(t *testing.T) {
-	contract(t, func(t *testing.T, b *backend) {
-		for _, c := range []struct{ from, to deploy.State }{
-			{deploy.Uploading, deploy.Ready}, {deploy.Uploading, deploy.Failed}, {deploy.Uploading, deploy.Uploading},
-			{deploy.Ready, deploy.Ready}, {deploy.Ready, deploy.Failed}, {deploy.Ready, deploy.Uploading},
-			{deploy.Failed, deploy.Failed}, {deploy.Failed, deploy.Ready}, {deploy.Failed, "frozen"},
-		} {
-			id := newID()
-			if err := b.CreateDeploy(t.Context(), deploy.Deploy{ID: id, Site: "shop"}); err != nil {
-				t.Fatal(err)
-			}
-			if c.from != deploy.Uploading {
-				if err := b.SetDeployState(t.Context(), id, c.from); err != nil {
-					t.Fatalf("SetDeployState(%s) = %v", c.from, err)
-				}
-			}
-			err := b.SetDeployState(t.Context(), id, c.to)
-			want := c.from
-			if c.to != deploy.Uploading && (c.from == deploy.Uploading || c.from == c.to) {
-				want = c.to
-				if err != nil {
-					t.Errorf("SetDeployState from %s to %s = %v, want nil", c.from, c.to, err)
-				}
-			} else if !fault.Is(err, fault.Conflict) {
-				t.Errorf("SetDeployState from %s to %s = %v, want a conflict", c.from, c.to, err)
-			}
-			if d, err := b.Deploy(t.Context(), id); err != nil || d.State != want {
-				t.Errorf("from %s to %s: the deploy is %s, %v, want %s", c.from, c.to, d.State, err, want)
 			}
 		}
 	})
@@ -148,7 +127,8 @@ func TestPublish(t *testing.T) {
 			}
 			return c
 		}
-		if diff := cmp.Diff(Catalog{Published: map[string]deploy.Deploy{}}, catalog()); diff != "" {
+		none := map[string]map[string]string{}
+		if diff := cmp.Diff(Catalog{Published: map[string]deploy.Deploy{}, Branches: none}, catalog(), asDeployed); diff != "" {
 			t.Errorf("the empty catalog (-want +got):\n%s", diff)
 		}
 		d1, d2, d3 := b.deployed(t, "shop", "d1"), b.deployed(t, "shop", "d2"), b.deployed(t, "other", "d3")
@@ -164,13 +144,13 @@ func TestPublish(t *testing.T) {
 				t.Errorf("Publish(%s, %s) = %v, want a conflict", c.site, c.id, err)
 			}
 		}
-		want := Catalog{Version: 3, Published: map[string]deploy.Deploy{"shop": d2, "other": d3}}
-		if diff := cmp.Diff(want, catalog()); diff != "" {
+		want := Catalog{Version: 3, Published: map[string]deploy.Deploy{"shop": d2, "other": d3}, Branches: none}
+		if diff := cmp.Diff(want, catalog(), asDeployed); diff != "" {
 			t.Errorf("the catalog (-want +got):\n%s", diff)
 		}
 		b.publish(t, "shop", "d1") // back
 		want.Version, want.Published["shop"] = 4, d1
-		if diff := cmp.Diff(want, catalog()); diff != "" {
+		if diff := cmp.Diff(want, catalog(), asDeployed); diff != "" {
 			t.Errorf("the catalog after going back (-want +got):\n%s", diff)
 		}
 	})
@@ -203,7 +183,7 @@ func TestWatchCatalogIsToldAtOnce(t *testing.T) {
 			return b.rdb.PubSubNumSub(t.Context(), catalogChannel()).Val()[catalogChannel()] == 1
 		})
 		b.publish(t, "shop", "d1")
-		if diff := cmp.Diff(Catalog{1, map[string]deploy.Deploy{"shop": d1}}, <-catalogs); diff != "" {
+		if diff := cmp.Diff(Catalog{1, map[string]deploy.Deploy{"shop": d1}, map[string]map[string]string{}}, <-catalogs, asDeployed); diff != "" {
 			t.Errorf("after a publish (-want +got):\n%s", diff)
 		}
 		b.publish(t, "shop", "d2")
@@ -221,8 +201,8 @@ func TestWatchCatalogCatchesALostMessage(t *testing.T) {
 		catalogs, _ := watch(t, b.Store, 10*time.Millisecond)
 		<-catalogs
 		// A publish whose message nobody gets.
-		err := publishScript.Run(t.Context(), b.rdb, []string{deployKey("d1"), publishedKey(), versionKey()},
-			"shop", "d1", "ready", "nobody-listens").Err()
+		err := publishScript.Run(t.Context(), b.rdb, pointerKeys("shop", deployKey("d1")),
+			"shop", "d1", "ready", deployKey(""), "nobody-listens").Err()
 		if err != nil {
 			t.Fatal(err)
 		}

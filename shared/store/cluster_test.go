@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os/exec"
@@ -62,14 +63,29 @@ func TestRedisCluster(t *testing.T) {
 		if left, err := b.Arrived(ctx, id, "a"); err != nil || left != 0 {
 			t.Errorf("Arrived = %d, %v, want none left", left, err)
 		}
-		if err := b.SetDeployState(ctx, id, deploy.Ready); err != nil {
-			t.Errorf("SetDeployState = %v", err)
+		if err := b.Describe(ctx, deploy.Deploy{ID: id, Site: "shop"}, []byte("sealed")); err != nil {
+			t.Errorf("Describe = %v", err)
+		}
+		if got, err := b.Seal(ctx, deploy.Deploy{ID: id, Site: "shop", Branch: "main", Draft: true}); err != nil || got != SealedReady {
+			t.Errorf("Seal = %s, %v, want ready", got, err)
 		}
 		if err := b.Publish(ctx, "shop", id); err != nil {
 			t.Errorf("Publish = %v", err)
 		}
 	}
 	eventually(t, "the second deploy", func() bool { return (<-watched).Published["shop"].ID == "d2" })
+	if id, err := b.Rollback(ctx, "shop"); err != nil || id != "d1" {
+		t.Errorf("Rollback = %s, %v, want d1", id, err)
+	}
+	if err := errors.Join(b.CreateSite(ctx, "shop"), b.Lock(ctx, "shop", "d1"), b.Unlock(ctx, "shop"), b.Unpublish(ctx, "shop")); err != nil {
+		t.Errorf("making, locking, unlocking and unpublishing a site = %v", err)
+	}
+	if err := b.CreateDeploy(ctx, deploy.Deploy{ID: "d3", Site: "other"}); err != nil {
+		t.Errorf("CreateDeploy = %v", err)
+	}
+	if err := b.Fail(ctx, "d3", "why"); err != nil {
+		t.Errorf("Fail = %v", err)
+	}
 	if all, err := b.Deploys(ctx, "shop", 0); err != nil || len(all) != 2 {
 		t.Errorf("Deploys = %v, %v, want two", all, err)
 	}

@@ -39,7 +39,7 @@ const (
 	deployLeft      = "left"      // when it ceased to be published
 	deployReason    = "reason"
 	deploySealed    = "sealed" // what came of making it ready
-	deployData      = "data" // the deploy as JSON
+	deployData      = "data"   // the deploy as JSON
 )
 
 // CreateDeploy stores a new deploy in state new, uploading (the default) or ready.

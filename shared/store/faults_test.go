@@ -83,16 +83,79 @@ var writes = []write{
 				return err == nil && len(all) == 1
 			}
 	}, isConflict},
-	{"SetDeployState", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
-		if err := b.CreateDeploy(t.Context(), deploy.Deploy{ID: "d1", Site: "shop"}); err != nil {
+	{"Describe", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		b.announced(t, "shop", "d1")
+		return func(ctx context.Context, s *Store) error {
+				return s.Describe(ctx, deploy.Deploy{ID: "d1", Site: "shop"}, []byte("sealed"))
+			}, func() bool {
+				d, err := b.Deploy(t.Context(), "d1")
+				return err == nil && d.State == deploy.Uploading
+			}
+	}, isNil},
+	{"Fail", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		b.announced(t, "shop", "d1")
+		return func(ctx context.Context, s *Store) error { return s.Fail(ctx, "d1", "why") }, func() bool {
+			d, err := b.Deploy(t.Context(), "d1")
+			return err == nil && d.State == deploy.Failed && d.Reason == "why"
+		}
+	}, isNil},
+	{"Seal", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		b.announced(t, "shop", "d1")
+		if err := b.Describe(t.Context(), deploy.Deploy{ID: "d1", Site: "shop"}, nil); err != nil {
 			t.Fatal(err)
 		}
 		return func(ctx context.Context, s *Store) error {
-				return s.SetDeployState(ctx, "d1", deploy.Ready)
+				_, err := s.Seal(ctx, deploy.Deploy{ID: "d1", Site: "shop", Branch: "main"})
+				return err
 			}, func() bool {
-				d, err := b.Deploy(t.Context(), "d1")
-				return err == nil && d.State == deploy.Ready
+				c, err := b.Catalog(t.Context())
+				return err == nil && c.Version == 1 && c.Published["shop"].ID == "d1" && c.Branches["shop"]["main"] == "d1"
 			}
+	}, isNil},
+	{"CreateSite", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		return func(ctx context.Context, s *Store) error { return s.CreateSite(ctx, "shop") }, func() bool {
+			all, err := b.Sites(t.Context())
+			return err == nil && len(all) == 1
+		}
+	}, isConflict},
+	{"Lock", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		b.deployed(t, "shop", "d1")
+		b.publish(t, "shop", "d1")
+		return func(ctx context.Context, s *Store) error { return s.Lock(ctx, "shop", "d1") }, func() bool {
+			return b.rdb.HGet(t.Context(), lockedKey(), "shop").Val() == "d1"
+		}
+	}, isNil},
+	{"Unlock", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		b.deployed(t, "shop", "d1")
+		b.publish(t, "shop", "d1")
+		if err := b.Lock(t.Context(), "shop", "d1"); err != nil {
+			t.Fatal(err)
+		}
+		return func(ctx context.Context, s *Store) error { return s.Unlock(ctx, "shop") }, func() bool {
+			return b.rdb.HLen(t.Context(), lockedKey()).Val() == 0
+		}
+	}, isNil},
+	{"Unpublish", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		b.deployed(t, "shop", "d1")
+		b.publish(t, "shop", "d1")
+		return func(ctx context.Context, s *Store) error { return s.Unpublish(ctx, "shop") }, func() bool {
+			c, err := b.Catalog(t.Context())
+			return err == nil && c.Version == 2 && len(c.Published) == 0
+		}
+	}, isNil},
+	{"RememberFile", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		f := deploy.File{SHA1: "a1", Digest: "b2", Size: 3}
+		return func(ctx context.Context, s *Store) error { return s.RememberFile(ctx, f) }, func() bool {
+			known, err := b.FilesBySHA1(t.Context(), []string{"a0", "a1"})
+			return err == nil && len(known) == 1 && known["a1"] == f
+		}
+	}, isNil},
+	{"RememberZip", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		z := Zip{Runtime: "node", Entry: "a.js", TimeoutMS: 1000, Background: true}
+		return func(ctx context.Context, s *Store) error { return s.RememberZip(ctx, "b2", z) }, func() bool {
+			known, err := b.Zips(t.Context(), []string{"b1", "b2"})
+			return err == nil && len(known) == 1 && known["b2"] == z
+		}
 	}, isNil},
 	{"Publish", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
 		b.deployed(t, "shop", "d1")
@@ -223,15 +286,15 @@ func TestWritesThatFail(t *testing.T) {
 }
 
 // writeCommands are the names of the commands that write.
-var writeCommands = []string{"evalsha", "incr", "hdel"}
+var writeCommands = []string{"evalsha", "incr", "hdel", "hset"}
 
 // load gives Redis all scripts, because an EVALSHA that is answered with
 // NOSCRIPT is no write.
 func (b *backend) load(t testing.TB) {
 	t.Helper()
 	for _, script := range []*redis.Script{
-		beginScript, finishScript, cancelScript, logScript, deployCreateScript, deployStateScript,
-		publishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript,
+		beginScript, finishScript, cancelScript, logScript, deployCreateScript, deployDescribeScript, deployFailScript, deploySealScript,
+		siteCreateScript, lockScript, publishScript, rollbackScript, unpublishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript,
 	} {
 		if err := script.Load(t.Context(), b.rdb).Err(); err != nil {
 			t.Fatal(err)
@@ -376,6 +439,11 @@ func TestWithoutRedisEverythingIsUnavailable(t *testing.T) {
 		"AppendLog sync":  func() error { return s.AppendLog(ctx, LogSource{Kind: function.Sync}, numbered(1, 0, 1)) },
 		"Deploy":          func() error { _, err := s.Deploy(ctx, "d1"); return err },
 		"Deploys":         func() error { _, err := s.Deploys(ctx, "shop", 1); return err },
+		"Site":            func() error { _, err := s.Site(ctx, "shop"); return err },
+		"Sites":           func() error { _, err := s.Sites(ctx); return err },
+		"History":         func() error { _, err := s.History(ctx, "shop"); return err },
+		"FilesBySHA1":     func() error { _, err := s.FilesBySHA1(ctx, []string{"a"}); return err },
+		"Zips":            func() error { _, err := s.Zips(ctx, []string{"a"}); return err },
 		"Catalog":         func() error { _, err := s.Catalog(ctx); return err },
 		"CatalogVersion":  func() error { _, err := s.CatalogVersion(ctx); return err },
 		"Workers":         func() error { _, err := s.Workers(ctx); return err },
