@@ -122,6 +122,15 @@ func isLoopback(addr string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// adminURL is the URL of the control plane as far as it is known, for links.
+func (cfg *Config) adminURL() string {
+	host, port, err := net.SplitHostPort(cfg.AdminAddr)
+	if err != nil {
+		return ""
+	}
+	return "http://" + net.JoinHostPort(cmp.Or(host, "localhost"), port)
+}
+
 // siteURL makes the URLs of sites and deploys, given the data plane's bound
 // address. The default site is at the base domain itself, which resolves where
 // <site>.localhost does not.

@@ -25,6 +25,7 @@ import (
 	"github.com/nightshift/nightshift/gateway/internal/httpapi"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
+	"github.com/nightshift/nightshift/gateway/internal/release"
 	"github.com/nightshift/nightshift/gateway/internal/route"
 	"github.com/nightshift/nightshift/gateway/internal/static"
 	"github.com/nightshift/nightshift/shared/artifact"
@@ -113,11 +114,15 @@ func (g *Gateway) serve(records *store.Store) error {
 		return err
 	}
 	var control http.Handler
+	siteURL := g.cfg.siteURL(g.data.Addr())
 	data, control = httpapi.New(httpapi.Config{
-		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Deploys: records, Workers: records,
-		Artifacts: g.artifacts, Logger: g.log, Ready: g.ready, Stopping: g.stopping,
+		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Workers: records,
+		Release: release.New(release.Config{
+			Store: records, Artifacts: g.artifacts, Router: g.router, DefaultSite: g.cfg.DefaultSite, SiteURL: siteURL,
+		}),
+		Catalog: records.Catalog, Logger: g.log, Ready: g.ready, Stopping: g.stopping,
 		Token: g.cfg.Token, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus == "on", TrustProxy: g.cfg.TrustProxy,
-		SiteURL: g.cfg.siteURL(g.data.Addr()),
+		SiteURL: siteURL, AdminURL: g.cfg.adminURL(),
 	})
 	g.control, err = daemon.NewHTTP(daemon.HTTPConfig{Addr: g.cfg.AdminAddr, Logger: g.log, Handler: control})
 	return err

@@ -1,24 +1,18 @@
 package httpapi
 
 import (
-	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/gateway/internal/release"
 	"github.com/nightshift/nightshift/shared/api"
-	"github.com/nightshift/nightshift/shared/artifact"
-	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
-	"github.com/nightshift/nightshift/shared/function"
-	"github.com/nightshift/nightshift/shared/schedule"
 )
 
 const (
@@ -26,100 +20,110 @@ const (
 	maxDeploy = 8 << 20
 	// uploadLimit bounds the sending of one blob: 250 MiB at 3.5 Mbit/s.
 	uploadLimit = 10 * time.Minute
-	// nextRuns is how many fire times of a schedule are shown.
-	nextRuns = 3
+	// maxDeploys is how many deploys a list shows, and defaultDeploys unless it
+	// is told otherwise.
+	maxDeploys     = 100
+	defaultDeploys = 100
 )
 
-// Artifacts keeps the code of functions and static files; see package artifact.
-type Artifacts interface {
-	Put(ctx context.Context, digest string, zip io.Reader) error
-	Has(ctx context.Context, digest string) (bool, error)
-	PutFile(ctx context.Context, digest string, file io.Reader) error
-	HasFile(ctx context.Context, digest string) (bool, error)
-}
-
-// createDeploy announces a deploy. It is ready at once if nothing is missing.
+// createDeploy announces a deploy, and describes it if the request does.
 func (s *server) createDeploy(c echo.Context) error {
 	ctx := c.Request().Context()
 	var in api.CreateDeploy
 	if err := readJSON(c, maxDeploy, &in); err != nil {
 		return err
 	}
-	id, err := newDeployID()
+	if title := c.QueryParam("title"); title != "" {
+		in.Title = title
+	}
+	d, err := s.Release.Announce(ctx, c.Param("site"), release.Announcement{
+		Branch: in.Branch, Title: in.Title, Draft: in.Draft || in.Branch != "" && !in.Production,
+	})
 	if err != nil {
 		return err
 	}
-	d := deploy.Deploy{
-		ID: id, Site: c.Param("site"), Branch: in.Branch, Draft: in.Draft,
-		SiteURL: s.SiteURL(c.Param("site"), ""), URL: s.SiteURL(c.Param("site"), id),
-		State: deploy.Uploading, Functions: in.Functions, Files: in.Files,
+	progress := release.Progress{Deploy: d}
+	if in.Functions != nil || in.Files != nil {
+		progress, err = s.Release.Describe(ctx, d.Site, d.ID, release.Description{Functions: in.Functions, Files: in.Files})
+		if err != nil {
+			return errors.Join(err, s.giveUp(c, d.ID))
+		}
 	}
-	if err := check(&d); err != nil {
+	return s.answerDeploy(c, progress, http.StatusCreated)
+}
+
+// giveUp drops a deploy whose maker does not know its ID.
+func (s *server) giveUp(c echo.Context, id string) error {
+	_, err := s.Release.Cancel(c.Request().Context(), id)
+	return err
+}
+
+// updateDeploy describes a deploy in the words of Netlify's API.
+func (s *server) updateDeploy(c echo.Context) error {
+	var in netlifyDeploy
+	if err := readJSON(c, maxDeploy, &in); err != nil {
 		return err
 	}
-	if err := s.Deploys.CreateDeploy(ctx, d); err != nil {
+	description, err := in.description()
+	if err != nil {
 		return err
 	}
-	return s.settle(c, d.ID, http.StatusCreated)
+	progress, err := s.Release.Describe(c.Request().Context(), c.Param("site"), c.Param("id"), description)
+	if err != nil {
+		return err
+	}
+	return s.answerDeploy(c, progress, http.StatusOK)
 }
 
 // uploadFunction takes the code of one function, as a zip.
 func (s *server) uploadFunction(c echo.Context) error {
-	ctx := c.Request().Context()
-	d, err := s.Deploys.Deploy(ctx, c.Param("id"))
+	info, err := zipInfo(c)
 	if err != nil {
 		return err
 	}
-	f, ok := d.Function(c.Param("name"))
-	if !ok {
-		return fault.New(fault.NotFound, "deploy %s has no function %q", d.ID, c.Param("name"))
-	}
-	err = s.receive(c, artifact.MaxSize, func(body io.Reader) error { return s.Artifacts.Put(ctx, f.Artifact, body) },
-		fault.New(fault.TooLarge, "the code of function %s is over the limit of %d MiB; leave out what it does not need", f.Name, artifact.MaxSize>>20))
+	var progress release.Progress
+	err = s.receive(c, release.MaxFunctionSize, "the code of function "+c.Param("name"), func(body io.Reader) (err error) {
+		progress, err = s.Release.ReceiveFunction(c.Request().Context(), c.Param("id"), c.Param("name"), body, info)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if _, err := s.Deploys.Arrived(ctx, d.ID, codeBlob+f.Artifact); err != nil {
-		return err
-	}
-	return s.settle(c, d.ID, http.StatusOK)
+	return s.answerDeploy(c, progress, http.StatusOK)
 }
 
-// uploadFile takes one static file. Only the last one looks for what is
-// missing: there may be thousands.
+// zipInfo reads what Netlify's clients say about a zip beside its bytes.
+func zipInfo(c echo.Context) (release.ZipInfo, error) {
+	info := release.ZipInfo{Background: c.QueryParam("invocation_mode") == "background"}
+	if text := c.QueryParam("timeout"); text != "" {
+		seconds, err := strconv.Atoi(text)
+		if err != nil || seconds < 1 || seconds > 900 {
+			return info, fault.New(fault.Invalid, "the timeout of function %s is %.20q; it must be 1 to 900 seconds", c.Param("name"), text)
+		}
+		info.Timeout = time.Duration(seconds) * time.Second
+	}
+	return info, nil
+}
+
+// uploadFile takes one static file.
 func (s *server) uploadFile(c echo.Context) error {
-	r := c.Request()
-	ctx := r.Context()
-	d, err := s.Deploys.Deploy(ctx, c.Param("id"))
-	if err != nil {
-		return err
-	}
+	r, id := c.Request(), c.Param("id")
 	// From the URL, which net/http has decoded once; Echo's parameter need not be.
-	_, path, _ := strings.Cut(r.URL.Path, "/deploys/"+d.ID+"/files/")
-	f, ok := d.Files[path]
-	if !ok {
-		return fault.New(fault.NotFound, "deploy %s has no static file %q", d.ID, path)
-	}
-	err = s.receive(c, f.Size, func(body io.Reader) error { return s.Artifacts.PutFile(ctx, f.Digest, body) },
-		fault.New(fault.TooLarge, "the file %s is longer than the %d bytes that the deploy states; deploy again", path, f.Size))
-	if err != nil {
-		return err
-	}
-	left, err := s.Deploys.Arrived(ctx, d.ID, fileBlob+f.Digest)
-	if err != nil {
-		return err
-	}
-	if left == 0 {
-		if _, _, err := s.complete(ctx, d.ID); err != nil {
+	_, path, _ := strings.Cut(r.URL.Path, "/deploys/"+id+"/files/")
+	return s.receive(c, release.MaxFileSize, "the file "+path, func(body io.Reader) error {
+		f, err := s.Release.ReceiveFile(r.Context(), id, path, body)
+		if err != nil {
 			return err
 		}
-	}
-	return c.JSON(http.StatusOK, api.File{Path: path, Digest: f.Digest, Size: f.Size})
+		return c.JSON(http.StatusOK, api.File{Path: path, Digest: f.Digest, Size: f.Size})
+	})
 }
 
 // receive hands the body of a request of at most limit bytes to store.
-func (s *server) receive(c echo.Context, limit int64, store func(io.Reader) error, tooLarge error) error {
+func (s *server) receive(c echo.Context, limit int64, what string, store func(io.Reader) error) error {
 	r := c.Request()
+	// Clients of Netlify's API repeat what is answered 413.
+	tooLarge := fault.New(fault.Invalid, "%s is over the limit of %d MiB; leave out what is not needed", what, limit>>20)
 	if r.ContentLength > limit {
 		c.Response().Header().Set("Connection", "close")
 		return tooLarge
@@ -134,241 +138,125 @@ func (s *server) receive(c echo.Context, limit int64, store func(io.Reader) erro
 	return err
 }
 
-// deploy answers with one deploy.
+// deploy answers with one deploy of a site.
 func (s *server) deploy(c echo.Context) error {
-	d, err := s.Deploys.Deploy(c.Request().Context(), c.Param("id"))
+	progress, err := s.Release.Status(c.Request().Context(), c.Param("site"), c.Param("id"))
 	if err != nil {
 		return err
 	}
-	if d.Site != c.Param("site") {
-		return fault.New(fault.NotFound, "site %q has no deploy %q", c.Param("site"), d.ID)
-	}
-	missing, err := s.missing(c.Request().Context(), &d)
+	return s.answerDeploy(c, progress, http.StatusOK)
+}
+
+// deployAlone answers with one deploy, whose site the caller does not say.
+func (s *server) deployAlone(c echo.Context) error {
+	d, err := s.Release.Store.Deploy(c.Request().Context(), c.Param("id"))
 	if err != nil {
 		return err
 	}
-	return s.answerDeploy(c, d, missing, http.StatusOK)
+	return s.answerDeploy(c, release.Progress{Deploy: d}, http.StatusOK)
 }
 
-// settle completes a deploy if nothing is missing, and answers with it.
-func (s *server) settle(c echo.Context, id string, status int) error {
-	d, missing, err := s.complete(c.Request().Context(), id)
+// deploys lists the deploys of a site, newest first.
+func (s *server) deploys(c echo.Context) error {
+	ctx := c.Request().Context()
+	site, err := s.Release.Site(ctx, c.Param("site"))
 	if err != nil {
 		return err
 	}
-	return s.answerDeploy(c, d, missing, status)
-}
-
-// complete makes a deploy ready once neither code nor file is missing, and
-// publishes it unless it is a draft. All of it may be repeated: a client whose
-// answer was lost sends its last request again.
-func (s *server) complete(ctx context.Context, id string) (deploy.Deploy, []string, error) {
-	d, err := s.Deploys.Deploy(ctx, id)
+	page, perPage, err := pageOf(c, defaultDeploys, maxDeploys)
 	if err != nil {
-		return d, nil, err
+		return err
 	}
-	missing, err := s.missing(ctx, &d)
-	if err != nil || len(missing) > 0 || d.State == deploy.Failed {
-		return d, missing, err
+	all, err := s.Release.Store.Deploys(ctx, site.Name, page*perPage)
+	if err != nil {
+		return err
 	}
-	before := d.State
-	if err := s.Deploys.SetDeployState(ctx, d.ID, deploy.Ready); err != nil {
-		return d, nil, err
+	out := make([]api.Deploy, 0, perPage)
+	for _, d := range all[min(len(all), (page-1)*perPage):] {
+		shown := s.describeDeploy(site, release.Progress{Deploy: d})
+		shown.Functions = nil
+		out = append(out, shown)
 	}
-	d.State = deploy.Ready
-	if !d.Draft {
-		err = s.publish(ctx, d, before == deploy.Ready)
-	}
-	return d, nil, err
+	return c.JSON(http.StatusOK, out)
 }
 
-// publish makes a deploy the one that callers of its site get, and this gateway
-// route by it before the answer goes out. A repeated request publishes only
-// over an older deploy, so that it cannot undo what was published since.
-func (s *server) publish(ctx context.Context, d deploy.Deploy, repeated bool) error {
-	if repeated {
-		catalog, err := s.Deploys.Catalog(ctx)
-		if err != nil {
-			return err
+// pageOf reads ?page= and ?per_page=.
+func pageOf(c echo.Context, perPage, most int) (page, size int, err error) {
+	page, size = 1, perPage
+	for _, p := range []struct {
+		name string
+		into *int
+		most int
+	}{{"page", &page, 10_000}, {"per_page", &size, most}} {
+		text := c.QueryParam(p.name)
+		if text == "" {
+			continue
 		}
-		if now, ok := catalog.Published[d.Site]; ok && !now.CreatedAt.Before(d.CreatedAt) {
-			return nil
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > p.most {
+			return 0, 0, fault.New(fault.Invalid, "%s is %.20q; it must be 1 to %d", p.name, text, p.most)
 		}
+		*p.into = n
 	}
-	if err := s.Deploys.Publish(ctx, d.Site, d.ID); err != nil {
+	return page, size, nil
+}
+
+// restoreDeploy publishes a deploy.
+func (s *server) restoreDeploy(c echo.Context) error {
+	if err := s.Release.Publish(c.Request().Context(), c.Param("site"), c.Param("id")); err != nil {
 		return err
 	}
-	catalog, err := s.Deploys.Catalog(ctx)
+	return s.deploy(c)
+}
+
+// rollback publishes what was published before.
+func (s *server) rollback(c echo.Context) error {
+	ctx := c.Request().Context()
+	id, err := s.Release.Rollback(ctx, c.Param("site"))
 	if err != nil {
 		return err
 	}
-	if catalog.Version > s.Router.Version() {
-		s.Router.Update(catalog)
+	d, err := s.Release.Deploy(ctx, c.Param("site"), id)
+	if err != nil {
+		return err
 	}
-	return nil
+	return s.answerDeploy(c, release.Progress{Deploy: d}, http.StatusOK)
 }
 
-// Blobs that a deploy waits for are told apart by what stands before the digest.
-const (
-	codeBlob = "code:"
-	fileBlob = "file:"
-)
-
-// missing lists the blobs of a deploy that are not stored: those that it waits
-// for, and if it waits for none, or that is forgotten, what the store lacks.
-func (s *server) missing(ctx context.Context, d *deploy.Deploy) ([]string, error) {
-	if d.State == deploy.Ready {
-		return nil, nil
+// lockDeploy keeps a site at its published deploy.
+func (s *server) lockDeploy(c echo.Context) error {
+	d, err := s.Release.Lock(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return err
 	}
-	awaited, err := s.Deploys.Awaited(ctx, d.ID)
-	if err != nil || len(awaited) > 0 {
-		return awaited, err
-	}
-	var missing []string
-	look := func(name string, has func(context.Context, string) (bool, error), digests []string) error {
-		for _, digest := range digests {
-			there, err := has(ctx, digest)
-			if err != nil {
-				return err
-			}
-			if !there {
-				missing = append(missing, name+digest)
-			}
-		}
-		return nil
-	}
-	if err := look(codeBlob, s.Artifacts.Has, d.Artifacts()); err != nil {
-		return nil, err
-	}
-	if err := look(fileBlob, s.Artifacts.HasFile, d.FileDigests()); err != nil {
-		return nil, err
-	}
-	return missing, s.Deploys.Await(ctx, d.ID, missing)
+	return s.answerDeploy(c, release.Progress{Deploy: d}, http.StatusOK)
 }
 
-// digests lists the digests of those blobs that have a name's beginning.
-func digests(blobs []string, name string) []string {
-	out := []string{}
-	for _, blob := range blobs {
-		if digest, ok := strings.CutPrefix(blob, name); ok {
-			out = append(out, digest)
-		}
+// unlockDeploy ends that.
+func (s *server) unlockDeploy(c echo.Context) error {
+	d, err := s.Release.Unlock(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return err
 	}
-	return out
+	return s.answerDeploy(c, release.Progress{Deploy: d}, http.StatusOK)
+}
+
+// cancelDeploy gives a deploy up.
+func (s *server) cancelDeploy(c echo.Context) error {
+	progress, err := s.Release.Cancel(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return s.answerDeploy(c, progress, http.StatusOK)
 }
 
 // answerDeploy answers with a deploy and what is missing of it.
-func (s *server) answerDeploy(c echo.Context, d deploy.Deploy, missing []string, status int) error {
-	ctx := c.Request().Context()
-	catalog, err := s.Deploys.Catalog(ctx)
+func (s *server) answerDeploy(c echo.Context, p release.Progress, status int) error {
+	site, err := s.Release.Site(c.Request().Context(), p.Site)
 	if err != nil {
 		return err
 	}
-	published := catalog.Published[d.Site].ID == d.ID
-	base := s.SiteURL(d.Site, d.ID)
-	if published {
-		base = s.SiteURL(d.Site, "")
-	}
-	return c.JSON(status, api.Deploy{
-		ID: d.ID, Site: d.Site, State: string(d.State), Branch: d.Branch, CreatedAt: d.CreatedAt.UTC(),
-		Published: published, URL: s.SiteURL(d.Site, ""), DeployURL: s.SiteURL(d.Site, d.ID),
-		Required: digests(missing, fileBlob), RequiredFunctions: digests(missing, codeBlob),
-		Functions: describeAll(d, base, time.Now()), Files: len(d.Files),
-	})
-}
-
-// functions answers with the functions of a site's published deploy.
-func (s *server) functions(c echo.Context) error {
-	catalog, err := s.Deploys.Catalog(c.Request().Context())
-	if err != nil {
-		return err
-	}
-	site := c.Param("site")
-	d, ok := catalog.Published[site]
-	if !ok {
-		return fault.New(fault.NotFound, "nothing is published on site %q; deploy to it first", site)
-	}
-	return c.JSON(http.StatusOK, describeAll(d, s.SiteURL(site, ""), time.Now()))
-}
-
-// describeAll tells people about the functions of a deploy.
-func describeAll(d deploy.Deploy, base string, now time.Time) []api.Function {
-	out := make([]api.Function, 0, len(d.Functions))
-	for i := range d.Functions {
-		f := &d.Functions[i]
-		out = append(out, api.Function{
-			Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, URLs: urls(f, base), Schedule: f.Schedule, Timezone: f.Timezone,
-			NextRuns: next(f, now), TimeoutMS: f.Timeout().Milliseconds(),
-			RateLimit: f.RateLimit, PreferStatic: f.PreferStatic, Source: f.Source,
-		})
-	}
-	return out
-}
-
-// urls is where a function is called; scheduled ones are not.
-func urls(f *function.Function, base string) []string {
-	if f.Kind == function.Scheduled {
-		return []string{}
-	}
-	if len(f.Paths) == 0 {
-		return []string{base + function.DefaultPath(f.Name)}
-	}
-	out := make([]string, 0, len(f.Paths))
-	for _, path := range f.Paths {
-		out = append(out, base+path)
-	}
-	return out
-}
-
-// next is when a scheduled function fires next.
-func next(f *function.Function, now time.Time) []time.Time {
-	if f.Kind != function.Scheduled {
-		return nil
-	}
-	s, err := schedule.Parse(f.Schedule, f.Timezone)
-	if err != nil {
-		return nil // refused when it was deployed
-	}
-	var runs []time.Time
-	for len(runs) < nextRuns {
-		tick, ok := s.Next(now)
-		if !ok {
-			break
-		}
-		runs = append(runs, tick)
-		now = tick
-	}
-	return runs
-}
-
-// check says what is wrong with a deploy, as fault.Invalid.
-func check(d *deploy.Deploy) error {
-	if err := d.Validate(); err != nil {
-		return fault.New(fault.Invalid, "the deploy is not valid: %v", err)
-	}
-	for i := range d.Functions {
-		f := &d.Functions[i]
-		if err := route.Check(f); err != nil {
-			return err
-		}
-		if f.Kind != function.Scheduled {
-			continue
-		}
-		if _, err := schedule.Parse(f.Schedule, f.Timezone); err != nil {
-			message, _ := fault.Public(err)
-			return fault.New(fault.Invalid, "function %s: %s", f.Name, message)
-		}
-	}
-	return nil
-}
-
-// newDeployID is 24 hex characters, the shape of Netlify's.
-func newDeployID() (string, error) {
-	var b [12]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return "", fault.Wrap(err, fault.Internal, "making a deploy ID")
-	}
-	return hex.EncodeToString(b[:]), nil
+	return c.JSON(status, s.describeDeploy(site, p))
 }
 
 // readJSON reads a JSON body of at most limit bytes.

@@ -21,11 +21,11 @@ import (
 	"github.com/labstack/echo/v4" // the HTTP framework of the project
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
+	"github.com/nightshift/nightshift/gateway/internal/release"
 	"github.com/nightshift/nightshift/gateway/internal/route"
 	"github.com/nightshift/nightshift/gateway/internal/static"
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/daemon"
-	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
@@ -43,18 +43,6 @@ type Invocations interface {
 	FollowLog(ctx context.Context, id, after string, emit func(invocation.LogLine) error) error
 }
 
-// Deploys are sites and deploys; see package store.
-type Deploys interface {
-	CreateDeploy(ctx context.Context, d deploy.Deploy) error
-	Await(ctx context.Context, deployID string, blobs []string) error
-	Arrived(ctx context.Context, deployID, blob string) (left int, err error)
-	Awaited(ctx context.Context, deployID string) ([]string, error)
-	SetDeployState(ctx context.Context, id string, to deploy.State) error
-	Publish(ctx context.Context, site, deployID string) error
-	Deploy(ctx context.Context, id string) (deploy.Deploy, error)
-	Catalog(ctx context.Context) (store.Catalog, error)
-}
-
 // Config configures both planes. All fields but the named ones are required.
 type Config struct {
 	Router      *route.Router
@@ -62,10 +50,11 @@ type Config struct {
 	Static      *static.Server
 	Invoker     *invoke.Invoker
 	Invocations Invocations
-	Deploys     Deploys
+	Release     *release.Service
 	Workers     Workers
-	Artifacts   Artifacts
 	Logger      *slog.Logger
+	// Catalog reads what is published.
+	Catalog func(context.Context) (store.Catalog, error)
 	// Ready says why the gateway cannot do its work, or nil.
 	Ready func(context.Context) error
 	// Stopping is closed when the gateway begins to stop: followed logs end.
@@ -82,6 +71,8 @@ type Config struct {
 	TrustProxy bool
 	// SiteURL is the URL of a site, or of a deploy of it; without trailing slash.
 	SiteURL func(site, deployID string) string
+	// AdminURL is the URL of the control plane.
+	AdminURL string
 	// Heartbeat is the time between two comments in a followed log. Default 15 s.
 	Heartbeat time.Duration
 }
@@ -119,10 +110,30 @@ func (s *server) controlPlane() http.Handler {
 	e.GET("/healthz", health)
 	e.GET("/readyz", health)
 
+	// Clients of Netlify's API look for extensions beside it, without a token.
+	e.GET("/team/:account/integrations/installations/meta/:site", s.noExtensions)
+	e.GET("/site/:site/integrations/safe", s.noExtensions)
+
 	v1 := e.Group("/api/v1", s.localOnly, s.authorised)
+	v1.GET("/user", s.user)
+	v1.GET("/accounts", s.accounts)
+	v1.GET("/sites", s.sites)
+	v1.POST("/sites", s.createSite)
+	v1.POST("/:account/sites", s.createSite) // the way that the netlify CLI takes
+	v1.GET("/sites/:site", s.site)
+	v1.PUT("/sites/:site/unpublish", s.unpublish)
+	v1.PUT("/sites/:site/rollback", s.rollback)
+	v1.GET("/sites/:site/builds", s.builds)
+	v1.GET("/sites/:site/functions", s.functions)
+	v1.GET("/sites/:site/deploys", s.deploys)
 	v1.POST("/sites/:site/deploys", s.createDeploy)
 	v1.GET("/sites/:site/deploys/:id", s.deploy)
-	v1.GET("/sites/:site/functions", s.functions)
+	v1.PUT("/sites/:site/deploys/:id", s.updateDeploy)
+	v1.POST("/sites/:site/deploys/:id/restore", s.restoreDeploy)
+	v1.GET("/deploys/:id", s.deployAlone)
+	v1.POST("/deploys/:id/lock", s.lockDeploy)
+	v1.POST("/deploys/:id/unlock", s.unlockDeploy)
+	v1.POST("/deploys/:id/cancel", s.cancelDeploy)
 	v1.PUT("/deploys/:id/functions/:name", s.uploadFunction)
 	v1.PUT("/deploys/:id/files/*", s.uploadFile)
 	v1.GET("/workers", s.workers)

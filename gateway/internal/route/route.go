@@ -1,22 +1,27 @@
 // Package route finds the function, or the static file, that a request is for.
 //
 // The host decides site and deploy: <site>.<base> is the site's published
-// deploy, <deploy-id>--<site>.<base> that very deploy, for good, and any other
-// host the default site. The path then decides the function: one of the
+// deploy, <deploy-id>--<site>.<base> that very deploy, for as long as it is kept,
+// <branch>--<site>.<base> the newest deploy of the branch, and any other host
+// the default site. The path then decides the function: one of the
 // functions' own patterns, or /.netlify/functions/<name>. What is left is a
 // static file of the deploy, or nothing.
 //
 // Published deploys stand compiled in a snapshot that is swapped whole when the
 // catalog changes, so a request sees one catalog from start to end. Deploys
 // that are not published are read when somebody asks for one, and kept in a
-// bounded cache: a deploy that is ready never changes.
+// bounded cache for a while: a deploy that is ready changes in nothing but
+// being there.
 package route
 
 import (
 	"context"
 	"net"
+	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2" // a bounded cache with the right eviction, so that permalinks cannot fill memory
 	"github.com/nightshift/nightshift/shared/deploy"
@@ -25,8 +30,12 @@ import (
 	"github.com/nightshift/nightshift/shared/store"
 )
 
-// permalinks is how many unpublished deploys stay compiled.
-const permalinks = 256
+const (
+	// permalinks is how many unpublished deploys stay compiled, and fresh is for
+	// how long nobody asks whether they are still there.
+	permalinks = 256
+	fresh      = time.Minute
+)
 
 // InvalidName is the answer to a function name with bad characters, in
 // Netlify's words.
@@ -72,30 +81,40 @@ type Router struct {
 	opts     Options
 	deploys  Deploys
 	snapshot atomic.Pointer[snapshot]
-	previews *lru.Cache[string, *table]
+	previews *lru.Cache[string, preview]
+
+	mu      sync.Mutex
+	changed chan struct{} // closed at the next Update
+}
+
+// preview is a deploy that is not published, as it was read.
+type preview struct {
+	*table
+	read time.Time
 }
 
 // snapshot is one catalog, compiled.
 type snapshot struct {
-	version int64
-	sites   map[string]*table
+	version  int64
+	sites    map[string]*table
+	branches map[string]map[string]string
 }
 
 // New makes a router that answers fault.Unavailable until the first Update.
 func New(opts Options, deploys Deploys) *Router {
-	previews, err := lru.New[string, *table](permalinks)
+	previews, err := lru.New[string, preview](permalinks)
 	if err != nil {
 		panic(err) // only for a size below one
 	}
 	opts.BaseDomain = strings.ToLower(opts.BaseDomain)
-	return &Router{opts: opts, deploys: deploys, previews: previews}
+	return &Router{opts: opts, deploys: deploys, previews: previews, changed: make(chan struct{})}
 }
 
 // Update compiles a catalog and routes by it from now on. Compiled deploys that
-// stay published are taken over.
+// stay published are taken over. It is not to be called twice at once.
 func (r *Router) Update(catalog store.Catalog) {
 	old := r.snapshot.Load()
-	next := &snapshot{version: catalog.Version, sites: make(map[string]*table, len(catalog.Published))}
+	next := &snapshot{version: catalog.Version, sites: make(map[string]*table, len(catalog.Published)), branches: catalog.Branches}
 	for site, d := range catalog.Published {
 		if old != nil && old.sites[site] != nil && old.sites[site].deploy.ID == d.ID {
 			next.sites[site] = old.sites[site]
@@ -104,18 +123,31 @@ func (r *Router) Update(catalog store.Catalog) {
 		next.sites[site] = compile(d)
 	}
 	r.snapshot.Store(next)
+	r.mu.Lock()
+	close(r.changed)
+	r.changed = make(chan struct{})
+	r.mu.Unlock()
 }
 
 // Ready reports whether there was a first Update.
 func (r *Router) Ready() bool { return r.snapshot.Load() != nil }
 
-// Version is the version of the catalog that requests are routed by, -1 before
-// the first one.
-func (r *Router) Version() int64 {
-	if s := r.snapshot.Load(); s != nil {
-		return s.version
+// Await waits until requests are routed by a version of the catalog, or by a
+// later one, or until ctx ends.
+func (r *Router) Await(ctx context.Context, version int64) {
+	for {
+		r.mu.Lock()
+		changed := r.changed
+		r.mu.Unlock()
+		if s := r.snapshot.Load(); s != nil && s.version >= version {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
 	}
-	return -1
 }
 
 // Route finds the target of a request, given its Host header, its method and
@@ -125,8 +157,9 @@ func (r *Router) Route(ctx context.Context, host, method, path string) (Target, 
 	if s == nil {
 		return Target{}, fault.New(fault.Unavailable, "The gateway has not read its sites from Redis yet. Try again in a moment.").After(retryAfter)
 	}
-	site, deployID := r.split(host)
+	site, label := r.split(host)
 	published := s.sites[site]
+	deployID := s.named(site, label)
 	t := published
 	if deployID != "" && (published == nil || published.deploy.ID != deployID) {
 		var err error
@@ -146,49 +179,67 @@ func (r *Router) Route(ctx context.Context, host, method, path string) (Target, 
 	return target, err
 }
 
-// split reads a Host header: the site, and the deploy if it names one.
-func (r *Router) split(host string) (site, deployID string) {
+// named is the deploy that a label before a site means: the newest of a branch,
+// or the one with this ID. A branch cannot take the name of a deploy.
+func (s *snapshot) named(site, label string) string {
+	if id, ok := s.branches[site][label]; ok && !idShape.MatchString(label) {
+		return id
+	}
+	return label
+}
+
+var idShape = regexp.MustCompile(`^[0-9a-f]{24}$`)
+
+// split reads a Host header: the site, and what names a deploy of it.
+func (r *Router) split(host string) (site, label string) {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	label, ok := strings.CutSuffix(host, "."+r.opts.BaseDomain)
+	name, ok := strings.CutSuffix(host, "."+r.opts.BaseDomain)
 	if !ok {
 		return r.opts.DefaultSite, ""
 	}
-	if id, site, ok := strings.Cut(label, "--"); ok && deploy.ValidSite(site) {
-		return site, id
+	if label, site, ok := strings.Cut(name, "--"); ok && deploy.ValidSite(site) {
+		return site, label
 	}
-	if deploy.ValidSite(label) {
-		return label, ""
+	if deploy.ValidSite(name) {
+		return name, ""
 	}
 	return r.opts.DefaultSite, ""
 }
 
 // permalink finds a deploy that is not published.
 func (r *Router) permalink(ctx context.Context, site, id string) (*table, error) {
-	if t, ok := r.previews.Get(id); ok && t.deploy.Site == site {
-		return t, nil
+	known, ok := r.previews.Get(id)
+	ok = ok && known.deploy.Site == site
+	if ok && time.Since(known.read) < fresh {
+		return known.table, nil
 	}
-	unknown := fault.New(fault.NotFound, "Deploy not found... Site %q has no complete deploy %q.", site, id)
+	missing := fault.New(fault.NotFound, "Deploy not found... Site %q has no complete deploy or branch %q.", site, id)
 	if !validID(id) {
-		return nil, unknown
+		return nil, missing
 	}
 	d, err := r.deploys.Deploy(ctx, id)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		return nil, unknown
+		return nil, missing
+	case err != nil && ok:
+		return known.table, nil // it is not likely to have gone just now
 	case err != nil:
 		return nil, fault.Wrap(err, fault.Unavailable, "The deploy %q could not be read. Try again in a moment.", id).After(retryAfter)
 	case d.Site != site || d.State != deploy.Ready:
-		return nil, unknown
+		return nil, missing
 	}
-	t := compile(d)
-	r.previews.Add(id, t)
+	t := known.table
+	if !ok {
+		t = compile(d)
+	}
+	r.previews.Add(id, preview{t, time.Now()})
 	return t, nil
 }
 
 // validID keeps what cannot be a deploy ID away from the store.
 func validID(id string) bool {
-	return id != "" && len(id) <= 64 && strings.Trim(id, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
+	return id != "" && len(id) <= 64 && strings.Trim(id, "0123456789abcdefghijklmnopqrstuvwxyz-") == ""
 }

@@ -1,0 +1,133 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/store"
+)
+
+// account is the one account of an installation: whoever has its token. Clients
+// of Netlify's API want one around sites and variables.
+const account = "nightshift"
+
+// maxSites is how many sites a page has, as at Netlify.
+const maxSites = 100
+
+// accounts lists the one account.
+func (s *server) accounts(c echo.Context) error {
+	return c.JSON(http.StatusOK, []api.Account{{ID: account, Slug: account, Name: "Nightshift"}})
+}
+
+// user says whom the token stands for: nobody in particular.
+func (s *server) user(c echo.Context) error {
+	return c.JSON(http.StatusOK, api.User{ID: account, FullName: "Nightshift operator"})
+}
+
+// noExtensions answers clients that look for extensions of Netlify's platform.
+func (s *server) noExtensions(c echo.Context) error { return c.JSON(http.StatusOK, []any{}) }
+
+// sites lists the sites, all of them or the one with ?name=.
+func (s *server) sites(c echo.Context) error {
+	ctx := c.Request().Context()
+	page, perPage, err := pageOf(c, maxSites, maxSites)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Release.Site(ctx, s.Release.DefaultSite); err != nil { // it is made when it is asked for
+		return err
+	}
+	sites, err := s.Release.Store.Sites(ctx)
+	if err != nil {
+		return err
+	}
+	catalog, err := s.Catalog(ctx)
+	if err != nil {
+		return err
+	}
+	out := []api.Site{}
+	for _, site := range sites {
+		if name := c.QueryParam("name"); name == "" || name == site.Name {
+			out = append(out, s.describeSite(site, catalog))
+		}
+	}
+	out = out[min(len(out), (page-1)*perPage):]
+	return c.JSON(http.StatusOK, out[:min(len(out), perPage)])
+}
+
+// createSite makes a site, in the one account.
+func (s *server) createSite(c echo.Context) error {
+	if name := c.Param("account"); name != "" && name != account {
+		return unknownAccount(name)
+	}
+	var in api.CreateSite
+	if err := readJSON(c, 1<<20, &in); err != nil {
+		return err
+	}
+	site, err := s.Release.CreateSite(c.Request().Context(), in.Name)
+	if err != nil {
+		return err
+	}
+	return s.answerSite(c, site, http.StatusCreated)
+}
+
+// unknownAccount is the error for any account but the one.
+func unknownAccount(name string) error {
+	return fault.New(fault.NotFound, "there is no account %.80q; the one of this installation is %q", name, account)
+}
+
+// site answers with one site.
+func (s *server) site(c echo.Context) error {
+	site, err := s.Release.Site(c.Request().Context(), c.Param("site"))
+	if err != nil {
+		return err
+	}
+	return s.answerSite(c, site, http.StatusOK)
+}
+
+// unpublish lets a site serve nothing.
+func (s *server) unpublish(c echo.Context) error {
+	if err := s.Release.Unpublish(c.Request().Context(), c.Param("site")); err != nil {
+		return err
+	}
+	return s.site(c)
+}
+
+// builds answers that there are none: sites are built where they are deployed from.
+func (s *server) builds(c echo.Context) error { return c.JSON(http.StatusOK, []any{}) }
+
+func (s *server) answerSite(c echo.Context, site deploy.Site, status int) error {
+	catalog, err := s.Catalog(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return c.JSON(status, s.describeSite(site, catalog))
+}
+
+// describeSite tells people and clients about a site.
+func (s *server) describeSite(site deploy.Site, catalog store.Catalog) api.Site {
+	out := api.Site{
+		ID: site.Name, Name: site.Name, State: "current", URL: s.SiteURL(site.Name, ""), SSLURL: s.SiteURL(site.Name, ""), AdminURL: s.AdminURL,
+		CreatedAt: site.CreatedAt.UTC(), UpdatedAt: site.CreatedAt.UTC(),
+		AccountID: account, AccountSlug: account, AccountName: "Nightshift",
+		DeployID: site.Published, Locked: site.Locked != "", UseEnvelope: true,
+	}
+	d, ok := catalog.Published[site.Name]
+	if !ok || d.ID != site.Published {
+		return out
+	}
+	out.Published = &api.PublishedDeploy{
+		ID: d.ID, State: string(d.State), Branch: d.Branch, Locked: out.Locked, PublishedAt: instant(d.PublishedAt),
+		AvailableFunctions: make([]api.AvailableFunction, 0, len(d.Functions)),
+	}
+	if d.PublishedAt.After(out.UpdatedAt) {
+		out.UpdatedAt = d.PublishedAt.UTC()
+	}
+	for i := range d.Functions {
+		out.Published.AvailableFunctions = append(out.Published.AvailableFunctions, api.AvailableFunction{Name: d.Functions[i].Name})
+	}
+	return out
+}

@@ -1,0 +1,101 @@
+package release
+
+import (
+	"context"
+	"strings"
+
+	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/schedule"
+	"github.com/nightshift/nightshift/shared/store"
+)
+
+// Description is what a deploy consists of. Our own clients say all of it.
+// Those of Netlify's API leave open what their uploads tell: a function without
+// a runtime becomes what its zip is, and a file with a SHA-1 only gets its
+// digest and size.
+type Description struct {
+	Functions []function.Function
+	Files     map[string]deploy.File
+	// Environment is set for this deploy only, over what the site has.
+	Environment []Variable
+}
+
+// Variable is an environment variable of one deploy.
+type Variable struct {
+	Key, Value string
+	Secret     bool
+}
+
+// Describe says what a deploy consists of, and freezes its environment. It may
+// be repeated until the deploy is ready. What is wrong with it is fault.Invalid.
+func (s *Service) Describe(ctx context.Context, site, id string, in Description) (Progress, error) {
+	d, err := s.Deploy(ctx, site, id)
+	if err != nil {
+		return Progress{}, err
+	}
+	d.Functions, d.Files = in.Functions, in.Files
+	if err := check(d); err != nil {
+		return Progress{}, err
+	}
+	sealed, err := s.Environment.Freeze(ctx, site, d.Context(!d.Draft), d.Branch, in.Environment)
+	if err != nil {
+		return Progress{}, err
+	}
+	if err := s.Store.Describe(ctx, d, sealed); err != nil {
+		return Progress{}, err
+	}
+	return s.settle(ctx, id)
+}
+
+// open reports whether the upload of a function's zip tells what it is.
+func open(f *function.Function) bool { return f.Runtime == "" }
+
+// fill completes a function by what is known about its zip.
+func fill(f *function.Function, z store.Zip) {
+	f.Runtime, f.Entry, f.TimeoutMS = z.Runtime, z.Entry, z.TimeoutMS
+	f.API = function.APIv1 // Netlify's bootstrap, which is in the zip, speaks that to us
+	switch {
+	case f.Schedule != "":
+		f.Kind = function.Scheduled
+		if z.Background && f.TimeoutMS == 0 {
+			f.TimeoutMS = function.DefaultBackgroundTimeout.Milliseconds()
+		}
+	case z.Background:
+		f.Kind = function.Background
+	default:
+		f.Kind = function.Sync
+	}
+}
+
+// check says what is wrong with a deploy, whatever its uploads will tell, as
+// fault.Invalid.
+func check(d deploy.Deploy) error {
+	functions := make([]function.Function, len(d.Functions))
+	for i, f := range d.Functions {
+		if open(&f) {
+			fill(&f, store.Zip{Runtime: "node", Entry: "not-known-yet.js"})
+		}
+		functions[i] = f
+	}
+	d.Functions = functions
+	if err := d.Validate(); err != nil {
+		return fault.New(fault.Invalid, "the deploy is not valid: %v", err)
+	}
+	for i := range d.Functions {
+		f := &d.Functions[i]
+		if err := route.Check(f); err != nil {
+			return err
+		}
+		if f.Kind != function.Scheduled {
+			continue
+		}
+		if _, err := schedule.Parse(f.Schedule, f.Timezone); err != nil {
+			message, _ := fault.Public(err)
+			return fault.New(fault.Invalid, "function %s: %s", f.Name, strings.TrimSuffix(message, "."))
+		}
+	}
+	return nil
+}

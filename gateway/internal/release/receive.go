@@ -1,0 +1,160 @@
+package release
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/artifact"
+	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/store"
+)
+
+// ZipInfo is what an upload says about a zip that was made elsewhere.
+type ZipInfo struct {
+	Background bool
+	Timeout    time.Duration // 0: the default of its kind
+}
+
+// ReceiveFunction takes the code of one function of a deploy. Bytes that are
+// not what was described, and zips that cannot be a function: fault.Invalid.
+func (s *Service) ReceiveFunction(ctx context.Context, id, name string, zip io.Reader, info ZipInfo) (Progress, error) {
+	d, err := s.receiving(ctx, id)
+	if err != nil {
+		return Progress{Deploy: d}, err
+	}
+	f, ok := d.Function(name)
+	if !ok {
+		return Progress{}, fault.New(fault.NotFound, "deploy %s has no function %.140q", d.ID, name)
+	}
+	if d.State == deploy.Ready { // a client whose answer was lost
+		return Progress{Deploy: d}, nil
+	}
+	blob := codeBlob(f.Artifact)
+	if err := s.storable(ctx, blob); err != nil {
+		return Progress{}, err
+	}
+	if err := s.Artifacts.Put(ctx, f.Artifact, zip); err != nil {
+		return Progress{}, invalid(err, "function %s: %s", f.Name)
+	}
+	if open(f) {
+		if err := s.inspect(ctx, f, info); err != nil {
+			return Progress{}, err
+		}
+	}
+	return s.arrived(ctx, d, blob)
+}
+
+// inspect remembers what a zip is.
+func (s *Service) inspect(ctx context.Context, f *function.Function, info ZipInfo) error {
+	runtime, entry, err := s.Artifacts.Inspect(ctx, f.Artifact, f.Name)
+	if err != nil {
+		return invalid(err, "function %s: %s", f.Name)
+	}
+	z := store.Zip{Runtime: runtime, Entry: entry, Background: info.Background, TimeoutMS: info.Timeout.Milliseconds()}
+	whole := *f
+	fill(&whole, z)
+	if err := whole.Validate(); err != nil {
+		return fault.New(fault.Invalid, "%v", err)
+	}
+	return s.Store.RememberZip(ctx, f.Artifact, z)
+}
+
+// ReceiveFile takes one static file of a deploy. Bytes that are not what was
+// described: fault.Invalid.
+func (s *Service) ReceiveFile(ctx context.Context, id, path string, content io.Reader) (deploy.File, error) {
+	d, err := s.receiving(ctx, id)
+	if err != nil {
+		return deploy.File{}, err
+	}
+	f, ok := d.Files[path]
+	if !ok {
+		return f, fault.New(fault.NotFound, "deploy %s has no static file %.200q", d.ID, path)
+	}
+	if d.State == deploy.Ready {
+		return f, nil
+	}
+	blob := fileBlob(f)
+	if f.Digest != "" {
+		if err := s.storable(ctx, blob); err != nil {
+			return f, err
+		}
+		// One byte more than is stated tells a longer file from a full one.
+		err = s.Artifacts.PutFile(ctx, f.Digest, io.LimitReader(content, f.Size+1))
+	} else {
+		f, err = s.receiveUpload(ctx, f, content)
+	}
+	if err != nil {
+		return f, invalid(err, "file %s: %s", path)
+	}
+	_, err = s.arrived(ctx, d, blob)
+	return f, err
+}
+
+// receiveUpload takes a file of which only the SHA-1 is known.
+func (s *Service) receiveUpload(ctx context.Context, f deploy.File, content io.Reader) (deploy.File, error) {
+	var err error
+	if f.Digest, f.Size, err = s.Artifacts.PutUpload(ctx, content, deploy.MaxFileSize, f.SHA1); err != nil {
+		return f, err
+	}
+	// Remembered first: then whoever removes what nobody needs either sees that
+	// the deploy needs it, or has doomed it already.
+	if err := s.Store.RememberFile(ctx, f); err != nil {
+		return f, err
+	}
+	return f, s.storable(ctx, fileBlob(f))
+}
+
+// receiving reads a deploy that uploads are for.
+func (s *Service) receiving(ctx context.Context, id string) (deploy.Deploy, error) {
+	d, err := s.Store.Deploy(ctx, id)
+	switch {
+	case err != nil:
+		return d, err
+	case d.State == deploy.Uploading || d.State == deploy.Ready:
+		return d, nil
+	case d.State == deploy.New:
+		return d, fault.New(fault.Invalid, "deploy %s has not been described yet; say what it consists of before anything is uploaded", id)
+	default:
+		return d, fault.New(fault.Invalid, "deploy %s is in state %q and takes no uploads; make another one", id, d.State)
+	}
+}
+
+// storable refuses a blob that is being removed at this moment.
+func (s *Service) storable(ctx context.Context, blob Blob) error {
+	doomed, err := s.Store.Doomed(ctx, []string{blob.String()})
+	if err == nil && len(doomed) > 0 {
+		err = fault.New(fault.Unavailable, "an old copy of this content is being removed; send it again in a moment").After(time.Second)
+	}
+	return err
+}
+
+// arrived takes a blob off what a deploy waits for, and settles the deploy if
+// it was the last one. Only that one looks for all: there may be thousands.
+func (s *Service) arrived(ctx context.Context, d deploy.Deploy, blob Blob) (Progress, error) {
+	left, err := s.Store.Arrived(ctx, d.ID, blob.String())
+	if err != nil || left > 0 {
+		return Progress{Deploy: d}, err
+	}
+	return s.settle(ctx, d.ID)
+}
+
+// invalid words an error about an upload. All that is wrong with one is
+// fault.Invalid: clients of Netlify's API repeat what is answered otherwise.
+func invalid(err error, format, what string) error {
+	switch fault.KindOf(err) {
+	case fault.Invalid, fault.TooLarge, fault.NotFound:
+		message, _ := fault.Public(err)
+		return fault.Wrap(err, fault.Invalid, format, what, message)
+	default:
+		return err
+	}
+}
+
+// MaxFunctionSize and MaxFileSize bound one upload, in bytes.
+const (
+	MaxFunctionSize = artifact.MaxSize
+	MaxFileSize     = deploy.MaxFileSize
+)
