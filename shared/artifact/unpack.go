@@ -25,6 +25,16 @@ const (
 // MaxUnpacked bounds one unpacked artifact, in bytes, unless a worker is told otherwise.
 const MaxUnpacked = 512 << 20
 
+// A zip that unpacks to more than maxBombBytes must not have shrunk by more
+// than maxRatio. Code shrinks to a third or a fifth of its size, generated code
+// and data seldom to a twentieth; only padding shrinks to a thousandth, which is
+// the most that the format can do. What is small unpacked is no bomb, however it
+// was packed.
+const (
+	maxBombBytes = 100 << 20
+	maxRatio     = 100
+)
+
 // Check reads a zip of the given size to its end and reports what [Unpack]
 // would refuse, with the same errors, and damaged contents.
 func Check(from io.ReaderAt, size int64, maxBytes int64) error {
@@ -33,26 +43,26 @@ func Check(from io.ReaderAt, size int64, maxBytes int64) error {
 		return err
 	}
 	for _, e := range archive.File {
-		if err := checkContent(e, maxBytes); err != nil {
+		if err := checkContent(e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkContent reads an entry, which compares its checksum.
-func checkContent(e *zip.File, maxBytes int64) error {
+// checkContent reads an entry, which compares its size and its checksum.
+func checkContent(e *zip.File) error {
 	content, err := e.Open()
 	if err != nil {
 		return fault.Wrap(err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
 	}
 	defer content.Close()
-	n, err := io.Copy(io.Discard, io.LimitReader(content, maxBytes+1))
+	n, err := io.Copy(io.Discard, io.LimitReader(content, claimed(e)+1))
 	switch {
 	case err != nil:
 		return fault.Wrap(err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
-	case n > maxBytes:
-		return tooMuch(maxBytes)
+	case n > claimed(e):
+		return falseSize(e)
 	}
 	if e.Mode().Type() == fs.ModeSymlink {
 		_, err = readLink(e)
@@ -66,14 +76,14 @@ func open(from io.ReaderAt, size int64, maxBytes int64) (*zip.Reader, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "unpacking: this is not a complete zip")
 	}
-	return archive, check(archive.File, maxBytes)
+	return archive, check(archive.File, size, maxBytes)
 }
 
 // Unpack extracts a zip of the given size into dir, which must not exist yet
 // (else fault.Conflict): it appears complete or not at all. Entries that would
 // leave dir, links that lead out of it, special files, contradicting entries,
-// more than [MaxFiles] entries and more than maxBytes unpacked are
-// fault.Invalid, as is what is no zip. Files are readable by the owner's group
+// more than [MaxFiles] entries, more than maxBytes unpacked and what only a bomb
+// is packed like are fault.Invalid, as is what is no zip. Files are readable by the owner's group
 // and others, and executable if their owner may execute them in the zip.
 func Unpack(from io.ReaderAt, size int64, dir string, maxBytes int64) error {
 	archive, err := open(from, size, maxBytes)
@@ -89,7 +99,7 @@ func Unpack(from io.ReaderAt, size int64, dir string, maxBytes int64) error {
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "unpacking: making a directory")
 	}
-	if err := extract(archive.File, temp, maxBytes); err != nil {
+	if err := extract(archive.File, temp); err != nil {
 		return errors.Join(err, os.RemoveAll(temp))
 	}
 	if err := os.Rename(temp, dir); err != nil {
@@ -106,8 +116,9 @@ func Unpack(from io.ReaderAt, size int64, dir string, maxBytes int64) error {
 // beside the final one. What is left of them after a crash may be removed.
 const TempPrefix = ".unpack-"
 
-// check refuses an archive by its table of contents, before anything is written.
-func check(entries []*zip.File, maxBytes int64) error {
+// check refuses an archive of a size by its table of contents, before anything
+// is written. The sizes in it are claims, which reading the entries holds it to.
+func check(entries []*zip.File, size, maxBytes int64) error {
 	if len(entries) > MaxFiles {
 		return fault.New(fault.Invalid, "unpacking: %d entries; %d are allowed", len(entries), MaxFiles)
 	}
@@ -134,7 +145,18 @@ func check(entries []*zip.File, maxBytes int64) error {
 		}
 		total += e.UncompressedSize64
 	}
+	if total > maxBombBytes && total/maxRatio > uint64(size) {
+		return fault.New(fault.Invalid, "unpacking: %d MiB unpacked from %d KiB, more than %d times as much: that is padding, not code; leave it out", total>>20, size>>10, maxRatio)
+	}
 	return nil
+}
+
+// claimed is the size that the table of contents gives an entry; check has
+// compared it with what is allowed.
+func claimed(e *zip.File) int64 { return int64(e.UncompressedSize64) }
+
+func falseSize(e *zip.File) error {
+	return fault.New(fault.Invalid, "unpacking %s: the zip is damaged: there is more of it than the %d bytes that are stated", e.Name, claimed(e))
 }
 
 func tooMuch(maxBytes int64) error {
@@ -146,13 +168,12 @@ func isLink(e *zip.File) bool { return e.Mode().Type() == fs.ModeSymlink }
 // extract writes checked entries under dir. Links come last, so that nothing is
 // written through one. It goes through an os.Root, which
 // keeps the writes inside even if a name slipped past the check.
-func extract(entries []*zip.File, dir string, maxBytes int64) error {
+func extract(entries []*zip.File, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "unpacking: opening the directory")
 	}
 	defer root.Close()
-	left := maxBytes
 	for _, e := range entries {
 		name := filepath.FromSlash(strings.TrimSuffix(e.Name, "/"))
 		parent := name
@@ -165,12 +186,8 @@ func extract(entries []*zip.File, dir string, maxBytes int64) error {
 		if e.Mode().IsDir() || isLink(e) {
 			continue
 		}
-		n, err := extractFile(root, name, e, left)
-		if err != nil {
+		if err := extractFile(root, name, e); err != nil {
 			return err
-		}
-		if left -= n; left < 0 {
-			return tooMuch(maxBytes)
 		}
 	}
 	for _, e := range entries {
@@ -213,27 +230,29 @@ func checkLink(name, target string) error {
 	return nil
 }
 
-// extractFile writes at most limit+1 bytes: sizes in a zip are claims.
-func extractFile(root *os.Root, name string, e *zip.File, limit int64) (int64, error) {
+// extractFile writes at most one byte more than the entry may have.
+func extractFile(root *os.Root, name string, e *zip.File) error {
 	content, err := e.Open()
 	if err != nil {
-		return 0, fault.Wrap(err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
+		return fault.Wrap(err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
 	}
 	defer content.Close()
 	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode(e.Mode()&0o100 != 0))
 	if err != nil {
-		return 0, fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
+		return fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
 	}
 	source := &readError{Reader: content}
-	n, err := io.Copy(out, io.LimitReader(source, limit+1))
+	n, err := io.Copy(out, io.LimitReader(source, claimed(e)+1))
 	err = errors.Join(err, out.Close())
 	switch {
 	case source.err != nil:
-		return n, fault.Wrap(source.err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
+		return fault.Wrap(source.err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
 	case err != nil:
-		return n, fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
+		return fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
+	case n > claimed(e):
+		return falseSize(e)
 	}
-	return n, nil
+	return nil
 }
 
 // readLink reads where a link leads: a place inside, as with the links between

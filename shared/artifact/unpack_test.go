@@ -5,12 +5,14 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/nightshift/nightshift/shared/artifact"
+	"github.com/nightshift/nightshift/shared/artifact/artifacttest"
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
@@ -22,12 +24,12 @@ func TestPackIsDeterministic(t *testing.T) {
 	t.Parallel()
 	a := artifact.File{Path: "a.js", Data: []byte("a")}
 	b := artifact.File{Path: "lib/b.js", Data: []byte("b"), Executable: true}
-	one, digestOne := pack(t, a, b)
-	two, digestTwo := pack(t, b, a)
+	one, digestOne := artifacttest.Pack(t, a, b)
+	two, digestTwo := artifacttest.Pack(t, b, a)
 	if !bytes.Equal(one, two) || digestOne != digestTwo {
 		t.Errorf("the order of the files changes the zip: %s and %s", digestOne, digestTwo)
 	}
-	if _, other := pack(t, a, artifact.File{Path: b.Path, Data: b.Data}); other == digestOne {
+	if _, other := artifacttest.Pack(t, a, artifact.File{Path: b.Path, Data: b.Data}); other == digestOne {
 		t.Error("the executable bit does not change the digest")
 	}
 }
@@ -52,7 +54,7 @@ func TestPackRefusesBadPaths(t *testing.T) {
 
 func TestUnpackGivesBackWhatWasPacked(t *testing.T) {
 	t.Parallel()
-	data, _ := pack(t,
+	data, _ := artifacttest.Pack(t,
 		artifact.File{Path: "send.mjs", Data: []byte("export default 1")},
 		artifact.File{Path: "node_modules/x/index.js", Data: []byte("x")},
 		artifact.File{Path: "bin/run", Data: []byte("#!/bin/sh\n"), Executable: true},
@@ -91,23 +93,11 @@ type entry struct {
 
 func handmade(t testing.TB, entries ...entry) []byte {
 	t.Helper()
-	var out bytes.Buffer
-	w := zip.NewWriter(&out)
-	for _, e := range entries {
-		header := &zip.FileHeader{Name: e.name, Method: zip.Deflate}
-		header.SetMode(e.mode)
-		f, err := w.CreateHeader(header)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.Write([]byte(e.data)); err != nil && e.data != "" {
-			t.Fatal(err)
-		}
+	all := make([]artifacttest.Entry, len(entries))
+	for i, e := range entries {
+		all[i] = artifacttest.Entry{Name: e.name, Mode: e.mode, Data: e.data}
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	return artifacttest.Zip(t, all...)
 }
 
 // liar is a zip whose table of contents claims that a long file has one byte.
@@ -198,6 +188,36 @@ func TestUnpackKeepsLinksInside(t *testing.T) {
 	for path, want := range map[string]string{"node_modules/a/index.js": "a", "node_modules/.store/a/node_modules/b/index.js": "b"} {
 		if got, err := os.ReadFile(filepath.Join(dir, path)); err != nil || string(got) != want {
 			t.Errorf("%s = %q, %v; want %q", path, got, err, want)
+		}
+	}
+}
+
+// What shrinks to nothing is a bomb once it is large, and code is not: the limits
+// of the ratio, from both sides.
+func TestUnpackRefusesWhatOnlyABombIsPackedLike(t *testing.T) {
+	t.Parallel()
+	padding := strings.Repeat("\x00", 60<<20)
+	noise := make([]byte, 2<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	for name, test := range map[string]struct {
+		entries []entry
+		bomb    bool
+	}{
+		"small, all padding":    {[]entry{{"a", 0o644, padding}}, false},
+		"large, all padding":    {[]entry{{"a", 0o644, padding}, {"b", 0o644, padding}}, true},
+		"large, shrunk to 1/60": {[]entry{{"a", 0o644, padding}, {"b", 0o644, padding}, {"c", 0o644, string(noise)}}, false},
+	} {
+		data := handmade(t, test.entries...)
+		err := artifact.Check(bytes.NewReader(data), int64(len(data)), artifact.MaxUnpacked)
+		if test.bomb != fault.Is(err, fault.Invalid) || !test.bomb && err != nil {
+			t.Errorf("%s: Check of %d bytes = %v, want a bomb: %t", name, len(data), err, test.bomb)
+		}
+		if !test.bomb {
+			continue
+		}
+		dir := filepath.Join(t.TempDir(), "out")
+		if err := unpack(data, dir, artifact.MaxUnpacked); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%s: Unpack = %v, want invalid", name, err)
 		}
 	}
 }

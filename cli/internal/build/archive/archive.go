@@ -33,13 +33,6 @@ import (
 	"github.com/nightshift/nightshift/shared/function"
 )
 
-// netlifyEntry is the entry that Netlify's bundler gives to functions that take
-// a Request. It exports a handler in Lambda's streaming form.
-const netlifyEntry = function.ReservedName + ".mjs"
-
-// extensions is the order in which Lambda looks for the file of a handler.
-var extensions = []string{".js", ".mjs", ".cjs"}
-
 // maxSource bounds the code that is analysed, in bytes. The bundles of Netlify
 // are far below; a file that is larger is no source that anybody wrote.
 const maxSource = 16 << 20
@@ -84,7 +77,7 @@ func Read(in Input) Output {
 			r.files[f.Name] = f
 		}
 	}
-	out := r.find()
+	out := r.find(data)
 	if problem.Errors(out.Problems) == 0 {
 		sum := sha256.Sum256(data)
 		out.Zip, out.Digest = data, hex.EncodeToString(sum[:])
@@ -123,22 +116,20 @@ type reader struct {
 	files map[string]*zip.File
 }
 
-// find tells what is in the zip by what stands at its root.
-func (r *reader) find() Output {
-	if f := r.files[executable.Entry]; f != nil {
-		return r.program(f)
-	}
-	if r.files[netlifyEntry] != nil {
-		return r.bootstrapped()
-	}
+// find tells what is in the zip by what it starts with.
+func (r *reader) find(data []byte) Output {
 	name := strings.TrimSuffix(filepath.Base(r.in.Path), ".zip")
-	for _, ext := range extensions {
-		if f := r.files[name+ext]; f != nil {
-			return r.handler(f)
-		}
+	runtime, entry, err := artifact.Inspect(bytes.NewReader(data), int64(len(data)), name)
+	switch {
+	case err != nil:
+		return failed(r.in, "cannot be deployed: %s", reason(err))
+	case runtime == "provided":
+		return r.program(r.files[entry])
+	case entry == artifact.NetlifyEntry:
+		return r.bootstrapped()
+	default:
+		return r.handler(r.files[entry])
 	}
-	return failed(r.in, "has nothing to start: at its root there must be %s (a handler), %s (from Netlify's bundler) or %s (a program)",
-		name+".js", netlifyEntry, executable.Entry)
 }
 
 // program is a zip with an executable, or with a script that starts one.
@@ -147,9 +138,6 @@ func (r *reader) program(f *zip.File) Output {
 	data, err := contents(f)
 	if err != nil {
 		return failed(r.in, "cannot be deployed: %s", reason(err))
-	}
-	if f.Mode()&0o100 == 0 {
-		return failed(r.in, "cannot be deployed: %s in it is not executable; chmod +x it and zip it again with a tool that keeps file modes", f.Name)
 	}
 	if bytes.HasPrefix(data, []byte("#!")) {
 		return out
@@ -169,9 +157,9 @@ var entryCall = regexp.MustCompile(`getLambdaHandler\(['"]\./(.+?)['"]\)`)
 
 // bootstrapped is a zip that brings Netlify's bootstrap.
 func (r *reader) bootstrapped() Output {
-	out := Output{Runtime: "node", API: function.APIv1, Entry: netlifyEntry}
+	out := Output{Runtime: "node", API: function.APIv1, Entry: artifact.NetlifyEntry}
 	var module insource.Module
-	entry, err := contents(r.files[netlifyEntry])
+	entry, err := contents(r.files[artifact.NetlifyEntry])
 	known := err == nil
 	if known {
 		m := entryCall.FindSubmatch(entry)
@@ -223,7 +211,7 @@ func (r *reader) analyze(f *zip.File) (insource.Module, bool) {
 
 // contents reads a file of the zip.
 func contents(f *zip.File) ([]byte, error) {
-	if f.UncompressedSize64 > maxSource && f.Name != executable.Entry {
+	if f.UncompressedSize64 > maxSource && f.Name != artifact.Program {
 		return nil, fmt.Errorf("%s is too large to be read", f.Name)
 	}
 	in, err := f.Open()

@@ -143,8 +143,8 @@ func TestReadRefuses(t *testing.T) {
 		"cut short":         {good[:len(good)-10], "cannot be deployed: this is not a complete zip"},
 		"damaged":           {flipped, "the zip is damaged"},
 		"leads out":         {pack(t, map[string]string{"f.js": "", "../x": ""}), "cannot be deployed: the path \"../x\" cannot stand in an artifact"},
-		"nothing to start":  {pack(t, map[string]string{"g.js": "", "lib/f.js": ""}), "has nothing to start: at its root there must be f.js (a handler), ___netlify-entry-point.mjs (from Netlify's bundler) or bootstrap (a program)"},
-		"no file mode":      {pack(t, map[string]string{"bootstrap": "\x7fELF"}), "bootstrap in it is not executable; chmod +x it"},
+		"nothing to start":  {pack(t, map[string]string{"g.js": "", "lib/f.js": ""}), "cannot be deployed: the zip has nothing to start: at its root there must be f.js (a handler), ___netlify-entry-point.mjs (from Netlify's bundler) or bootstrap (a program)"},
+		"no file mode":      {pack(t, map[string]string{"bootstrap": "\x7fELF"}), "bootstrap in the zip is not executable; chmod +x it"},
 		"damaged program":   {pack(t, map[string]string{"bootstrap*": "\x7fELF"}), "bootstrap in it starts as a Linux program does, but is damaged"},
 		"program for macOS": {pack(t, map[string]string{"bootstrap*": "\xcf\xfa\xed\xfe"}), "bootstrap in it is a program for macOS, and functions run on linux/amd64"},
 	}

@@ -18,10 +18,11 @@ import (
 	"strings"
 
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
+	"github.com/nightshift/nightshift/shared/artifact"
 )
 
 // Entry is what a program is called in an artifact, as Lambda has it.
-const Entry = "bootstrap"
+const Entry = artifact.Program
 
 // Target is what programs are built for, in Go's words.
 type Target struct{ OS, Arch string }
