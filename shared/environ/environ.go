@@ -358,3 +358,13 @@ type Values map[string]secret.Text
 
 // LogValue keeps values out of logs, JSON ones included.
 func (v Values) LogValue() slog.Value { return slog.IntValue(len(v)) }
+
+// Frozen is the environment of a deploy as the gateway seals it, as JSON, and
+// workers open it.
+type Frozen struct {
+	Site   string `json:"site"` // what is sealed for one site is of no use to another
+	Values Values `json:"values"`
+}
+
+// LogValue keeps values out of logs, JSON ones included.
+func (f Frozen) LogValue() slog.Value { return f.Values.LogValue() }
