@@ -206,4 +206,3 @@ func TestSealedBytesStayWhereTheyBelong(t *testing.T) {
 		t.Errorf("Redis holds %q", bytes)
 	}
 }
-

@@ -64,6 +64,7 @@ type Config struct {
 	Invocations Invocations
 	Deploys     Deploys
 	Workers     Workers
+	Environment Environment
 	Artifacts   Artifacts
 	Logger      *slog.Logger
 	// Ready says why the gateway cannot do its work, or nil.
@@ -129,6 +130,7 @@ func (s *server) controlPlane() http.Handler {
 	v1.GET("/invocations/:id", s.invocation)
 	v1.GET("/invocations/:id/logs", s.logs(jsonLog))
 	v1.POST("/invocations/:id/cancel", s.cancel)
+	s.environmentRoutes(v1)
 	v1.RouteNotFound("/*", notFound)
 	e.RouteNotFound("/*", notFound)
 	return e
