@@ -11,6 +11,7 @@ import (
 
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/secret"
 )
 
 // Config configures a gateway. Zero values take the default that is named.
@@ -27,6 +28,11 @@ type Config struct {
 	// Token is what users of the control plane show as a bearer token. Required
 	// unless Dev is set; then an empty one opens it to local programs.
 	Token string `env:"TOKEN"`
+	// SecretKey seals environment variables of sites: one or more age
+	// identities, separated by commas, of which the first seals and all open.
+	// Workers need the same; see package secret. Without one, sites cannot have
+	// variables. Default: none.
+	SecretKey secret.Text `env:"SECRET_KEY"`
 	// BaseDomain is what site names stand in front of: <site>.<base domain>.
 	// A host name without a port. Default localhost.
 	BaseDomain string `env:"BASE_DOMAIN"`
@@ -101,6 +107,9 @@ func (cfg *Config) validate() error {
 		return invalid("NIGHTSHIFT_RETENTION and NIGHTSHIFT_DEAD_RETENTION must be 1m or more")
 	case cfg.Drain < 0:
 		return invalid("NIGHTSHIFT_DRAIN is %v; it must not be negative", cfg.Drain)
+	}
+	if _, err := secret.Parse(cfg.SecretKey); err != nil {
+		return err
 	}
 	if cfg.PublicURL == "" {
 		return nil

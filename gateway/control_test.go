@@ -88,7 +88,8 @@ func TestDeployLife(t *testing.T) {
 	ctx := t.Context()
 	zipA, digestA := code(t, "a")
 	zipB, digestB := code(t, "b")
-	in := api.CreateDeploy{Branch: "main", Functions: []function.Function{
+	b.site("shop")
+	in := api.CreateDeploy{Branch: "main", Production: true, Functions: []function.Function{
 		fn(function.Function{Name: "one-background", Kind: function.Background}, digestA),
 		fn(function.Function{Name: "two", Paths: []string{"/two/:x"}}, digestB),
 		fn(function.Function{Name: "tick", Kind: function.Scheduled, Schedule: "0 3 * * *", Timezone: "Europe/Berlin"}, digestA),
@@ -194,13 +195,13 @@ func checkFunctions(t *testing.T, b *bundle) {
 func TestCreateDeployRefuses(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
+	b.site("shop")
 	_, digest := code(t, "x")
 	tests := []struct {
 		name, site string
 		f          function.Function
 		text       string
 	}{
-		{"site", "No_Site", function.Function{Name: "a"}, "site name"},
 		{"name", "shop", function.Function{Name: "a b"}, "letters, digits"},
 		{"kind", "shop", function.Function{Name: "a", Kind: "often"}, "kind"},
 		{"cron", "shop", function.Function{Name: "tick", Kind: function.Scheduled, Schedule: "99 * * * *"}, "function tick"},
@@ -216,6 +217,15 @@ func TestCreateDeployRefuses(t *testing.T) {
 				t.Errorf("CreateDeploy = %v, want invalid with %q", err, tt.text)
 			}
 		})
+	}
+	if list, err := b.api.Deploys(t.Context(), "shop", 10); err != nil || len(list) != 0 {
+		t.Errorf("Deploys = %v, %v; want nothing stored", list, err)
+	}
+	for _, name := range []string{"No_Site", "none"} {
+		_, err := b.api.CreateDeploy(t.Context(), name, api.CreateDeploy{Functions: []function.Function{}})
+		if !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "nightshift sites create") {
+			t.Errorf("CreateDeploy on site %s = %v, want not found and how to make it", name, err)
+		}
 	}
 	for _, body := range []string{"", "nonsense", `{"functions":1}`, `{} {}`} {
 		req := b.request("POST", b.control("/api/v1/sites/shop/deploys"), strings.NewReader(body))

@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nightshift/nightshift/gateway/internal/environment"
 	"github.com/nightshift/nightshift/gateway/internal/fleet"
 	"github.com/nightshift/nightshift/gateway/internal/httpapi"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
@@ -33,6 +34,7 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
 	"github.com/redis/go-redis/v9"
 )
@@ -113,12 +115,17 @@ func (g *Gateway) serve(records *store.Store) error {
 	if err != nil {
 		return err
 	}
+	box, err := secret.Parse(g.cfg.SecretKey)
+	if err != nil {
+		return err
+	}
 	var control http.Handler
-	siteURL := g.cfg.siteURL(g.data.Addr())
+	siteURL, variables := g.cfg.siteURL(g.data.Addr()), environment.New(records, box)
 	data, control = httpapi.New(httpapi.Config{
 		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Workers: records,
+		Environment: variables,
 		Release: release.New(release.Config{
-			Store: records, Artifacts: g.artifacts, Router: g.router, DefaultSite: g.cfg.DefaultSite, SiteURL: siteURL,
+			Store: records, Artifacts: g.artifacts, Environment: variables, Router: g.router, DefaultSite: g.cfg.DefaultSite, SiteURL: siteURL,
 		}),
 		Catalog: records.Catalog, Logger: g.log, Ready: g.ready, Stopping: g.stopping,
 		Token: g.cfg.Token, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus == "on", TrustProxy: g.cfg.TrustProxy,

@@ -146,6 +146,14 @@ func fn(f function.Function, digest string) function.Function {
 	return f
 }
 
+// site makes a site unless there is one.
+func (b *bundle) site(name string) {
+	b.t.Helper()
+	if _, err := b.api.CreateSite(b.t.Context(), name); err != nil && !fault.Is(err, fault.Conflict) {
+		b.t.Fatal(err)
+	}
+}
+
 // deploy publishes functions on a site through the control plane.
 func (b *bundle) deploy(site string, functions ...function.Function) api.Deploy {
 	b.t.Helper()
@@ -153,6 +161,7 @@ func (b *bundle) deploy(site string, functions ...function.Function) api.Deploy 
 	for i := range functions {
 		functions[i] = fn(functions[i], digest)
 	}
+	b.site(site)
 	d, err := b.api.CreateDeploy(b.t.Context(), site, api.CreateDeploy{Functions: functions})
 	if err != nil {
 		b.t.Fatal(err)

@@ -161,8 +161,8 @@ func TestDeployOfFiles(t *testing.T) {
 	if _, err := b.api.UploadFile(ctx, d.ID, "index.html", strings.NewReader("two")); !fault.Is(err, fault.Invalid) {
 		t.Errorf("other bytes: %v, want invalid", err)
 	}
-	if _, err := b.api.UploadFile(ctx, d.ID, "index.html", strings.NewReader("longer")); !fault.Is(err, fault.TooLarge) {
-		t.Errorf("more bytes: %v, want too large", err)
+	if _, err := b.api.UploadFile(ctx, d.ID, "index.html", strings.NewReader("longer")); !fault.Is(err, fault.Invalid) {
+		t.Errorf("more bytes: %v, want invalid", err)
 	}
 	if _, err := b.api.UploadFile(ctx, d.ID, "other.html", strings.NewReader("one")); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a file that the deploy does not have: %v, want not found", err)

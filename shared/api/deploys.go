@@ -53,8 +53,8 @@ type CreateSite struct {
 	Name string `json:"name"`
 }
 
-// Account is the one account of an installation.
-type Account struct {
+// Team is the one account of an installation: GET /api/v1/accounts lists it.
+type Team struct {
 	ID   string `json:"id"`
 	Slug string `json:"slug"`
 	Name string `json:"name"`
@@ -81,6 +81,8 @@ type CreateDeploy struct {
 	Functions []function.Function `json:"functions"`
 	// Files are the static files by path, without a slash in front.
 	Files map[string]deploy.File `json:"files,omitempty"`
+	// Environment is set for this deploy only, over what the site has.
+	Environment []EnvironmentVariable `json:"environment,omitempty"`
 }
 
 // Deploy is the answer to every call about one deploy.

@@ -103,7 +103,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body io.Re
 	return out, err
 }
 
-// do sends a request and decodes the answer into out.
+// do sends a request and decodes the answer into out, unless that is nil.
 func (c *Client) do(ctx context.Context, method, path string, body io.Reader, contentType string, out any) error {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
@@ -123,6 +123,9 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, co
 	defer resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return failure(resp)
+	}
+	if out == nil {
+		return nil
 	}
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
 		if ctx.Err() != nil {

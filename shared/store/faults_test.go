@@ -197,6 +197,14 @@ var writes = []write{
 				return count >= 1 && count <= calls
 			}
 	}, isNil},
+	{"ChangeVariables", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		return func(ctx context.Context, s *Store) error {
+				return s.ChangeVariables(ctx, "shop", 10, VariableChange{Key: "A", After: []byte("sealed a")}, VariableChange{Key: "B", After: []byte("sealed b")})
+			}, func() bool {
+				all, err := b.Variables(t.Context(), "shop")
+				return err == nil && string(all["A"]) == "sealed a" && string(all["B"]) == "sealed b"
+			}
+	}, isNil},
 	{"Heartbeat", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
 		return func(ctx context.Context, s *Store) error {
 				return s.Heartbeat(ctx, Worker{ID: "w"}, time.Minute)
@@ -294,7 +302,7 @@ func (b *backend) load(t testing.TB) {
 	t.Helper()
 	for _, script := range []*redis.Script{
 		beginScript, finishScript, cancelScript, logScript, deployCreateScript, deployDescribeScript, deployFailScript, deploySealScript,
-		siteCreateScript, lockScript, publishScript, rollbackScript, unpublishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript,
+		siteCreateScript, lockScript, publishScript, rollbackScript, unpublishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript, environmentScript,
 	} {
 		if err := script.Load(t.Context(), b.rdb).Err(); err != nil {
 			t.Fatal(err)

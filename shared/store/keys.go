@@ -62,6 +62,9 @@ func versionKey() string { return "nightshift:{catalog}:version" }
 // missingKey is the set of names of blobs that a deploy waits for.
 func missingKey(deployID string) string { return "nightshift:{catalog}:missing:" + deployID }
 
+// environmentKey is the hash of a site's environment variables by name, sealed.
+func environmentKey(site string) string { return "nightshift:{catalog}:env:" + site }
+
 // rateKey is the hash of counters of one rate limit. It has no tag: each is
 // alone in its script, and together they are too many for one node. The caller
 // is a digest, because it is text of anybody's, and nobody's to keep.

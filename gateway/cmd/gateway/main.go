@@ -6,6 +6,8 @@
 //	NIGHTSHIFT_REDIS_URL       redis://host:6379/0; also rediss, unix, redis+sentinel, redis+cluster
 //	NIGHTSHIFT_BLOB_URL        file:///absolute/folder; the same place for gateways and workers
 //	NIGHTSHIFT_TOKEN           bearer token of the control plane
+//	NIGHTSHIFT_SECRET_KEY      seals environment variables: age identities, from nightshift secret-key; the first
+//	                           seals, all open (comma-separated, to rotate them); the same for gateways and workers
 //	NIGHTSHIFT_ADDR            data plane, default :8888
 //	NIGHTSHIFT_ADMIN_ADDR      control plane, default :8889; keep it off the internet
 //	NIGHTSHIFT_BASE_DOMAIN     <site>.<base domain>, default localhost

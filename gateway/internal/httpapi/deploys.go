@@ -36,6 +36,13 @@ func (s *server) createDeploy(c echo.Context) error {
 	if title := c.QueryParam("title"); title != "" {
 		in.Title = title
 	}
+	description := release.Description{Functions: in.Functions, Files: in.Files}
+	for _, v := range in.Environment {
+		description.Environment = append(description.Environment, v.Domain())
+	}
+	if err := description.Check(); err != nil { // before there is a deploy to give up
+		return err
+	}
 	d, err := s.Release.Announce(ctx, c.Param("site"), release.Announcement{
 		Branch: in.Branch, Title: in.Title, Draft: in.Draft || in.Branch != "" && !in.Production,
 	})
@@ -44,8 +51,7 @@ func (s *server) createDeploy(c echo.Context) error {
 	}
 	progress := release.Progress{Deploy: d}
 	if in.Functions != nil || in.Files != nil {
-		progress, err = s.Release.Describe(ctx, d.Site, d.ID, release.Description{Functions: in.Functions, Files: in.Files})
-		if err != nil {
+		if progress, err = s.Release.Describe(ctx, d.Site, d.ID, description); err != nil {
 			return errors.Join(err, s.giveUp(c, d.ID))
 		}
 	}

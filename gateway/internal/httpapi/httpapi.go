@@ -52,6 +52,7 @@ type Config struct {
 	Invocations Invocations
 	Release     *release.Service
 	Workers     Workers
+	Environment Environment
 	Logger      *slog.Logger
 	// Catalog reads what is published.
 	Catalog func(context.Context) (store.Catalog, error)
@@ -140,6 +141,7 @@ func (s *server) controlPlane() http.Handler {
 	v1.GET("/invocations/:id", s.invocation)
 	v1.GET("/invocations/:id/logs", s.logs(jsonLog))
 	v1.POST("/invocations/:id/cancel", s.cancel)
+	s.environmentRoutes(v1)
 	v1.RouteNotFound("/*", notFound)
 	e.RouteNotFound("/*", notFound)
 	return e

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/nightshift/nightshift/gateway/internal/release"
+	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -18,7 +19,7 @@ type netlifyDeploy struct {
 	Functions map[string]string          `json:"functions"` // SHA-256 of the zip by name
 	Schedules []netlifySchedule          `json:"function_schedules"`
 	Config    map[string]netlifyFunction `json:"functions_config"`
-	Variables []netlifyVariable          `json:"environment"`
+	Variables []api.EnvironmentVariable  `json:"environment"`
 	Edge      map[string]string          `json:"edge_functions"`
 }
 
@@ -58,12 +59,6 @@ type netlifyTraffic struct {
 	} `json:"action"`
 }
 
-type netlifyVariable struct {
-	Key    string `json:"key"`
-	Value  string `json:"value"`
-	Secret bool   `json:"is_secret"`
-}
-
 // description translates.
 func (in *netlifyDeploy) description() (release.Description, error) {
 	out := release.Description{Functions: []function.Function{}, Files: map[string]deploy.File{}}
@@ -84,7 +79,7 @@ func (in *netlifyDeploy) description() (release.Description, error) {
 	}
 	slices.SortFunc(out.Functions, func(a, b function.Function) int { return cmp.Compare(a.Name, b.Name) })
 	for _, v := range in.Variables {
-		out.Environment = append(out.Environment, release.Variable{Key: v.Key, Value: v.Value, Secret: v.Secret})
+		out.Environment = append(out.Environment, v.Domain())
 	}
 	return out, nil
 }

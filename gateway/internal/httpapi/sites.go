@@ -10,21 +10,17 @@ import (
 	"github.com/nightshift/nightshift/shared/store"
 )
 
-// account is the one account of an installation: whoever has its token. Clients
-// of Netlify's API want one around sites and variables.
-const account = "nightshift"
-
 // maxSites is how many sites a page has, as at Netlify.
 const maxSites = 100
 
 // accounts lists the one account.
 func (s *server) accounts(c echo.Context) error {
-	return c.JSON(http.StatusOK, []api.Account{{ID: account, Slug: account, Name: "Nightshift"}})
+	return c.JSON(http.StatusOK, []api.Team{{ID: api.Account, Slug: api.Account, Name: "Nightshift"}})
 }
 
 // user says whom the token stands for: nobody in particular.
 func (s *server) user(c echo.Context) error {
-	return c.JSON(http.StatusOK, api.User{ID: account, FullName: "Nightshift operator"})
+	return c.JSON(http.StatusOK, api.User{ID: api.Account, FullName: "Nightshift operator"})
 }
 
 // noExtensions answers clients that look for extensions of Netlify's platform.
@@ -60,8 +56,8 @@ func (s *server) sites(c echo.Context) error {
 
 // createSite makes a site, in the one account.
 func (s *server) createSite(c echo.Context) error {
-	if name := c.Param("account"); name != "" && name != account {
-		return unknownAccount(name)
+	if name := c.Param("account"); name != "" && name != api.Account {
+		return fault.New(fault.NotFound, "there is no account %.80q; an installation has one, %q", name, api.Account)
 	}
 	var in api.CreateSite
 	if err := readJSON(c, 1<<20, &in); err != nil {
@@ -72,11 +68,6 @@ func (s *server) createSite(c echo.Context) error {
 		return err
 	}
 	return s.answerSite(c, site, http.StatusCreated)
-}
-
-// unknownAccount is the error for any account but the one.
-func unknownAccount(name string) error {
-	return fault.New(fault.NotFound, "there is no account %.80q; the one of this installation is %q", name, account)
 }
 
 // site answers with one site.
@@ -112,7 +103,7 @@ func (s *server) describeSite(site deploy.Site, catalog store.Catalog) api.Site 
 	out := api.Site{
 		ID: site.Name, Name: site.Name, State: "current", URL: s.SiteURL(site.Name, ""), SSLURL: s.SiteURL(site.Name, ""), AdminURL: s.AdminURL,
 		CreatedAt: site.CreatedAt.UTC(), UpdatedAt: site.CreatedAt.UTC(),
-		AccountID: account, AccountSlug: account, AccountName: "Nightshift",
+		AccountID: api.Account, AccountSlug: api.Account, AccountName: "Nightshift",
 		DeployID: site.Published, Locked: site.Locked != "", UseEnvelope: true,
 	}
 	d, ok := catalog.Published[site.Name]

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nightshift/nightshift/gateway/internal/route"
 	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/environ"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/schedule"
@@ -20,14 +21,16 @@ type Description struct {
 	Functions []function.Function
 	Files     map[string]deploy.File
 	// Environment is set for this deploy only, over what the site has.
-	Environment []Variable
+	Environment []environ.Variable
 }
 
-// Variable is an environment variable of one deploy.
-type Variable struct {
-	Key, Value string
-	Secret     bool
+// Check says what is wrong with it, as fault.Invalid, whatever uploads will tell.
+func (in Description) Check() error {
+	return check(deploy.Deploy{Site: anySite, Functions: in.Functions, Files: in.Files})
 }
+
+// anySite stands for the site where it does not matter which one it is.
+const anySite = "site"
 
 // Describe says what a deploy consists of, and freezes its environment. It may
 // be repeated until the deploy is ready. What is wrong with it is fault.Invalid.

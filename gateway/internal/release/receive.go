@@ -44,7 +44,10 @@ func (s *Service) ReceiveFunction(ctx context.Context, id, name string, zip io.R
 			return Progress{}, err
 		}
 	}
-	return s.arrived(ctx, d, blob)
+	if err := s.arrived(ctx, d, blob); err != nil {
+		return Progress{}, err
+	}
+	return s.settle(ctx, id)
 }
 
 // inspect remembers what a zip is.
@@ -89,8 +92,7 @@ func (s *Service) ReceiveFile(ctx context.Context, id, path string, content io.R
 	if err != nil {
 		return f, invalid(err, "file %s: %s", path)
 	}
-	_, err = s.arrived(ctx, d, blob)
-	return f, err
+	return f, s.arrived(ctx, d, blob)
 }
 
 // receiveUpload takes a file of which only the SHA-1 is known.
@@ -133,12 +135,13 @@ func (s *Service) storable(ctx context.Context, blob Blob) error {
 
 // arrived takes a blob off what a deploy waits for, and settles the deploy if
 // it was the last one. Only that one looks for all: there may be thousands.
-func (s *Service) arrived(ctx context.Context, d deploy.Deploy, blob Blob) (Progress, error) {
+func (s *Service) arrived(ctx context.Context, d deploy.Deploy, blob Blob) error {
 	left, err := s.Store.Arrived(ctx, d.ID, blob.String())
 	if err != nil || left > 0 {
-		return Progress{Deploy: d}, err
+		return err
 	}
-	return s.settle(ctx, d.ID)
+	_, err = s.settle(ctx, d.ID)
+	return err
 }
 
 // invalid words an error about an upload. All that is wrong with one is

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/environ"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/store"
@@ -69,9 +70,10 @@ type Artifacts interface {
 	GetFile(ctx context.Context, digest string) (io.ReadSeekCloser, error)
 }
 
-// Environment freezes the variables that a deploy's functions will see.
+// Environment freezes the variables that a deploy's functions will see; see
+// package environment.
 type Environment interface {
-	Freeze(ctx context.Context, site, why, branch string, extra []Variable) (sealed []byte, err error)
+	Freeze(ctx context.Context, site, why, branch string, own []environ.Variable) (sealed []byte, err error)
 }
 
 // Router routes by the catalog; see package route.

@@ -1,0 +1,244 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/environ"
+	"github.com/nightshift/nightshift/shared/fault"
+)
+
+// maxVariables bounds what is sent of variables: a hundred of the longest.
+const maxVariables = 8 << 20
+
+// Environment keeps environment variables; see package environment.
+type Environment interface {
+	List(ctx context.Context, site string) ([]environ.Variable, error)
+	Variable(ctx context.Context, site, key string) (environ.Variable, error)
+	Create(ctx context.Context, site string, variables []environ.Variable) ([]environ.Variable, error)
+	Change(ctx context.Context, site, key string, change func(environ.Variable) (environ.Variable, error)) (environ.Variable, error)
+	Remove(ctx context.Context, site, key string) error
+	Freeze(ctx context.Context, site, deployContext, branch string, own []environ.Variable) ([]byte, error)
+}
+
+// environmentRoutes are Netlify's calls about environment variables. Here they
+// belong to sites: the one account has none of its own.
+func (s *server) environmentRoutes(v1 *echo.Group) {
+	env := v1.Group("/accounts/:account/env", s.netlifyErrors, ofAccount)
+	env.GET("", s.listVariables)
+	env.POST("", s.createVariables)
+	env.GET("/:key", s.variable)
+	env.PUT("/:key", s.replaceVariable)
+	env.PATCH("/:key", s.setVariable)
+	env.DELETE("/:key", s.removeVariable)
+	env.DELETE("/:key/value/:id", s.removeValue)
+}
+
+// netlifyErrors adds msg to errors: that is where the netlify CLI looks for the
+// text of errors of these calls, and of no others.
+func (s *server) netlifyErrors(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		err := next(c)
+		if err == nil || c.Response().Committed {
+			return err
+		}
+		answer, retryAfter := s.describe(err, c)
+		if retryAfter > 0 {
+			c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(retryAfter.Seconds()))))
+		}
+		c.Response().Header().Set("Cache-Control", "no-store")
+		return c.JSON(answer.Code, struct {
+			api.Error
+			Msg string `json:"msg"`
+		}{answer, answer.Message})
+	}
+}
+
+// ofAccount lets only calls about the account pass, and keeps values out of caches.
+func ofAccount(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if account := c.Param("account"); account != api.Account {
+			return fault.New(fault.NotFound, "there is no account %.80q; an installation has one, %q", account, api.Account)
+		}
+		c.Response().Header().Set("Cache-Control", "no-store")
+		return next(c)
+	}
+}
+
+// siteOf is the site that a call is about, or fault.Invalid.
+func siteOf(c echo.Context) (string, error) {
+	site := c.QueryParam("site_id")
+	switch {
+	case site == "":
+		return "", fault.New(fault.Invalid, "environment variables belong to a site here, not to the account; say which one with site_id (the netlify CLI: --site NAME)")
+	case !deploy.ValidSite(site):
+		return "", fault.New(fault.NotFound, "%.80q cannot be the name of a site", site)
+	}
+	return site, nil
+}
+
+// listVariables answers with the variables of a site, those of a scope and of a
+// context if one is asked for. For a context each has the one value that holds
+// there, and secrets are left out: whoever asks so is about to use the values,
+// in a build or in `netlify dev`, and a mask would be taken for the secret.
+func (s *server) listVariables(c echo.Context) error {
+	out := []api.Variable{}
+	if c.QueryParam("site_id") == "" {
+		return c.JSON(http.StatusOK, out)
+	}
+	site, err := siteOf(c)
+	if err != nil {
+		return err
+	}
+	list, err := s.Environment.List(c.Request().Context(), site)
+	if err != nil {
+		return err
+	}
+	scope, context := strings.ReplaceAll(queryOf(c, "scope"), "-", "_"), queryOf(c, "context_name")
+	for _, v := range list {
+		if scope != "" && !slices.Contains(v.Scopes, scope) {
+			continue
+		}
+		if context != "" {
+			value, ok := v.In(context, "")
+			if !ok || v.Secret && value.Context != environ.Dev {
+				continue
+			}
+			v.Values = []environ.Value{value}
+		}
+		out = append(out, api.FromVariable(v))
+	}
+	return c.JSON(http.StatusOK, out)
+}
+
+// queryOf is a parameter of the query; clients of Netlify's API send some as lists.
+func queryOf(c echo.Context, name string) string {
+	if list := c.QueryParams()[name+"[]"]; len(list) > 0 {
+		return list[0]
+	}
+	return c.QueryParam(name)
+}
+
+// createVariables makes new variables, all of them or none.
+func (s *server) createVariables(c echo.Context) error {
+	site, err := siteOf(c)
+	if err != nil {
+		return err
+	}
+	var in []api.Variable
+	if err := readSecrets(c, &in); err != nil {
+		return err
+	}
+	variables := make([]environ.Variable, 0, len(in))
+	for _, v := range in {
+		variables = append(variables, v.Domain())
+	}
+	made, err := s.Environment.Create(c.Request().Context(), site, variables)
+	if err != nil {
+		return err
+	}
+	s.logChange(c, site, "created", made...)
+	out := make([]api.Variable, 0, len(made))
+	for _, v := range made {
+		out = append(out, api.FromVariable(v))
+	}
+	return c.JSON(http.StatusCreated, out)
+}
+
+// variable answers with one variable.
+func (s *server) variable(c echo.Context) error {
+	if c.QueryParam("site_id") == "" { // the account has none
+		return fault.New(fault.NotFound, "the account has no environment variable %.80q; they belong to sites: say which one with site_id", c.Param("key"))
+	}
+	site, err := siteOf(c)
+	if err != nil {
+		return err
+	}
+	v, err := s.Environment.Variable(c.Request().Context(), site, c.Param("key"))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, api.FromVariable(v))
+}
+
+// replaceVariable makes a variable what the body says.
+func (s *server) replaceVariable(c echo.Context) error {
+	var in api.Variable
+	return s.change(c, http.StatusOK, &in, func(v environ.Variable) (environ.Variable, error) { return v.Replace(in.Domain()) })
+}
+
+// setVariable sets the value of a variable in one context.
+func (s *server) setVariable(c echo.Context) error {
+	var in api.SetVariableValue
+	return s.change(c, http.StatusCreated, &in, func(v environ.Variable) (environ.Variable, error) { return v.Set(in.Domain(), in.IsSecret) })
+}
+
+func (s *server) change(c echo.Context, status int, body any, change func(environ.Variable) (environ.Variable, error)) error {
+	site, err := siteOf(c)
+	if err != nil {
+		return err
+	}
+	if err := readSecrets(c, body); err != nil {
+		return err
+	}
+	v, err := s.Environment.Change(c.Request().Context(), site, c.Param("key"), change)
+	if err != nil {
+		return err
+	}
+	s.logChange(c, site, "changed", v)
+	return c.JSON(status, api.FromVariable(v))
+}
+
+// removeVariable removes a variable with all its values.
+func (s *server) removeVariable(c echo.Context) error {
+	site, err := siteOf(c)
+	if err != nil {
+		return err
+	}
+	if err := s.Environment.Remove(c.Request().Context(), site, c.Param("key")); err != nil {
+		return err
+	}
+	s.logChange(c, site, "removed", environ.Variable{Key: c.Param("key")})
+	return c.NoContent(http.StatusNoContent)
+}
+
+// removeValue removes the value of a variable in one context.
+func (s *server) removeValue(c echo.Context) error {
+	site, err := siteOf(c)
+	if err != nil {
+		return err
+	}
+	v, err := s.Environment.Change(c.Request().Context(), site, c.Param("key"), func(v environ.Variable) (environ.Variable, error) { return v.Remove(c.Param("id")) })
+	if err != nil {
+		return err
+	}
+	s.logChange(c, site, "changed", v)
+	return c.NoContent(http.StatusNoContent)
+}
+
+// readSecrets is readJSON for a body with values in it, which an error must not
+// quote, as those of the decoder do.
+func readSecrets(c echo.Context, into any) error {
+	err := readJSON(c, maxVariables, into)
+	if fault.Is(err, fault.Invalid) {
+		return fault.New(fault.Invalid, "the body is not the JSON that is expected: variables look like {\"key\": \"A\", \"values\": [{\"context\": \"all\", \"value\": \"…\"}]}")
+	}
+	return err
+}
+
+// logChange says who changed what, without values.
+func (s *server) logChange(c echo.Context, site, change string, variables ...environ.Variable) {
+	keys := make([]string, 0, len(variables))
+	for _, v := range variables {
+		keys = append(keys, v.Key)
+	}
+	s.log.Info("environment variables "+change, "site", site, "keys", fmt.Sprint(keys), "from", c.RealIP())
+}
