@@ -10,7 +10,7 @@ import (
 // Sites and deploys have the shapes of Netlify's API, so that its clients work,
 // with fields of ours beside Netlify's.
 
-// Site is a site. Its name is its ID.
+// Site is a site. Where its ID is expected, its name does as well.
 type Site struct {
 	ID          string    `json:"id"`
 	Name        string    `json:"name"`

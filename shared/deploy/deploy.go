@@ -92,8 +92,7 @@ const (
 	maxFilePath  = 1024
 )
 
-// Site is a name with a pointer to the deploy that its callers get. The name is
-// its ID too.
+// Site is a name with a pointer to the deploy that its callers get.
 type Site struct {
 	Name      string
 	CreatedAt time.Time
@@ -115,6 +114,17 @@ var validSite = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 func ValidSite(name string) bool {
 	return len(name) <= MaxSiteName && validSite.MatchString(name) && !strings.Contains(name, "--")
 }
+
+// idPrefix cannot stand in a name, so that IDs and names are told apart.
+const idPrefix = "site_"
+
+// SiteID is the ID of a site in the API, where its name does as well. It is not
+// the name itself: the netlify CLI takes a site whose ID is the name that it was
+// given for one that it has not looked up yet.
+func SiteID(name string) string { return idPrefix + name }
+
+// SiteName is the name of a site, given its name or its ID.
+func SiteName(nameOrID string) string { return strings.TrimPrefix(nameOrID, idPrefix) }
 
 var notInLabel = regexp.MustCompile(`[^a-z0-9]+`)
 

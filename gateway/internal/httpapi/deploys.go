@@ -43,7 +43,7 @@ func (s *server) createDeploy(c echo.Context) error {
 	if err := description.Check(); err != nil { // before there is a deploy to give up
 		return err
 	}
-	d, err := s.Release.Announce(ctx, c.Param("site"), release.Announcement{
+	d, err := s.Release.Announce(ctx, siteParam(c), release.Announcement{
 		Branch: in.Branch, Title: in.Title, Draft: in.Draft || in.Branch != "" && !in.Production,
 	})
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *server) updateDeploy(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	progress, err := s.Release.Describe(c.Request().Context(), c.Param("site"), c.Param("id"), description)
+	progress, err := s.Release.Describe(c.Request().Context(), siteParam(c), c.Param("id"), description)
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (s *server) receive(c echo.Context, limit int64, what string, store func(io
 
 // deploy answers with one deploy of a site.
 func (s *server) deploy(c echo.Context) error {
-	progress, err := s.Release.Status(c.Request().Context(), c.Param("site"), c.Param("id"))
+	progress, err := s.Release.Status(c.Request().Context(), siteParam(c), c.Param("id"))
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (s *server) deployAlone(c echo.Context) error {
 // deploys lists the deploys of a site, newest first.
 func (s *server) deploys(c echo.Context) error {
 	ctx := c.Request().Context()
-	site, err := s.Release.Site(ctx, c.Param("site"))
+	site, err := s.Release.Site(ctx, siteParam(c))
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func pageOf(c echo.Context, perPage, most int) (page, size int, err error) {
 
 // restoreDeploy publishes a deploy.
 func (s *server) restoreDeploy(c echo.Context) error {
-	if err := s.Release.Publish(c.Request().Context(), c.Param("site"), c.Param("id")); err != nil {
+	if err := s.Release.Publish(c.Request().Context(), siteParam(c), c.Param("id")); err != nil {
 		return err
 	}
 	return s.deploy(c)
@@ -218,11 +218,11 @@ func (s *server) restoreDeploy(c echo.Context) error {
 // rollback publishes what was published before.
 func (s *server) rollback(c echo.Context) error {
 	ctx := c.Request().Context()
-	id, err := s.Release.Rollback(ctx, c.Param("site"))
+	id, err := s.Release.Rollback(ctx, siteParam(c))
 	if err != nil {
 		return err
 	}
-	d, err := s.Release.Deploy(ctx, c.Param("site"), id)
+	d, err := s.Release.Deploy(ctx, siteParam(c), id)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (s *server) describeDeploy(site deploy.Site, p release.Progress) api.Deploy
 	}
 	files, functions := required(p)
 	return api.Deploy{
-		ID: p.ID, SiteID: p.Site, Site: p.Site, State: string(p.State), ErrorMessage: p.Reason,
+		ID: p.ID, SiteID: deploy.SiteID(p.Site), Site: p.Site, State: string(p.State), ErrorMessage: p.Reason,
 		Branch: p.Branch, Context: p.Context(!p.Draft), Title: p.Title, Draft: p.Draft,
 		CreatedAt: p.CreatedAt.UTC(), UpdatedAt: latest(p.CreatedAt, p.PublishedAt, p.LeftAt).UTC(), PublishedAt: instant(p.PublishedAt),
 		Published: published, Locked: published && site.Locked != "", Withheld: p.Withheld,
@@ -65,7 +65,7 @@ func latest(times ...time.Time) time.Time { return slices.MaxFunc(times, time.Ti
 // functions answers with the functions of a site's published deploy.
 func (s *server) functions(c echo.Context) error {
 	ctx := c.Request().Context()
-	site, err := s.Release.Site(ctx, c.Param("site"))
+	site, err := s.Release.Site(ctx, siteParam(c))
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func ofAccount(next echo.HandlerFunc) echo.HandlerFunc {
 
 // siteOf is the site that a call is about, or fault.Invalid.
 func siteOf(c echo.Context) (string, error) {
-	site := c.QueryParam("site_id")
+	site := deploy.SiteName(c.QueryParam("site_id"))
 	switch {
 	case site == "":
 		return "", fault.New(fault.Invalid, "environment variables belong to a site here, not to the account; say which one with site_id (the netlify CLI: --site NAME)")
@@ -91,7 +91,7 @@ func siteOf(c echo.Context) (string, error) {
 // in a build or in `netlify dev`, and a mask would be taken for the secret.
 func (s *server) listVariables(c echo.Context) error {
 	out := []api.Variable{}
-	if c.QueryParam("site_id") == "" {
+	if deploy.SiteName(c.QueryParam("site_id")) == "" {
 		return c.JSON(http.StatusOK, out)
 	}
 	site, err := siteOf(c)
@@ -155,7 +155,7 @@ func (s *server) createVariables(c echo.Context) error {
 
 // variable answers with one variable.
 func (s *server) variable(c echo.Context) error {
-	if c.QueryParam("site_id") == "" { // the account has none
+	if deploy.SiteName(c.QueryParam("site_id")) == "" { // the account has none
 		return fault.New(fault.NotFound, "the account has no environment variable %.80q; they belong to sites: say which one with site_id", c.Param("key"))
 	}
 	site, err := siteOf(c)

@@ -46,13 +46,21 @@ func (s *server) sites(c echo.Context) error {
 	}
 	out := []api.Site{}
 	for _, site := range sites {
-		if name := c.QueryParam("name"); name == "" || name == site.Name {
-			out = append(out, s.describeSite(site, catalog))
+		shown := s.describeSite(site, catalog)
+		switch c.QueryParam("name") {
+		case "", shown.Name:
+			out = append(out, shown)
+		case shown.ID: // the netlify CLI looks IDs up this way, and compares
+			shown.Name = shown.ID
+			out = append(out, shown)
 		}
 	}
 	out = out[min(len(out), (page-1)*perPage):]
 	return c.JSON(http.StatusOK, out[:min(len(out), perPage)])
 }
+
+// siteParam is the name of the site in the path, where its ID may stand.
+func siteParam(c echo.Context) string { return deploy.SiteName(c.Param("site")) }
 
 // createSite makes a site, in the one account.
 func (s *server) createSite(c echo.Context) error {
@@ -72,7 +80,7 @@ func (s *server) createSite(c echo.Context) error {
 
 // site answers with one site.
 func (s *server) site(c echo.Context) error {
-	site, err := s.Release.Site(c.Request().Context(), c.Param("site"))
+	site, err := s.Release.Site(c.Request().Context(), siteParam(c))
 	if err != nil {
 		return err
 	}
@@ -81,7 +89,7 @@ func (s *server) site(c echo.Context) error {
 
 // unpublish lets a site serve nothing.
 func (s *server) unpublish(c echo.Context) error {
-	if err := s.Release.Unpublish(c.Request().Context(), c.Param("site")); err != nil {
+	if err := s.Release.Unpublish(c.Request().Context(), siteParam(c)); err != nil {
 		return err
 	}
 	return s.site(c)
@@ -101,7 +109,7 @@ func (s *server) answerSite(c echo.Context, site deploy.Site, status int) error 
 // describeSite tells people and clients about a site.
 func (s *server) describeSite(site deploy.Site, catalog store.Catalog) api.Site {
 	out := api.Site{
-		ID: site.Name, Name: site.Name, State: "current", URL: s.SiteURL(site.Name, ""), SSLURL: s.SiteURL(site.Name, ""), AdminURL: s.AdminURL,
+		ID: deploy.SiteID(site.Name), Name: site.Name, State: "current", URL: s.SiteURL(site.Name, ""), SSLURL: s.SiteURL(site.Name, ""), AdminURL: s.AdminURL,
 		CreatedAt: site.CreatedAt.UTC(), UpdatedAt: site.CreatedAt.UTC(),
 		AccountID: api.Account, AccountSlug: api.Account, AccountName: "Nightshift",
 		DeployID: site.Published, Locked: site.Locked != "", UseEnvelope: true,
