@@ -77,6 +77,8 @@ type CreateDeploy struct {
 	Draft     bool                `json:"draft"`
 	Branch    string              `json:"branch,omitempty"`
 	Functions []function.Function `json:"functions"`
+	// Environment are variables of this deploy alone.
+	Environment []EnvironmentVariable `json:"environment,omitempty"`
 	// Files are the static files by path, without a slash in front.
 	Files map[string]deploy.File `json:"files,omitempty"`
 }

@@ -18,6 +18,10 @@ var (
 	//go:embed lua/environment.lua
 	environmentBody   string
 	environmentScript = redis.NewScript(environmentBody)
+
+	//go:embed lua/freeze.lua
+	freezeBody   string
+	freezeScript = redis.NewScript(freezeBody)
 )
 
 // deployEnvironment is the field of a deploy's hash that holds its frozen
@@ -89,6 +93,25 @@ func (s *Store) DeployEnvironment(ctx context.Context, deployID string) ([]byte,
 		return nil, unknownDeploy(deployID)
 	}
 	return s.sealed(ctx, deployKey(deployID), deployEnvironment, "reading the environment of a deploy")
+}
+
+// SetDeployEnvironment freezes an environment into a deploy that is not ready
+// yet, else fault.Conflict.
+func (s *Store) SetDeployEnvironment(ctx context.Context, deployID string, sealed []byte) error {
+	const doing = "freezing the environment of a deploy"
+	if !validDeployID(deployID) {
+		return unknownDeploy(deployID)
+	}
+	word, err := s.run(ctx, freezeScript, doing, []string{deployKey(deployID)}, string(deploy.Uploading), sealed)
+	switch {
+	case err != nil:
+		return err
+	case word == "missing":
+		return unknownDeploy(deployID)
+	case word != "frozen":
+		return fault.New(fault.Conflict, "deploy %s is in state %q; its environment stays as it is", deployID, word)
+	}
+	return nil
 }
 
 // sealed reads a field; nil if there is none.

@@ -119,11 +119,22 @@ func TestDeployEnvironment(t *testing.T) {
 		if got, err := b.DeployEnvironment(t.Context(), "d1"); got != nil || err != nil {
 			t.Errorf("DeployEnvironment of a deploy without = %q, %v; want nil", got, err)
 		}
-		if err := b.rdb.HSet(t.Context(), deployKey("d1"), deployEnvironment, "sealed\x00bytes").Err(); err != nil {
-			t.Fatal(err)
+		for range 2 {
+			if err := b.SetDeployEnvironment(t.Context(), "d1", []byte("sealed\x00bytes")); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if got, err := b.DeployEnvironment(t.Context(), "d1"); string(got) != "sealed\x00bytes" || err != nil {
 			t.Errorf("DeployEnvironment = %q, %v", got, err)
+		}
+		if err := b.SetDeployState(t.Context(), "d1", deploy.Ready); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.SetDeployEnvironment(t.Context(), "d1", []byte("another")); !fault.Is(err, fault.Conflict) {
+			t.Errorf("SetDeployEnvironment of a deploy that is ready = %v, want a conflict", err)
+		}
+		if err := b.SetDeployEnvironment(t.Context(), "d9", []byte("x")); !fault.Is(err, fault.NotFound) {
+			t.Errorf("SetDeployEnvironment without a deploy = %v, want not found", err)
 		}
 		if _, err := b.DeployEnvironment(t.Context(), "d 1"); !fault.Is(err, fault.NotFound) {
 			t.Errorf("DeployEnvironment of an ID that cannot be one = %v, want not found", err)

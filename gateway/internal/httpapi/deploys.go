@@ -16,6 +16,7 @@ import (
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/environ"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/schedule"
@@ -57,10 +58,32 @@ func (s *server) createDeploy(c echo.Context) error {
 	if err := check(&d); err != nil {
 		return err
 	}
+	environment, err := s.freeze(ctx, &d, in.Environment)
+	if err != nil {
+		return err
+	}
 	if err := s.Deploys.CreateDeploy(ctx, d); err != nil {
 		return err
 	}
+	if environment != nil {
+		if err := s.Deploys.SetDeployEnvironment(ctx, d.ID, environment); err != nil {
+			return err
+		}
+	}
 	return s.settle(c, d.ID, http.StatusCreated)
+}
+
+// freeze seals what the functions of a deploy get from the environment, or nil.
+func (s *server) freeze(ctx context.Context, d *deploy.Deploy, own []api.EnvironmentVariable) ([]byte, error) {
+	variables := make([]environ.Variable, 0, len(own))
+	for _, v := range own {
+		variables = append(variables, v.Domain())
+	}
+	deployContext := d.Context(!d.Draft)
+	if s.Dev {
+		deployContext = deploy.Dev
+	}
+	return s.Environment.Freeze(ctx, d.Site, deployContext, d.Branch, variables)
 }
 
 // uploadFunction takes the code of one function, as a zip.

@@ -46,6 +46,7 @@ type Invocations interface {
 // Deploys are sites and deploys; see package store.
 type Deploys interface {
 	CreateDeploy(ctx context.Context, d deploy.Deploy) error
+	SetDeployEnvironment(ctx context.Context, id string, sealed []byte) error
 	Await(ctx context.Context, deployID string, blobs []string) error
 	Arrived(ctx context.Context, deployID, blob string) (left int, err error)
 	Awaited(ctx context.Context, deployID string) ([]string, error)
