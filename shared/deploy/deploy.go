@@ -36,10 +36,12 @@ type Deploy struct {
 	// Draft keeps the deploy unpublished when its last artifact arrives.
 	Draft bool `json:"draft,omitempty"`
 	// SiteURL and URL are where the site and this very deploy were reached when
-	// the deploy was made. Functions see them in their environment, which is as
-	// final as the deploy is.
+	// the deploy was made, and PrimeURL is where its branch was, or URL without
+	// one. Functions see them in their environment, which is as final as the
+	// deploy is.
 	SiteURL   string              `json:"site_url,omitempty"`
 	URL       string              `json:"url,omitempty"`
+	PrimeURL  string              `json:"prime_url,omitempty"`
 	State     State               `json:"state"`
 	CreatedAt time.Time           `json:"created_at"`
 	Functions []function.Function `json:"functions"`
