@@ -14,6 +14,7 @@ import (
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/environ"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/secret"
 )
 
@@ -243,4 +244,68 @@ func (l *logged) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
+}
+
+// What a deploy got is what it keeps.
+func TestDeploysFreezeTheirEnvironment(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	key := secretKey(t)
+	b := setup(t, func(c *gateway.Config) { c.SecretKey = key })
+	box, err := secret.Parse(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frozen := func(in api.CreateDeploy) string {
+		t.Helper()
+		zip, digest := code(t, "x")
+		in.Functions = []function.Function{fn(function.Function{Name: "f"}, digest)}
+		d, err := b.api.CreateDeploy(ctx, "shop", in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.api.UploadFunction(ctx, d.ID, "f", bytes.NewReader(zip)); err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := b.store.DeployEnvironment(ctx, d.ID)
+		if err != nil || sealed == nil {
+			return "none"
+		}
+		plain, err := box.Open(sealed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(plain)
+	}
+	if got := frozen(api.CreateDeploy{}); got != "none" {
+		t.Errorf("without variables: %s", got)
+	}
+	value := func(context, text string) api.VariableValue {
+		return api.VariableValue{Context: context, Value: secret.Text(text)}
+	}
+	branch := value(environ.Branch, "of x")
+	branch.ContextParameter = "x"
+	_, err = b.api.CreateVariables(ctx, "shop", []api.Variable{
+		{Key: "A", IsSecret: true, Values: []api.VariableValue{value(environ.Production, "prod"), value(environ.DeployPreview, "preview"), branch}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		in   api.CreateDeploy
+		want string
+	}{
+		"production":     {api.CreateDeploy{}, `{"site":"shop","values":{"A":"prod"}}`},
+		"preview":        {api.CreateDeploy{Draft: true}, `{"site":"shop","values":{"A":"preview"}}`},
+		"branch":         {api.CreateDeploy{Draft: true, Branch: "x"}, `{"site":"shop","values":{"A":"of x"}}`},
+		"another branch": {api.CreateDeploy{Draft: true, Branch: "y"}, `none`},
+		"its own":        {api.CreateDeploy{Environment: []api.EnvironmentVariable{{Key: "A", Value: "own"}, {Key: "B", Value: "", Secret: true}}}, `{"site":"shop","values":{"A":"own","B":""}}`},
+	} {
+		if got := frozen(tt.in); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+	if _, err := b.api.CreateDeploy(ctx, "shop", api.CreateDeploy{Environment: []api.EnvironmentVariable{{Key: "URL", Value: canary}}}); !fault.Is(err, fault.Invalid) || strings.Contains(err.Error(), canary) {
+		t.Errorf("a deploy with a read-only variable = %v, want invalid", err)
+	}
 }

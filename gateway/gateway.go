@@ -125,7 +125,7 @@ func (g *Gateway) serve(records *store.Store) error {
 		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Workers: records,
 		Environment: variables,
 		Release: release.New(release.Config{
-			Store: records, Artifacts: g.artifacts, Environment: variables, Router: g.router, DefaultSite: g.cfg.DefaultSite, SiteURL: siteURL,
+			Store: records, Artifacts: g.artifacts, Environment: variables, Router: g.router, DefaultSite: g.cfg.DefaultSite, SiteURL: siteURL, Dev: g.cfg.Dev,
 		}),
 		Catalog: records.Catalog, Logger: g.log, Ready: g.ready, Stopping: g.stopping,
 		Token: g.cfg.Token, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus == "on", TrustProxy: g.cfg.TrustProxy,

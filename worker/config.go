@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
 )
 
@@ -63,6 +64,10 @@ type Config struct {
 	// ends them and hands their tasks back. Default 15m, the longest attempt.
 	// -1ns hands back at once.
 	Drain time.Duration `env:"WORKER_DRAIN"`
+	// SecretKey opens the environment variables that gateways sealed: the same
+	// keys as theirs; see package secret. Without one, functions of deploys that
+	// have variables are not run here. Default: none.
+	SecretKey secret.Text `env:"SECRET_KEY"`
 	// Dev tells functions that they run under nightshift dev.
 	Dev bool `env:"-"`
 	// Records says how long finished invocations are kept.
@@ -95,6 +100,9 @@ func (c Config) validate() (Config, error) {
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_IDLE_TIMEOUT is %v; it must be positive", c.IdleTimeout)
 	case c.MaxOutput < 0:
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_MAX_OUTPUT is %d; it must be positive", c.MaxOutput)
+	}
+	if _, err := secret.Parse(c.SecretKey); err != nil {
+		return c, err
 	}
 	c.Spares, c.Drain = max(c.Spares, 0), max(c.Drain, 0)
 	return c, c.Records.Validate()

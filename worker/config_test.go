@@ -36,12 +36,13 @@ func TestValidate(t *testing.T) {
 		"NIGHTSHIFT_WORKER_SPARES":       func(c *Config) { c.Spares = 25 },
 		"NIGHTSHIFT_WORKER_IDLE_TIMEOUT": func(c *Config) { c.IdleTimeout = -1 },
 		"NIGHTSHIFT_WORKER_MAX_OUTPUT":   func(c *Config) { c.MaxOutput = -1 },
+		"NIGHTSHIFT_SECRET_KEY":          func(c *Config) { c.SecretKey = "canary" },
 		"retention":                      func(c *Config) { c.Records = store.Options{Retention: time.Second} },
 	}
 	for name, change := range wrong {
 		c := good
 		change(&c)
-		if _, err := c.validate(); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), name) {
+		if _, err := c.validate(); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "canary") {
 			t.Errorf("validate = %v, want a complaint about %s", err, name)
 		}
 	}

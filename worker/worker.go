@@ -37,6 +37,7 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/worker/internal/bundle"
 	"github.com/nightshift/nightshift/worker/internal/code"
@@ -148,7 +149,11 @@ func (w *Worker) assemble() (err error) {
 	if err != nil {
 		return err
 	}
-	w.loader = code.NewSource(w.store, w.bundles, w.cfg.Dev)
+	box, err := secret.Parse(w.cfg.SecretKey)
+	if err != nil {
+		return err
+	}
+	w.loader = code.NewSource(w.store, w.bundles, box, w.cfg.Dev)
 	w.reporter = presence.NewReporter(w.store, w.snapshot, w.cfg.Logger)
 	w.executor = execute.New(execute.Config{
 		Worker: w.id, Store: w.store, Logs: w.store, Runner: w.pool, Loader: w.loader,

@@ -119,8 +119,20 @@ func TestDeployEnvironment(t *testing.T) {
 		if got, err := b.DeployEnvironment(t.Context(), "d1"); got != nil || err != nil {
 			t.Errorf("DeployEnvironment of a deploy without = %q, %v; want nil", got, err)
 		}
-		if err := b.rdb.HSet(t.Context(), deployKey("d1"), deployEnvironment, "sealed\x00bytes").Err(); err != nil {
+		d := deploy.Deploy{ID: "d1", Site: "shop", Draft: true}
+		if err := b.Describe(t.Context(), d, []byte("first")); err != nil {
 			t.Fatal(err)
+		}
+		for range 2 { // the last description counts
+			if err := b.Describe(t.Context(), d, []byte("sealed\x00bytes")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := b.Seal(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Describe(t.Context(), d, []byte("another")); !fault.Is(err, fault.Conflict) {
+			t.Errorf("Describe of a deploy that is ready = %v, want a conflict", err)
 		}
 		if got, err := b.DeployEnvironment(t.Context(), "d1"); string(got) != "sealed\x00bytes" || err != nil {
 			t.Errorf("DeployEnvironment = %q, %v", got, err)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	_ "embed"
+	"errors"
 
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
@@ -99,6 +100,15 @@ func (s *Store) Unpublish(ctx context.Context, site string) error {
 	default:
 		return unexpected(doing, word)
 	}
+}
+
+// Published reads which deploy is published on a site; empty: none.
+func (s *Store) Published(ctx context.Context, site string) (deployID string, err error) {
+	id, err := s.rdb.HGet(ctx, publishedKey(), site).Result()
+	if errors.Is(err, redis.Nil) {
+		return "", nil
+	}
+	return id, failed(ctx, err, "reading what is published")
 }
 
 // History lists the deploys that were published on a site, newest first, the

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -57,7 +58,7 @@ func (s *Store) Site(ctx context.Context, name string) (deploy.Site, error) {
 		locked = p.HGet(ctx, lockedKey(), name)
 		return nil
 	})
-	if err != nil && err != redis.Nil { //nolint:errorlint // the driver returns it as it is
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return deploy.Site{}, failed(ctx, err, "reading a site")
 	}
 	if created.Err() != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -69,7 +70,7 @@ func (s *Store) recall(ctx context.Context, key string, fields []string, fn func
 	const doing = "looking for known contents"
 	for some := range slices.Chunk(fields, chunk) {
 		values, err := s.rdb.HMGet(ctx, key, some...).Result()
-		if err != nil && err != redis.Nil { //nolint:errorlint // the driver returns it as it is
+		if err != nil && !errors.Is(err, redis.Nil) {
 			return failed(ctx, err, doing)
 		}
 		for i, value := range values {

@@ -43,7 +43,11 @@ func (s *Service) Describe(ctx context.Context, site, id string, in Description)
 	if err := check(d); err != nil {
 		return Progress{}, err
 	}
-	sealed, err := s.Environment.Freeze(ctx, site, d.Context(!d.Draft), d.Branch, in.Environment)
+	why := d.Context(!d.Draft)
+	if s.Dev {
+		why = deploy.Dev
+	}
+	sealed, err := s.Environment.Freeze(ctx, site, why, d.Branch, in.Environment)
 	if err != nil {
 		return Progress{}, err
 	}

@@ -93,6 +93,8 @@ type Config struct {
 	// SiteURL is the URL of a site, or of a deploy or branch of it, given the
 	// label that stands before it; without trailing slash.
 	SiteURL func(site, label string) string
+	// Dev says that deploys are for local development, whatever they are.
+	Dev bool
 }
 
 // Service is safe for concurrent use.

@@ -14,6 +14,7 @@
 //
 //	NIGHTSHIFT_REDIS_URL             redis://, rediss://, unix://, redis+sentinel://, redis+cluster://; required
 //	NIGHTSHIFT_BLOB_URL              file:///absolute/dir, the same for all services; required
+//	NIGHTSHIFT_SECRET_KEY            opens environment variables of deploys, as on the gateways; default none
 //	NIGHTSHIFT_WORKER_ADDR           where gateways reach it, host:port; default 127.0.0.1:0, a free port
 //	NIGHTSHIFT_WORKER_ADVERTISE_ADDR host or host:port that gateways are told; default: the address above
 //	NIGHTSHIFT_WORKER_CONCURRENCY    queued invocations at once; default 8

@@ -3,12 +3,19 @@
 package code
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"maps"
+	"slices"
 
 	lru "github.com/hashicorp/golang-lru/v2" // a bounded map; deploys never change, so it needs no expiry
 	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/environ"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/queue"
+	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/worker/internal/bundle"
 	"github.com/nightshift/nightshift/worker/internal/pool"
@@ -22,6 +29,11 @@ const maxDeploys = 256
 type Deploys interface {
 	// Deploy reads a deploy, or fault.NotFound, or fault.Unavailable.
 	Deploy(ctx context.Context, id string) (deploy.Deploy, error)
+	// Published reads which deploy is published on a site; empty: none.
+	Published(ctx context.Context, site string) (deployID string, err error)
+	// DeployEnvironment reads the environment that was frozen into a deploy,
+	// sealed, or nil, or fault.Unavailable.
+	DeployEnvironment(ctx context.Context, id string) ([]byte, error)
 }
 
 // Bundles is where unpacked code is: bundle.Cache.
@@ -35,21 +47,30 @@ type Source struct {
 	dev     bool
 	deploys Deploys
 	bundles Bundles
-	known   *lru.Cache[string, *deploy.Deploy] // ready ones only: they are final
+	box     *secret.Box
+	known   *lru.Cache[string, *known] // ready ones only: they are final
 }
 
-// NewSource makes a source. dev tells functions that they run on a developer's machine.
-func NewSource(deploys Deploys, bundles Bundles, dev bool) *Source {
-	known, err := lru.New[string, *deploy.Deploy](maxDeploys)
+// known is a deploy with the environment that all of its functions get.
+type known struct {
+	deploy.Deploy
+	env []string
+}
+
+// NewSource makes a source. box opens the environments of deploys. dev tells
+// functions that they run on a developer's machine.
+func NewSource(deploys Deploys, bundles Bundles, box *secret.Box, dev bool) *Source {
+	cache, err := lru.New[string, *known](maxDeploys)
 	if err != nil {
 		panic(err) // only for a size that is not positive
 	}
-	return &Source{dev: dev, deploys: deploys, bundles: bundles, known: known}
+	return &Source{dev: dev, deploys: deploys, bundles: bundles, box: box, known: cache}
 }
 
 // Loaded is a function whose code stays on disk until Release.
 type Loaded struct {
 	pool.Code
+	Deploy  string // whose code it is; another than the target's if that says so
 	Release func() // idempotent
 }
 
@@ -68,6 +89,11 @@ func (s *Source) Load(ctx context.Context, target queue.Target) (*Loaded, error)
 	if !ok {
 		return nil, fault.New(fault.NotFound, "the deploy %s has no function %s", d.ID, target.Function)
 	}
+	if f.OnRollback == "latest" {
+		if d, f, err = s.latest(ctx, d, f); err != nil {
+			return nil, err
+		}
+	}
 	handle, err := s.bundles.Acquire(ctx, f.Artifact)
 	if fault.Is(err, fault.NotFound) {
 		return nil, fault.Wrap(err, fault.NotFound, "the code of function %s (artifact %s) is not in the artifact store; deploy again", f.Name, f.Artifact)
@@ -76,17 +102,36 @@ func (s *Source) Load(ctx context.Context, target queue.Target) (*Loaded, error)
 		return nil, err
 	}
 	return &Loaded{
+		Deploy: d.ID,
 		Code: pool.Code{
 			Key:      store.WarmKey(d.ID, f.Name),
 			Dir:      handle.Dir,
 			Function: *f,
-			Env:      environment(d, s.dev),
+			Env:      d.env,
 		},
 		Release: handle.Release,
 	}, nil
 }
 
-func (s *Source) deploy(ctx context.Context, id string) (*deploy.Deploy, error) {
+// latest finds the function of the published deploy that runs in place of one
+// that accepted a call. Where that has none of the name and kind, the one that
+// accepted the call runs it.
+func (s *Source) latest(ctx context.Context, d *known, f *function.Function) (*known, *function.Function, error) {
+	id, err := s.deploys.Published(ctx, d.Site)
+	if err != nil || id == "" || id == d.ID {
+		return d, f, err
+	}
+	published, err := s.deploy(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if now, ok := published.Function(f.Name); ok && now.Kind == f.Kind {
+		return published, now, nil
+	}
+	return d, f, nil
+}
+
+func (s *Source) deploy(ctx context.Context, id string) (*known, error) {
 	if d, ok := s.known.Get(id); ok {
 		return d, nil
 	}
@@ -98,11 +143,45 @@ func (s *Source) deploy(ctx context.Context, id string) (*deploy.Deploy, error) 
 		return nil, fault.Wrap(err, fault.Unavailable, "reading the deploy %s took too long", id)
 	case err != nil:
 		return nil, err
-	case d.State != deploy.Ready:
+	case d.State != deploy.Ready && d.State != deploy.Expired: // which is kept for what it has accepted
 		return nil, fault.New(fault.Conflict, "the deploy %s is not ready: its state is %q", id, d.State)
 	}
-	s.known.Add(id, &d)
-	return &d, nil
+	own, err := s.frozen(ctx, &d)
+	if err != nil {
+		return nil, err
+	}
+	k := &known{Deploy: d, env: append(own, environment(&d, s.dev)...)}
+	s.known.Add(id, k)
+	return k, nil
+}
+
+// frozen opens the environment that was frozen into a deploy. One that cannot
+// be opened keeps its functions from running here: without their variables
+// they might do anything. It is fault.Unavailable, because another worker may
+// have the key, and this one after its operator has given it.
+func (s *Source) frozen(ctx context.Context, d *deploy.Deploy) ([]string, error) {
+	sealed, err := s.deploys.DeployEnvironment(ctx, d.ID)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, fault.Wrap(err, fault.Unavailable, "reading the environment of deploy %s took too long", d.ID)
+	case err != nil || sealed == nil:
+		return nil, err
+	}
+	plain, err := s.box.Open(sealed)
+	if err != nil {
+		message, _ := fault.Public(err)
+		return nil, fault.Wrap(err, fault.Unavailable, "deploy %s of site %s is not run on this worker: %s", d.ID, d.Site, message)
+	}
+	var f environ.Frozen
+	if err := json.Unmarshal(plain, &f); err != nil || f.Site != d.Site {
+		// Without the cause, which quotes what it could not read.
+		return nil, fault.New(fault.Conflict, "the environment of deploy %s is not one of site %s; deploy again", d.ID, d.Site)
+	}
+	env := make([]string, 0, len(f.Values))
+	for _, key := range slices.Sorted(maps.Keys(f.Values)) {
+		env = append(env, key+"="+string(f.Values[key]))
+	}
+	return env, nil
 }
 
 // Keys lists the functions, as store.WarmKey names them, of the remembered
@@ -120,8 +199,8 @@ func (s *Source) Keys(digest string) []string {
 	return keys
 }
 
-// environment is what every function of a deploy sees beside what the runtime
-// itself sets: the names that Netlify has for where code runs. SITE_NAME,
+// environment is what every function of a deploy sees beside its own variables,
+// over which these go, and what the runtime itself sets: the names that Netlify has for where code runs. SITE_NAME,
 // SITE_ID and URL are what Netlify gives to running functions; the others it
 // gives to builds only, and functions ask for them all the same. NETLIFY is not
 // among them, because code takes it for a promise of Netlify's own services.
@@ -133,7 +212,7 @@ func environment(d *deploy.Deploy, dev bool) []string {
 		"NIGHTSHIFT=true",
 	}
 	if d.SiteURL != "" { // deploys of before the URLs were kept have none
-		env = append(env, "URL="+d.SiteURL, "DEPLOY_URL="+d.URL, "DEPLOY_PRIME_URL="+d.URL)
+		env = append(env, "URL="+d.SiteURL, "DEPLOY_URL="+d.URL, "DEPLOY_PRIME_URL="+cmp.Or(d.PrimeURL, d.URL))
 	}
 	if d.Branch != "" {
 		env = append(env, "BRANCH="+d.Branch)

@@ -2,14 +2,17 @@ package code
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/environ"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/queue"
+	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/worker/internal/bundle"
 )
 
@@ -18,6 +21,20 @@ type deploys struct {
 	known map[string]deploy.Deploy
 	err   error
 	reads int
+	env   map[string][]byte // sealed, by deploy
+	// envErr is what reading an environment fails with.
+	envErr error
+	// published is the deploy that is published on every site.
+	published    string
+	publishedErr error
+}
+
+func (d *deploys) Published(context.Context, string) (string, error) {
+	return d.published, d.publishedErr
+}
+
+func (d *deploys) DeployEnvironment(_ context.Context, id string) ([]byte, error) {
+	return d.env[id], d.envErr
 }
 
 func (d *deploys) Deploy(_ context.Context, id string) (deploy.Deploy, error) {
@@ -68,7 +85,7 @@ func TestLoad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := &deploys{known: map[string]deploy.Deploy{"d1": ready, "d2": early}, err: test.storeErr}
-			s := NewSource(d, &bundles{err: test.bundleErr}, false)
+			s := NewSource(d, &bundles{err: test.bundleErr}, nil, false)
 			got, err := s.Load(t.Context(), test.target)
 			if test.want != "" {
 				if !fault.Is(err, test.want) || !strings.Contains(err.Error(), test.message) {
@@ -100,8 +117,10 @@ func TestEnvironment(t *testing.T) {
 		"draft":             {func(d *deploy.Deploy) { d.Draft = true }, false, always + urls + " CONTEXT=deploy-preview"},
 		"draft of a branch": {func(d *deploy.Deploy) { d.Draft, d.Branch = true, "x" }, false, always + urls + " BRANCH=x CONTEXT=branch-deploy"},
 		"published branch":  {func(d *deploy.Deploy) { d.Branch = "main" }, false, always + urls + " BRANCH=main CONTEXT=production"},
-		"without URLs":      {func(d *deploy.Deploy) { d.SiteURL, d.URL = "", "" }, false, always + " CONTEXT=production"},
-		"dev":               {func(*deploy.Deploy) {}, true, always + urls + " CONTEXT=dev NETLIFY_DEV=true NETLIFY_LOCAL=true"},
+		"at its branch": {func(d *deploy.Deploy) { d.Draft, d.Branch, d.PrimeURL = true, "x", "http://x--shop.test" }, false,
+			always + " URL=http://shop.test DEPLOY_URL=http://d1--shop.test DEPLOY_PRIME_URL=http://x--shop.test BRANCH=x CONTEXT=branch-deploy"},
+		"without URLs": {func(d *deploy.Deploy) { d.SiteURL, d.URL = "", "" }, false, always + " CONTEXT=production"},
+		"dev":          {func(*deploy.Deploy) {}, true, always + urls + " CONTEXT=dev NETLIFY_DEV=true NETLIFY_LOCAL=true"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,7 +137,7 @@ func TestOnlyFinalDeploysAreRemembered(t *testing.T) {
 	t.Parallel()
 	f := function.Function{Name: "f", Artifact: strings.Repeat("a", 64)}
 	d := &deploys{known: map[string]deploy.Deploy{"d1": {ID: "d1", Site: "shop", State: deploy.Uploading, Functions: []function.Function{f}}}}
-	s := NewSource(d, &bundles{}, false)
+	s := NewSource(d, &bundles{}, nil, false)
 	target := queue.Target{Site: "shop", Deploy: "d1", Function: "f"}
 	if _, err := s.Load(t.Context(), target); err == nil {
 		t.Fatal("Load of a deploy that is not ready succeeded")
@@ -139,5 +158,136 @@ func TestOnlyFinalDeploysAreRemembered(t *testing.T) {
 	}
 	if got := s.Keys(f.Artifact); !slices.Equal(got, []string{"d1/f"}) {
 		t.Errorf("Keys = %v, want d1/f", got)
+	}
+}
+
+func newBox(t *testing.T) *secret.Box {
+	t.Helper()
+	key, err := secret.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, err := secret.Parse(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return box
+}
+
+// Functions run with the environment that was frozen into their deploy, or not
+// at all.
+func TestFrozenEnvironment(t *testing.T) {
+	t.Parallel()
+	const canary = "canary-4711"
+	right := newBox(t)
+	seal := func(site string) []byte {
+		t.Helper()
+		plain, err := json.Marshal(environ.Frozen{Site: site, Values: environ.Values{"B": canary, "A": "a=b\n", "SITE_ID": "forged", "AWS_REGION": "eu-1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := right.Seal(plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sealed
+	}
+	f := function.Function{Name: "f", Artifact: strings.Repeat("a", 64)}
+	for name, tt := range map[string]struct {
+		box    *secret.Box
+		sealed []byte
+		err    error
+		want   fault.Kind
+		says   string
+	}{
+		"right key":      {box: right, sealed: seal("shop")},
+		"no variables":   {},
+		"no key":         {sealed: seal("shop"), want: fault.Unavailable, says: "deploy d1 of site shop is not run on this worker: environment variables cannot be read, because NIGHTSHIFT_SECRET_KEY is not set here"},
+		"another key":    {box: newBox(t), sealed: seal("shop"), want: fault.Unavailable, says: "sealed with a key that is not in NIGHTSHIFT_SECRET_KEY here"},
+		"another site's": {box: right, sealed: seal("blog"), want: fault.Conflict, says: "deploy again"},
+		"cut off":        {box: right, sealed: seal("shop")[:200], want: fault.Unavailable, says: "were changed since"},
+		"Redis is away":  {box: right, err: fault.New(fault.Unavailable, "away"), want: fault.Unavailable, says: "away"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := &deploys{
+				known: map[string]deploy.Deploy{"d1": {ID: "d1", Site: "shop", State: deploy.Ready, Functions: []function.Function{f}}},
+				env:   map[string][]byte{"d1": tt.sealed}, envErr: tt.err,
+			}
+			s := NewSource(d, &bundles{}, tt.box, false)
+			target := queue.Target{Site: "shop", Deploy: "d1", Function: "f"}
+			for try := range 2 {
+				got, err := s.Load(t.Context(), target)
+				if tt.want != "" {
+					if !fault.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), canary) {
+						t.Errorf("Load = %v, want %s with %q", err, tt.want, tt.says)
+					}
+					if d.reads != try+1 {
+						t.Errorf("%d reads: a deploy that could not be opened was remembered", d.reads)
+					}
+					continue
+				}
+				if err != nil {
+					t.Fatalf("Load: %v", err)
+				}
+				own := []string{"A=a=b\n", "AWS_REGION=eu-1", "B=" + canary, "SITE_ID=forged"}
+				if tt.sealed == nil {
+					own = nil
+				}
+				if !slices.Equal(got.Env[:len(own)], own) || slices.Index(got.Env, "SITE_ID=shop") < len(own) {
+					t.Errorf("Env = %q, want %q and then what the system sets", got.Env, own)
+				}
+				if d.reads != 1 {
+					t.Errorf("%d reads, want one", d.reads)
+				}
+			}
+		})
+	}
+}
+
+// What was accepted before the site went to another deploy runs the code that
+// accepted it, or that of the published deploy if the function says so.
+func TestLoadOfTheLatest(t *testing.T) {
+	t.Parallel()
+	fn := func(name string, kind function.Kind, digit, onRollback string) function.Function {
+		return function.Function{Name: name, Kind: kind, Artifact: strings.Repeat(digit, 64), OnRollback: onRollback}
+	}
+	old := deploy.Deploy{ID: "old", Site: "shop", State: deploy.Expired, Functions: []function.Function{
+		fn("stays", function.Background, "a", ""), fn("pinned", function.Background, "a", "pinned"), fn("goes", function.Background, "a", "latest"),
+		fn("gone", function.Background, "a", "latest"), fn("other", function.Background, "a", "latest"),
+	}}
+	now := deploy.Deploy{ID: "now", Site: "shop", State: deploy.Ready, Functions: []function.Function{
+		fn("stays", function.Background, "b", ""), fn("pinned", function.Background, "b", "latest"), fn("goes", function.Background, "b", ""), fn("other", function.Sync, "b", ""),
+	}}
+	away := fault.New(fault.Unavailable, "away")
+	for name, test := range map[string]struct {
+		function, published string
+		err                 error
+		want                string
+	}{
+		"not said":               {"stays", "now", nil, "old"},
+		"pinned":                 {"pinned", "now", nil, "old"},
+		"latest":                 {"goes", "now", nil, "now"},
+		"latest is itself":       {"goes", "old", nil, "old"},
+		"nothing is published":   {"goes", "", nil, "old"},
+		"no such function there": {"gone", "now", nil, "old"},
+		"another kind there":     {"other", "now", nil, "old"},
+		"not known":              {"goes", "", away, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := &deploys{known: map[string]deploy.Deploy{"old": old, "now": now}, published: test.published, publishedErr: test.err}
+			s := NewSource(d, &bundles{}, nil, false)
+			got, err := s.Load(t.Context(), queue.Target{Site: "shop", Deploy: "old", Function: test.function})
+			if test.err != nil {
+				if !fault.Is(err, fault.Unavailable) {
+					t.Errorf("Load = %v, want unavailable", err)
+				}
+				return
+			}
+			if err != nil || got.Deploy != test.want || !slices.Contains(got.Env, "DEPLOY_ID="+test.want) {
+				t.Errorf("Load = %+v, %v; want the code and the environment of deploy %s", got, err, test.want)
+			}
+		})
 	}
 }

@@ -194,7 +194,11 @@ func (e *Executor) begin(ctx context.Context, d queue.Delivery) (store.Begun, er
 func (e *Executor) run(ctx context.Context, d queue.Delivery, begun store.Begun, loaded *code.Loaded, loadErr error, log *slog.Logger) store.End {
 	w := logs.NewWriter(e.cfg.Logs, source(d), begun.Attempt, e.log)
 	defer w.Close()
-	w.System("attempt %d started on worker %s", begun.Attempt, e.cfg.Worker)
+	if loaded != nil && loaded.Deploy != d.Target.Deploy {
+		w.System("attempt %d started on worker %s, with the code of deploy %s (onRollback: latest)", begun.Attempt, e.cfg.Worker, loaded.Deploy)
+	} else {
+		w.System("attempt %d started on worker %s", begun.Attempt, e.cfg.Worker)
+	}
 	log.Debug("attempt started")
 	started := time.Now()
 

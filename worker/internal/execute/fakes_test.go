@@ -200,7 +200,7 @@ type loader struct {
 	released int
 }
 
-func (l *loader) Load(ctx context.Context, _ queue.Target) (*code.Loaded, error) {
+func (l *loader) Load(ctx context.Context, target queue.Target) (*code.Loaded, error) {
 	if l.wait {
 		<-ctx.Done()
 		return nil, fault.Wrap(context.Cause(ctx), fault.Unavailable, "waiting for the artifact")
@@ -209,7 +209,7 @@ func (l *loader) Load(ctx context.Context, _ queue.Target) (*code.Loaded, error)
 		return nil, l.err
 	}
 	l.held++
-	return &code.Loaded{Code: pool.Code{Key: "d/f", Function: l.f}, Release: func() { l.released++ }}, nil
+	return &code.Loaded{Code: pool.Code{Key: "d/f", Function: l.f}, Deploy: target.Deploy, Release: func() { l.released++ }}, nil
 }
 
 // bench is an executor with everything around it.
