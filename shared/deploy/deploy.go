@@ -45,6 +45,9 @@ type Deploy struct {
 	Functions []function.Function `json:"functions"`
 	// Files are the static files by path: slash-separated, relative, decoded.
 	Files map[string]File `json:"files,omitempty"`
+	// Redirects and Headers are in the order in which they are read; see rules.go.
+	Redirects []Redirect   `json:"redirects,omitempty"`
+	Headers   []HeaderRule `json:"headers,omitempty"`
 }
 
 // File is one static file, named by its content: deploys share what is equal.
@@ -125,7 +128,10 @@ func (d *Deploy) Validate() error {
 		}
 		seen[f.Name] = true
 	}
-	return d.validateFiles()
+	if err := d.validateFiles(); err != nil {
+		return err
+	}
+	return d.validateRules()
 }
 
 var validDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
