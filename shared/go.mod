@@ -3,6 +3,7 @@ module github.com/nightshift/nightshift/shared
 go 1.26.0
 
 require (
+	github.com/BurntSushi/toml v1.6.0
 	github.com/alicebob/miniredis/v2 v2.40.0
 	github.com/caarlos0/env/v11 v11.4.2
 	github.com/dunglas/go-urlpattern v1.0.0

@@ -22,7 +22,7 @@ type edge struct {
 }
 
 var (
-	domain    = []string{"shared/function", "shared/schedule", "shared/invocation", "shared/deploy", "shared/fault", "shared/pattern"}
+	domain    = []string{"shared/function", "shared/schedule", "shared/invocation", "shared/deploy", "shared/fault", "shared/pattern", "shared/rule", "shared/rulefile"}
 	everybody = []string{"shared/...", "gateway/...", "worker/...", "scheduler/...", "cli/...", "test/..."}
 	services  = []string{"gateway/...", "worker/...", "scheduler/..."}
 )
