@@ -126,8 +126,10 @@ func (r *Redirect) Names(pattern *rule.Pattern) []string {
 
 // Caught is the name by which the value of a parameter is caught, if it is.
 func Caught(value string) (name string, ok bool) {
-	name, ok = strings.CutPrefix(value, ":")
-	return name, ok && name != ""
+	if len(value) < 2 || value[0] != ':' {
+		return "", false
+	}
+	return value[1:], true
 }
 
 func validStatus(status int) bool {

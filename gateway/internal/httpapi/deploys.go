@@ -52,7 +52,7 @@ func (s *server) createDeploy(c echo.Context) error {
 	d := deploy.Deploy{
 		ID: id, Site: c.Param("site"), Branch: in.Branch, Draft: in.Draft,
 		SiteURL: s.SiteURL(c.Param("site"), ""), URL: s.SiteURL(c.Param("site"), id),
-		State: deploy.Uploading, Functions: in.Functions, Files: in.Files,
+		State: deploy.Uploading, Functions: in.Functions, Files: in.Files, Redirects: in.Redirects, Headers: in.Headers,
 	}
 	if err := check(&d); err != nil {
 		return err
