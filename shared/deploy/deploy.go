@@ -131,7 +131,7 @@ func (d *Deploy) Validate() error {
 	if err := d.validateFiles(); err != nil {
 		return err
 	}
-	return d.validateRules()
+	return ValidateRules(d.Redirects, d.Headers)
 }
 
 var validDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)

@@ -187,27 +187,28 @@ func validHeader(name string) bool {
 	})
 }
 
-// validateRules says what is wrong with the redirects and headers of d, or nil.
-func (d *Deploy) validateRules() error {
+// ValidateRules says what is wrong with the redirects and headers of a deploy, or
+// nil.
+func ValidateRules(redirects []Redirect, headers []HeaderRule) error {
 	switch {
-	case len(d.Redirects) > MaxRedirects:
-		return fmt.Errorf("%d redirects are too many; %d are allowed. Use placeholders and * to say it in fewer", len(d.Redirects), MaxRedirects)
-	case len(d.Headers) > MaxHeaderRules:
-		return fmt.Errorf("%d rules for headers are too many; %d are allowed", len(d.Headers), MaxHeaderRules)
+	case len(redirects) > MaxRedirects:
+		return fmt.Errorf("%d redirects are too many; %d are allowed. Use placeholders and * to say it in fewer", len(redirects), MaxRedirects)
+	case len(headers) > MaxHeaderRules:
+		return fmt.Errorf("%d rules for headers are too many; %d are allowed", len(headers), MaxHeaderRules)
 	}
 	size := 0
-	for i := range d.Redirects {
-		if err := d.Redirects[i].Validate(); err != nil {
+	for i := range redirects {
+		if err := redirects[i].Validate(); err != nil {
 			return err
 		}
-		size += d.Redirects[i].size()
+		size += redirects[i].size()
 	}
-	for i := range d.Headers {
-		if err := d.Headers[i].Validate(); err != nil {
+	for i := range headers {
+		if err := headers[i].Validate(); err != nil {
 			return err
 		}
-		size += len(d.Headers[i].For)
-		for name, value := range d.Headers[i].Values {
+		size += len(headers[i].For)
+		for name, value := range headers[i].Values {
 			size += len(name) + len(value)
 		}
 	}
