@@ -93,8 +93,15 @@ func parse(text string, contexts []string) (File, []problem.Problem) {
 		return File{}, []problem.Problem{syntaxError(text, err)}
 	}
 	p := parser{places: locate(text), keys: meta.Keys()}
+	own := map[string]problem.Position{"redirects": p.places.at([]string{"redirects"}), "headers": p.places.at([]string{"headers"})}
 	p.overlay(doc, contexts)
-	p.rules(doc, text)
+	for _, key := range slices.Sorted(maps.Keys(own)) {
+		if p.places.at([]string{key}) != own[key] {
+			p.rules(doc, key, "") // a context's, whose lines are not known
+			continue
+		}
+		p.rules(doc, key, text)
+	}
 	for _, key := range slices.Sorted(maps.Keys(doc)) {
 		switch table, isTable := doc[key].(map[string]any); {
 		case key == "build" && isTable:
@@ -114,22 +121,20 @@ func parse(text string, contexts []string) (File, []problem.Problem) {
 	return p.file, p.problems
 }
 
-// rules reads redirects and headers.
-func (p *parser) rules(doc map[string]any, text string) {
-	for _, key := range []string{"redirects", "headers"} {
-		value, there := doc[key]
-		if !there {
-			continue
+// rules reads redirects or headers; text is where their lines are found.
+func (p *parser) rules(doc map[string]any, key, text string) {
+	value, there := doc[key]
+	if !there {
+		return
+	}
+	rules := rulefile.Tables(map[string]any{key: value}, text)
+	p.file.Redirects, p.file.Headers = append(p.file.Redirects, rules.Redirects...), append(p.file.Headers, rules.Headers...)
+	for _, note := range rules.Notes {
+		at := p.places.at([]string{key})
+		if note.Line > 0 {
+			at = problem.Position{File: Name, Line: note.Line, Column: note.Column, Text: lineOf(text, note.Line)}
 		}
-		rules := rulefile.Tables(map[string]any{key: value}, text)
-		p.file.Redirects, p.file.Headers = append(p.file.Redirects, rules.Redirects...), append(p.file.Headers, rules.Headers...)
-		for _, note := range rules.Notes {
-			at := p.places.at([]string{key})
-			if note.Line > 0 {
-				at = problem.Position{File: Name, Line: note.Line, Column: note.Column, Text: lineOf(text, note.Line)}
-			}
-			p.file.RuleProblems = append(p.file.RuleProblems, problem.Problem{At: at, Message: note.Text, Warning: note.Warning})
-		}
+		p.file.RuleProblems = append(p.file.RuleProblems, problem.Problem{At: at, Message: note.Text, Warning: note.Warning})
 	}
 }
 

@@ -129,6 +129,29 @@ func TestPublish(t *testing.T) {
 	}
 }
 
+func TestRules(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	const text = "[[redirects]]\nfrom = \"/a\"\nto = \"/b\"\n\n[[redirects]]\nfrom = \"/c\"\n[[headers]]\nfor = \"/*\"\nvalues = {A = \"1\"}\n" +
+		"[[context.branch-deploy.redirects]]\nfrom = \"/d\"\nto = \"/e\"\n[[context.branch-deploy.redirects]]\nto = \"/f\"\n"
+	if err := os.WriteFile(filepath.Join(root, netlifytoml.Name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// What is wrong with a rule leaves the rest of the file usable.
+	file, problems := netlifytoml.Read(root, "production")
+	if len(problems) > 0 || len(file.Redirects) != 1 || file.Redirects[0].To != "/b" || len(file.Headers) != 1 || file.Headers[0].Values["A"] != "1" {
+		t.Errorf("Read = %+v, %q", file, words(problems))
+	}
+	if got := words(file.RuleProblems); len(got) != 1 || !strings.HasPrefix(got[0], "error netlify.toml:5:1: it is not said where the redirect from /c leads") || file.RuleProblems[0].At.Text != "[[redirects]]" {
+		t.Errorf("problems of rules: %q", got)
+	}
+	// A context's are in place of the others, and are placed where they begin.
+	file, problems = netlifytoml.Read(root, "branch-deploy")
+	if got := words(file.RuleProblems); len(problems) > 0 || len(file.Redirects) != 1 || file.Redirects[0].To != "/e" || !slices.Equal(got, []string{"error netlify.toml:10:1: the redirect has no from: write the path that it is about"}) {
+		t.Errorf("Read in a context = %+v, %q, %q", file, words(problems), got)
+	}
+}
+
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
