@@ -81,6 +81,9 @@ type CreateDeploy struct {
 	Functions []function.Function `json:"functions"`
 	// Files are the static files by path, without a slash in front.
 	Files map[string]deploy.File `json:"files,omitempty"`
+	// Redirects and Headers are rules for the paths of the site, in order.
+	Redirects []deploy.Redirect   `json:"redirects,omitempty"`
+	Headers   []deploy.HeaderRule `json:"headers,omitempty"`
 	// Environment is set for this deploy only, over what the site has.
 	Environment []EnvironmentVariable `json:"environment,omitempty"`
 }

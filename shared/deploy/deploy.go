@@ -54,6 +54,9 @@ type Deploy struct {
 	Functions []function.Function `json:"functions"`
 	// Files are the static files by path: slash-separated, relative, decoded.
 	Files map[string]File `json:"files,omitempty"`
+	// Redirects and Headers are in the order in which they are read; see rules.go.
+	Redirects []Redirect   `json:"redirects,omitempty"`
+	Headers   []HeaderRule `json:"headers,omitempty"`
 
 	// The rest is not part of the version, but what became of it.
 
@@ -185,7 +188,10 @@ func (d *Deploy) Validate() error {
 		}
 		seen[f.Name] = true
 	}
-	return d.validateFiles()
+	if err := d.validateFiles(); err != nil {
+		return err
+	}
+	return ValidateRules(d.Redirects, d.Headers)
 }
 
 var (

@@ -7,6 +7,9 @@
 //	setting       all that is said about a function together, checked
 //	static        the files that are served as they are
 //
+// Redirects and headers are read by package rulefile, of shared, because the
+// control plane reads them too.
+//
 // Each kind of source has packages of its own, and kinds.go is where they meet:
 //
 //	insource, bundle   JavaScript: what it says about itself; with all that it imports, as files
@@ -37,6 +40,7 @@ import (
 	"github.com/nightshift/nightshift/cli/internal/build/setting"
 	"github.com/nightshift/nightshift/cli/internal/build/static"
 	"github.com/nightshift/nightshift/shared/artifact"
+	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"golang.org/x/sync/errgroup" // bounds how many bundles are made at once
@@ -98,6 +102,10 @@ type Result struct {
 	Broken     []Broken
 	Publish    string // directory of the static files, absolute; empty: none
 	Files      []static.File
+	// Redirects and Headers are those of `_redirects` and `_headers`, then those of
+	// netlify.toml, as Netlify has it.
+	Redirects []deploy.Redirect
+	Headers   []deploy.HeaderRule
 	// Problems are all of them, those of Broken too, sorted by place.
 	Problems []problem.Problem
 	// Next are the routes of a Next.js site, nil without any. Its functions
@@ -138,6 +146,7 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 		return result, err
 	}
 	result.static(config, opts.Dev)
+	result.rules(config)
 	for _, dir := range internalDirectories {
 		result.Internal = append(result.Internal, filepath.Join(result.base, filepath.FromSlash(dir)))
 	}

@@ -75,6 +75,9 @@ func (w World) build() *cobra.Command {
 			if result.Publish != "" {
 				fmt.Fprintf(w.Stdout, "  %s\n", view.Count(len(result.Files), "static file"))
 			}
+			if rules := view.Rules(len(result.Redirects), len(result.Headers)); rules != "" {
+				fmt.Fprintf(w.Stdout, "  %s\n", rules)
+			}
 			if n := problem.Errors(result.Problems); n > 0 {
 				fmt.Fprintf(w.Stderr, "%s; nightshift deploy refuses the site until there is none\n", view.Count(n, "error"))
 				return errReported
@@ -149,15 +152,19 @@ published at once. A site with errors is not deployed.`,
 				fmt.Fprintf(w.Stderr, "%s; nothing was deployed\n", view.Count(n, "error"))
 				return errReported
 			}
-			if len(result.Functions)+len(result.Files) == 0 {
+			if len(result.Functions)+len(result.Files)+len(result.Redirects) == 0 {
 				return fault.New(fault.NotFound, "there are no functions in %s; put one there, for example hello.mjs", result.Directory)
 			}
 			done, err := deploy.Run(cmd.Context(), api, deploy.Request{
 				Site: site, Branch: branch, Draft: !prod, Functions: result.Functions, Files: result.Files,
+				Redirects: result.Redirects, Headers: result.Headers,
 				Uploading: func(artifacts, files int) {
 					text := fmt.Sprintf("%s, %s to upload", view.Count(len(result.Functions), "function"), view.Count(artifacts, "artifact"))
 					if result.Publish != "" {
 						text += fmt.Sprintf("; %s, %d to upload", view.Count(len(result.Files), "static file"), files)
+					}
+					if rules := view.Rules(len(result.Redirects), len(result.Headers)); rules != "" {
+						text += "; " + rules
 					}
 					fmt.Fprintln(w.Stderr, style.Dim(text))
 				},

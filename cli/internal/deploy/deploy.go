@@ -41,6 +41,8 @@ type Request struct {
 	Draft     bool   // reachable on its permalink only
 	Functions []build.Function
 	Files     []static.File
+	Redirects []deploy.Redirect
+	Headers   []deploy.HeaderRule
 	// Uploading, if not nil, is told before the uploads how many there are.
 	Uploading func(artifacts, files int)
 }
@@ -59,6 +61,7 @@ const poll = 100 * time.Millisecond
 func Run(ctx context.Context, client Client, req Request) (api.Deploy, error) {
 	created, err := client.CreateDeploy(ctx, req.Site, api.CreateDeploy{
 		Draft: req.Draft, Branch: req.Branch, Functions: describe(req.Functions), Files: manifest(req.Files),
+		Redirects: req.Redirects, Headers: req.Headers,
 	})
 	if err != nil {
 		return api.Deploy{}, err

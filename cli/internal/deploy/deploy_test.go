@@ -257,7 +257,8 @@ func TestRunUploadsFiles(t *testing.T) {
 			return nil
 		}
 		artifacts, uploads := -1, -1
-		_, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Functions: functions(1), Files: files, Uploading: func(a, f int) { artifacts, uploads = a, f }})
+		_, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Functions: functions(1), Files: files,
+			Redirects: []apideploy.Redirect{{From: "/a", To: "/b", Status: 301}}, Headers: []apideploy.HeaderRule{{For: "/*"}}, Uploading: func(a, f int) { artifacts, uploads = a, f }})
 		if err != nil || artifacts != 1 || uploads != 2 {
 			t.Fatalf("Run: %v, told %d artifacts and %d files; want 1 and 2", err, artifacts, uploads)
 		}
@@ -266,6 +267,9 @@ func TestRunUploadsFiles(t *testing.T) {
 		}
 		if got := s.created.Files; len(got) != 4 || got["copy.txt"].Digest != "digest-a" || got["b.txt"].Size != 1 {
 			t.Errorf("announced %+v", got)
+		}
+		if got := s.created; len(got.Redirects) != 1 || got.Redirects[0].To != "/b" || len(got.Headers) != 1 || got.Headers[0].For != "/*" {
+			t.Errorf("announced the rules %+v and %+v", got.Redirects, got.Headers)
 		}
 	})
 }

@@ -326,6 +326,42 @@ func TestStaticFiles(t *testing.T) {
 	})
 }
 
+// Redirects and headers are those of the files as they are now.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	w := start(t, map[string]string{
+		"netlify.toml":                "[build]\npublish = \"public\"\n[[redirects]]\nfrom = \"/*\"\nto = \"/index.html\"\nstatus = 200\n",
+		"public/index.html":           "home",
+		"public/_redirects":           "/api/:id /.netlify/functions/hello?id=:id 200\n",
+		"public/_headers":             "/index.html\n  X-Frame-Options: DENY\n",
+		"netlify/functions/hello.mjs": "export default async (request, context) => new Response(new URL(request.url).pathname + context.url.search + JSON.stringify(context.params))",
+	}, nil)
+	if want := "2 redirects, 1 header rule"; !strings.Contains(w.out.String(), want) {
+		t.Errorf("not printed: %q", want)
+	}
+	shows := func(path, body, frames string) {
+		t.Helper()
+		w.eventually(path+" shows "+body, func() bool {
+			status, header, got := w.call(http.MethodGet, path, "")
+			return status == 200 && got == body && header.Get("X-Frame-Options") == frames
+		})
+	}
+	shows("/any/where", "home", "DENY")
+	shows("/api/7?x=1", "/api/7?id=7&x=1{}", "")
+	for _, path := range []string{"/_redirects", "/_headers", "/netlify.toml"} {
+		shows(path, "home", "DENY") // what is asked for there is like any other path with nothing at it
+	}
+	write(t, w.root, "public/_headers", "/*\n  X-Frame-Options: SAMEORIGIN\n")
+	shows("/any/where", "home", "SAMEORIGIN")
+	write(t, w.root, "public/_redirects", "/api/* /.netlify/functions/hello 200\n/broken\n")
+	shows("/api/7/8?x=1", "/api/7/8?x=1{}", "")
+	w.eventually("the changes and the mistake are told", func() bool {
+		out := w.out.String()
+		return strings.Contains(out, "after a change of public/_headers: 1 header rule (") && strings.Contains(out, "after a change of public/_redirects: 2 redirects (") &&
+			strings.Contains(out, "public/_redirects:2:1") && strings.Contains(out, "it is not said where the redirect from /broken leads")
+	})
+}
+
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

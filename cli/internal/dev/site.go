@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -40,11 +41,11 @@ func (s *session) deploy(ctx context.Context, result *build.Result, buildErr err
 	for _, f := range result.Functions {
 		s.good[f.Name] = f.Function
 	}
-	fingerprint, err := fingerprintOf(functions, result.Files)
+	fingerprint, err := fingerprintOf(functions, result)
 	if err != nil || fingerprint == s.deployed {
 		return err
 	}
-	if _, err := deploy.Run(ctx, s.client, deploy.Request{Site: Site, Functions: functions, Files: result.Files}); err != nil {
+	if _, err := deploy.Run(ctx, s.client, deploy.Request{Site: Site, Functions: functions, Files: result.Files, Redirects: result.Redirects, Headers: result.Headers}); err != nil {
 		return err
 	}
 	s.deployed = fingerprint
@@ -52,12 +53,12 @@ func (s *session) deploy(ctx context.Context, result *build.Result, buildErr err
 }
 
 // fingerprintOf tells whether a deploy would change anything.
-func fingerprintOf(functions []build.Function, files []static.File) (string, error) {
+func fingerprintOf(functions []build.Function, result *build.Result) (string, error) {
 	described := make([]function.Function, len(functions))
 	for i, f := range functions {
 		described[i] = f.Function
 	}
-	data, err := json.Marshal([]any{described, files})
+	data, err := json.Marshal([]any{described, result.Files, result.Redirects, result.Headers})
 	return string(data), err
 }
 
@@ -174,6 +175,12 @@ func (s *session) changes(file string, last, next *build.Result, took time.Durat
 	if n := changedFiles(last.Files, next.Files); n > 0 {
 		parts = append(parts, view.Count(n, "static file"))
 	}
+	if !reflect.DeepEqual(last.Redirects, next.Redirects) {
+		parts = append(parts, view.Count(len(next.Redirects), "redirect"))
+	}
+	if !reflect.DeepEqual(last.Headers, next.Headers) {
+		parts = append(parts, view.Count(len(next.Headers), "header rule"))
+	}
 	label := s.cfg.Style.Good("Deployed")
 	if len(next.Broken) > 0 {
 		label = s.cfg.Style.Warn("Deployed, " + view.Count(len(next.Broken), "function") + " broken,")
@@ -250,6 +257,9 @@ func (s *session) table(result *build.Result) {
 	}
 	if result.Publish != "" {
 		fmt.Fprintf(s.out, "  %s of %s\n", view.Count(len(result.Files), "static file"), result.Publish)
+	}
+	if rules := view.Rules(len(result.Redirects), len(result.Headers)); rules != "" {
+		fmt.Fprintf(s.out, "  %s\n", rules)
 	}
 	fmt.Fprintln(s.out)
 }

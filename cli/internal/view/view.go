@@ -222,3 +222,15 @@ func Count(n int, thing string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
 }
+
+// Rules words how many redirects and rules for headers there are; "" for none.
+func Rules(redirects, headers int) string {
+	var parts []string
+	if redirects > 0 {
+		parts = append(parts, Count(redirects, "redirect"))
+	}
+	if headers > 0 {
+		parts = append(parts, Count(headers, "header rule"))
+	}
+	return strings.Join(parts, ", ")
+}

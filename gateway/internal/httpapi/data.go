@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -15,7 +16,7 @@ import (
 // functionRoute is the context key that marks a request as one for a function.
 const functionRoute = "function-route"
 
-// call serves what sites own: a call of a function, or a static file.
+// call serves what sites own: a call of a function, a redirect, or a static file.
 func (s *server) call(c echo.Context) error {
 	c.Set(functionRoute, true)
 	r := c.Request()
@@ -23,6 +24,14 @@ func (s *server) call(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	base := s.baseURL(c)
+	if target, err = target.Follow(r, scheme(base)); err != nil {
+		return err
+	}
+	if target.Redirect != nil {
+		return redirect(c, *target.Redirect)
+	}
+	r = withQuery(r, target.Query)
 	caller := limit.Caller{IP: c.RealIP(), Host: r.Host}
 	if wait := s.Limiter.Wait(r.Context(), target, caller); wait > 0 {
 		if r, target, err = s.overLimit(r, target, caller, wait); err != nil {
@@ -32,7 +41,32 @@ func (s *server) call(c echo.Context) error {
 	if target.File != nil {
 		return s.Static.Serve(c.Response(), r, *target.File)
 	}
-	return s.Invoker.Serve(c.Response(), r, target, invoke.Origin{ClientIP: caller.IP, BaseURL: s.baseURL(c)})
+	return s.Invoker.Serve(c.Response(), r, target, invoke.Origin{ClientIP: caller.IP, BaseURL: base})
+}
+
+// scheme is that of a base URL.
+func scheme(base string) string {
+	scheme, _, _ := strings.Cut(base, "://")
+	return scheme
+}
+
+// redirect sends the caller elsewhere. Caches are not to keep it: a deploy may
+// change it, and it may depend on headers.
+func redirect(c echo.Context, to route.Redirect) error {
+	h := c.Response().Header()
+	h.Set("Location", to.Location)
+	h.Set("Cache-Control", "public, max-age=0, must-revalidate")
+	return c.String(to.Status, "Redirecting to "+to.Location+"\n")
+}
+
+// withQuery is the request with another query, unless that is empty.
+func withQuery(r *http.Request, query string) *http.Request {
+	if query == "" {
+		return r
+	}
+	other, u := *r, *r.URL
+	u.RawQuery, other.URL = query, &u
+	return &other
 }
 
 // overLimit finds what serves a call that is over the limit of its function.

@@ -36,7 +36,7 @@ func (s *server) createDeploy(c echo.Context) error {
 	if title := c.QueryParam("title"); title != "" {
 		in.Title = title
 	}
-	description := release.Description{Functions: in.Functions, Files: in.Files}
+	description := release.Description{Functions: in.Functions, Files: in.Files, Redirects: in.Redirects, Headers: in.Headers}
 	for _, v := range in.Environment {
 		description.Environment = append(description.Environment, v.Domain())
 	}

@@ -20,13 +20,17 @@ import (
 type Description struct {
 	Functions []function.Function
 	Files     map[string]deploy.File
+	// Redirects and Headers are the rules for paths. Clients of Netlify's API send
+	// them in a file; see applyConfig.
+	Redirects []deploy.Redirect
+	Headers   []deploy.HeaderRule
 	// Environment is set for this deploy only, over what the site has.
 	Environment []environ.Variable
 }
 
 // Check says what is wrong with it, as fault.Invalid, whatever uploads will tell.
 func (in Description) Check() error {
-	return check(deploy.Deploy{Site: anySite, Functions: in.Functions, Files: in.Files})
+	return check(deploy.Deploy{Site: anySite, Functions: in.Functions, Files: in.Files, Redirects: in.Redirects, Headers: in.Headers})
 }
 
 // anySite stands for the site where it does not matter which one it is.
@@ -39,7 +43,7 @@ func (s *Service) Describe(ctx context.Context, site, id string, in Description)
 	if err != nil {
 		return Progress{}, err
 	}
-	d.Functions, d.Files = in.Functions, in.Files
+	d.Functions, d.Files, d.Redirects, d.Headers = in.Functions, in.Files, in.Redirects, in.Headers
 	if err := check(d); err != nil {
 		return Progress{}, err
 	}

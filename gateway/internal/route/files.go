@@ -16,6 +16,10 @@ type File struct {
 	// Missing says that nothing is at the path that was asked for: the file is
 	// the deploy's own page for that, if it has one.
 	Missing bool
+	// Status is what it is answered with; 0: 200, or 404 if it is missing.
+	Status int
+	// Headers are those that the deploy adds.
+	Headers []Field
 }
 
 // files are the static files of a deploy, by path.
@@ -29,6 +33,11 @@ func (f files) at(escaped string) *File {
 	if file, ok := f.find(escaped); ok {
 		return &file
 	}
+	return f.missing()
+}
+
+// missing is what a path with nothing at it is answered with.
+func (f files) missing() *File {
 	if page, ok := f[notFoundPage]; ok {
 		return &File{Path: notFoundPage, File: page, Missing: true}
 	}

@@ -4,8 +4,8 @@
 // deploy, <deploy-id>--<site>.<base> that very deploy, for as long as it is kept,
 // <branch>--<site>.<base> the newest deploy of the branch, and any other host
 // the default site. The path then decides the function: one of the
-// functions' own patterns, or /.netlify/functions/<name>. What is left is a
-// static file of the deploy, or nothing.
+// functions' own patterns, or /.netlify/functions/<name>. What is left is for the
+// redirects of the deploy, see [Target.Follow], and then a static file, or nothing.
 //
 // Published deploys stand compiled in a snapshot that is swapped whole when the
 // catalog changes, so a request sees one catalog from start to end. Deploys
@@ -44,7 +44,7 @@ const InvalidName = "Function name should consist only of alphanumeric character
 // prefix is where functions without paths of their own are served.
 const prefix = "/.netlify/functions/"
 
-// Target is what a request is for: a function, or a file.
+// Target is what a request is for: a function, a file, or another place.
 type Target struct {
 	Site      string
 	Deploy    string
@@ -52,11 +52,18 @@ type Target struct {
 	Published bool   // the deploy is the site's published one
 	// Context is what the deploy is for: deploy.Deploy's Context, or "dev".
 	Context string
-	// Function is nil where the answer is File, and the other way round.
+	// Of these three one is set. Only Follow sets Redirect.
 	Function *function.Function
 	File     *File
+	Redirect *Redirect
 	// Route is the pattern that matched; empty on the default URL.
 	Route string
+	// Query is what the function is to see, if it was reached by a redirect that
+	// says so; else that of the request.
+	Query string
+
+	table *table // the deploy that all of it comes from; set with File
+	dev   bool
 }
 
 // Deploys reads deploys that are not published. Unknown ones are

@@ -20,6 +20,8 @@ type table struct {
 	functions map[string]*function.Function
 	own       []own // functions with paths of their own, in the deploy's order
 	files     files
+	redirects *redirects // nil without any
+	headers   []headerRule
 }
 
 // own are the paths of one function.
@@ -32,7 +34,10 @@ type own struct {
 // compile prepares a deploy. A pattern that cannot be read matches nothing: the
 // builder and the control plane have refused it long before.
 func compile(d deploy.Deploy) *table {
-	t := &table{deploy: d, functions: make(map[string]*function.Function, len(d.Functions)), files: d.Files}
+	t := &table{
+		deploy: d, functions: make(map[string]*function.Function, len(d.Functions)), files: d.Files,
+		redirects: compileRedirects(d.Redirects), headers: compileHeaders(d.Headers),
+	}
 	for i := range d.Functions {
 		f := &d.Functions[i]
 		t.functions[f.Name] = f
@@ -79,18 +84,24 @@ func (t *table) find(method, path string, dev bool) (Target, error) {
 	}
 	switch {
 	case f == nil:
-		target.File = t.files.at(path)
+		t.serve(&target, t.files.at(path), path, dev)
 		return target, nil
 	case f.Kind == function.Scheduled && !dev:
 		return target, noURL(f.Name)
 	case f.PreferStatic:
 		if file, ok := t.files.find(path); ok {
-			target.File = &file
+			t.serve(&target, &file, path, dev)
 			return target, nil
 		}
 	}
 	target.Function, target.Route = f, route
 	return target, nil
+}
+
+// serve makes a file the target of an escaped path.
+func (t *table) serve(target *Target, file *File, path string, dev bool) {
+	file.Headers = t.fields(path)
+	target.File, target.table, target.dev = file, t, dev
 }
 
 // findDefault finds the function on its default URL. nil is one that is served

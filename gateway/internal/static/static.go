@@ -64,13 +64,17 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, file route.File) 
 	h := w.Header()
 	h.Set("Age", "0")
 	h.Set("Cache-Control", "public, max-age=0, must-revalidate")
+	status := cmp.Or(file.Status, http.StatusOK)
+	if file.Missing {
+		status = cmp.Or(file.Status, http.StatusNotFound)
+	}
 	switch {
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+	case r.Method != http.MethodGet && r.Method != http.MethodHead && file.Status == 0:
 		h.Set("Allow", "GET, HEAD")
 		text(w, http.StatusMethodNotAllowed, "Method Not Allowed")
 		return nil
 	case file.Path == "":
-		text(w, http.StatusNotFound, "404 Not Found")
+		text(w, status, strings.TrimSpace(strconv.Itoa(status)+" "+http.StatusText(status)))
 		return nil
 	}
 	content, err := s.open(r.Context(), file)
@@ -82,18 +86,27 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, file route.File) 
 	// Recorders in tests have no deadlines; connections do.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerLimit + time.Duration(file.Size/slowest)*time.Second))
 	h.Set("Content-Type", contentType(file.Path))
-	if file.Missing {
+	if status == http.StatusOK {
+		// As Netlify's server has it: caches ask each time, and the ETag makes that cheap.
+		h.Set("Cache-Control", "public, max-age=0")
+		h.Set("Etag", `"`+file.Digest+`"`)
+	}
+	for _, f := range file.Headers {
+		// What is not at this path may be there with the next deploy, however long
+		// the file that should be there may be kept.
+		if status == http.StatusOK || !strings.HasSuffix(f.Name, "Cache-Control") && f.Name != "Expires" {
+			h.Set(f.Name, f.Value)
+		}
+	}
+	if status != http.StatusOK {
 		h.Set("Content-Length", strconv.FormatInt(file.Size, 10))
-		w.WriteHeader(http.StatusNotFound)
+		w.WriteHeader(status)
 		if r.Method != http.MethodHead {
 			// A file that breaks off is shorter than was said, which cuts the connection.
 			_, _ = io.Copy(w, content)
 		}
 		return nil
 	}
-	// As Netlify's server has it: caches ask each time, and the ETag makes that cheap.
-	h.Set("Cache-Control", "public, max-age=0")
-	h.Set("Etag", `"`+file.Digest+`"`)
 	http.ServeContent(w, r, file.Path, time.Time{}, content)
 	return nil
 }

@@ -1,11 +1,12 @@
-// Package netlifytoml reads the parts of netlify.toml that concern functions
-// and static files.
+// Package netlifytoml reads the parts of netlify.toml that concern functions,
+// static files, redirects and headers.
 //
 //	[build]   base                               where the site is, below this file
 //	[build]   publish, functions                 the directory of static files; that of functions, as old sites have it
 //	[dev]     command, publish, functions        what `nightshift dev` runs beside, and the directories there
 //	[functions]            directory, included_files, external_node_modules, …  for all functions
 //	[functions."<glob>"]   settings of the functions whose name matches
+//	[[redirects]], [[headers]]   see package rulefile
 //	[context.<name>]       any of these, for deploys of that context
 //
 // Everything else in the file is Netlify's business. It is listed as a
@@ -29,6 +30,8 @@ import (
 	"github.com/bmatcuk/doublestar/v4" // globs with ** and {a,b}, as Netlify's minimatch has them
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
 	"github.com/nightshift/nightshift/cli/internal/build/setting"
+	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/rulefile"
 )
 
 // Name is the file's name.
@@ -46,6 +49,10 @@ type File struct {
 	PublishAt    problem.Position
 	DevPublish   string // [dev] publish
 	DevPublishAt problem.Position
+	Redirects    []deploy.Redirect
+	Headers      []deploy.HeaderRule
+	// RuleProblems are about redirects and headers, and stop nothing else.
+	RuleProblems []problem.Problem
 
 	sections []section
 }
@@ -86,7 +93,15 @@ func parse(text string, contexts []string) (File, []problem.Problem) {
 		return File{}, []problem.Problem{syntaxError(text, err)}
 	}
 	p := parser{places: locate(text), keys: meta.Keys()}
+	own := map[string]problem.Position{"redirects": p.places.at([]string{"redirects"}), "headers": p.places.at([]string{"headers"})}
 	p.overlay(doc, contexts)
+	for _, key := range slices.Sorted(maps.Keys(own)) {
+		if p.places.at([]string{key}) != own[key] {
+			p.rules(doc, key, "") // a context's, whose lines are not known
+			continue
+		}
+		p.rules(doc, key, text)
+	}
 	for _, key := range slices.Sorted(maps.Keys(doc)) {
 		switch table, isTable := doc[key].(map[string]any); {
 		case key == "build" && isTable:
@@ -95,15 +110,32 @@ func parse(text string, contexts []string) (File, []problem.Problem) {
 			p.dev(table)
 		case key == "functions" && isTable:
 			p.functions(table)
-		case key == "context": // overlay has read it
+		case key == "context" || key == "redirects" || key == "headers": // read above
 		case key == "build" || key == "dev" || key == "functions":
 			p.errorf([]string{key}, "%s must be a table: write [%s]", key, key)
 		default:
-			p.warnf([]string{key}, "%s has no effect: Nightshift serves functions and static files only", key)
+			p.warnf([]string{key}, "%s has no effect: Nightshift serves functions and static files, with redirects and headers", key)
 		}
 	}
 	problem.Sort(p.problems)
 	return p.file, p.problems
+}
+
+// rules reads redirects or headers; text is where their lines are found.
+func (p *parser) rules(doc map[string]any, key, text string) {
+	value, there := doc[key]
+	if !there {
+		return
+	}
+	rules := rulefile.Tables(map[string]any{key: value}, text)
+	p.file.Redirects, p.file.Headers = append(p.file.Redirects, rules.Redirects...), append(p.file.Headers, rules.Headers...)
+	for _, note := range rules.Notes {
+		at := p.places.at([]string{key})
+		if note.Line > 0 {
+			at = problem.Position{File: Name, Line: note.Line, Column: note.Column, Text: lineOf(text, note.Line)}
+		}
+		p.file.RuleProblems = append(p.file.RuleProblems, problem.Problem{At: at, Message: note.Text, Warning: note.Warning})
+	}
 }
 
 func syntaxError(text string, err error) problem.Problem {

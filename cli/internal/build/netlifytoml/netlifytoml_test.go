@@ -129,6 +129,29 @@ func TestPublish(t *testing.T) {
 	}
 }
 
+func TestRules(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	const text = "[[redirects]]\nfrom = \"/a\"\nto = \"/b\"\n\n[[redirects]]\nfrom = \"/c\"\n[[headers]]\nfor = \"/*\"\nvalues = {A = \"1\"}\n" +
+		"[[context.branch-deploy.redirects]]\nfrom = \"/d\"\nto = \"/e\"\n[[context.branch-deploy.redirects]]\nto = \"/f\"\n"
+	if err := os.WriteFile(filepath.Join(root, netlifytoml.Name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// What is wrong with a rule leaves the rest of the file usable.
+	file, problems := netlifytoml.Read(root, "production")
+	if len(problems) > 0 || len(file.Redirects) != 1 || file.Redirects[0].To != "/b" || len(file.Headers) != 1 || file.Headers[0].Values["A"] != "1" {
+		t.Errorf("Read = %+v, %q", file, words(problems))
+	}
+	if got := words(file.RuleProblems); len(got) != 1 || !strings.HasPrefix(got[0], "error netlify.toml:5:1: it is not said where the redirect from /c leads") || file.RuleProblems[0].At.Text != "[[redirects]]" {
+		t.Errorf("problems of rules: %q", got)
+	}
+	// A context's are in place of the others, and are placed where they begin.
+	file, problems = netlifytoml.Read(root, "branch-deploy")
+	if got := words(file.RuleProblems); len(problems) > 0 || len(file.Redirects) != 1 || file.Redirects[0].To != "/e" || !slices.Equal(got, []string{"error netlify.toml:10:1: the redirect has no from: write the path that it is about"}) {
+		t.Errorf("Read in a context = %+v, %q, %q", file, words(problems), got)
+	}
+}
+
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -138,7 +161,7 @@ func TestProblems(t *testing.T) {
 		"syntax":            {"[functions]\ndirectory = fn\n", []string{"error netlify.toml:2:13: is not valid TOML: expected value but found \"fn\" instead"}},
 		"open table":        {"a = 1\n[functions\n", []string{"error netlify.toml:2:11: is not valid TOML: expected '.' or ']' to end table name, but got '\\n' instead"}},
 		"duplicate":         {"[dev]\n[dev]\n", []string{"error netlify.toml:2:2: is not valid TOML: Key 'dev' has already been defined."}},
-		"not ours":          {"[build]\n  command = \"npm run build\"\n[[redirects]]\nfrom = \"/a\"\n[[redirects]]\nfrom = \"/b\"\n", []string{"warning netlify.toml:2:3: build.command has no effect: Nightshift bundles the functions and runs no build", "warning netlify.toml:3:1: redirects has no effect: Nightshift serves functions and static files only"}},
+		"not ours":          {"[build]\n  command = \"npm run build\"\n[[plugins]]\npackage = \"a\"\n[[plugins]]\npackage = \"b\"\n", []string{"warning netlify.toml:2:3: build.command has no effect: Nightshift bundles the functions and runs no build", "warning netlify.toml:3:1: plugins has no effect: Nightshift serves functions and static files, with redirects and headers"}},
 		"publish":           {"[build]\npublish = 1\n[dev]\npublish = true", []string{"error netlify.toml:2:1: build.publish must be a string", "error netlify.toml:4:1: dev.publish must be a string"}},
 		"dev server":        {"[dev]\nport = 1", []string{"warning netlify.toml:2:1: dev.port has no effect: it configures Netlify's own dev server"}},
 		"directory of one":  {"[functions.a]\ndirectory = \"x\"", []string{"error netlify.toml:2:1: directory must be defined on the main `functions` object, because it is that of all functions: [functions] directory = …"}},

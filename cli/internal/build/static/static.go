@@ -20,6 +20,7 @@ import (
 
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
 	"github.com/nightshift/nightshift/shared/deploy"
+	"github.com/nightshift/nightshift/shared/rulefile"
 )
 
 // File is one static file.
@@ -115,10 +116,7 @@ func (c *collector) visit(path string, entry fs.DirEntry, err error) error {
 		return nil
 	case entry.IsDir():
 		return nil
-	case rel == "netlify.toml":
-		return nil
-	case rel == "_redirects" || rel == "_headers":
-		c.warnf(path, "has no effect and is not published: redirects and headers are not served yet")
+	case rel == "netlify.toml" || rel == rulefile.RedirectsFile || rel == rulefile.HeadersFile: // for the builder to read
 		return nil
 	case !deploy.ValidFilePath(rel):
 		c.warnf(path, "has a name that cannot stand in a URL; it is left out")
