@@ -196,7 +196,7 @@ func TestUnpackKeepsLinksInside(t *testing.T) {
 // of the ratio, from both sides.
 func TestUnpackRefusesWhatOnlyABombIsPackedLike(t *testing.T) {
 	t.Parallel()
-	padding := strings.Repeat("\x00", 60<<20)
+	padding := strings.Repeat("\x00", 51<<20)
 	noise := make([]byte, 2<<20)
 	rand.NewChaCha8([32]byte{}).Read(noise)
 	for name, test := range map[string]struct {

@@ -221,7 +221,7 @@ func tellsKindsApart(t *testing.T, s *artifact.Store) {
 }
 
 func takesSHA1(t *testing.T, s *artifact.Store) {
-	for _, content := range []string{"", "hello", strings.Repeat("x", 6<<20)} { // the last in parts, on a store that has parts
+	for _, content := range []string{"", "hello", strings.Repeat("x", 17<<20)} { // the last in parts, on a store that has parts
 		sum := sha1.Sum([]byte(content))
 		one, two := hex.EncodeToString(sum[:]), Digest([]byte(content))
 		limit := int64(len(content))

@@ -13,7 +13,7 @@
 // # Settings
 //
 //	NIGHTSHIFT_REDIS_URL             redis://, rediss://, unix://, redis+sentinel://, redis+cluster://; required
-//	NIGHTSHIFT_BLOB_URL              file:///absolute/dir, the same for all services; required
+//	NIGHTSHIFT_BLOB_URL              file:///absolute/dir or s3://bucket?region=…, the same for all services; required
 //	NIGHTSHIFT_WORKER_ADDR           where gateways reach it, host:port; default 127.0.0.1:0, a free port
 //	NIGHTSHIFT_WORKER_ADVERTISE_ADDR host or host:port that gateways are told; default: the address above
 //	NIGHTSHIFT_WORKER_CONCURRENCY    queued invocations at once; default 8
