@@ -21,7 +21,7 @@
 //	NIGHTSHIFT_WORKER_SPARES         processes that stand ready without a function; default 1, none: -1
 //	NIGHTSHIFT_WORKER_IDLE_TIMEOUT   until an idle process is ended; default 5m
 //	NIGHTSHIFT_WORKER_MAX_OUTPUT     log bytes of one attempt; default 1048576
-//	NIGHTSHIFT_WORKER_DATA_DIR       unpacked code; default: a directory of the user's in the temporary one
+//	NIGHTSHIFT_WORKER_DATA_DIR       unpacked code, read-only; default: a directory of the user's in the temporary one
 //	NIGHTSHIFT_WORKER_DRAIN          how long a stop waits for running attempts; default 15m
 //	NIGHTSHIFT_NODE                  the node executable; default: from the PATH
 //	NIGHTSHIFT_RETENTION             how long finished invocations are kept; default 168h
