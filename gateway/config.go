@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/secret"
@@ -18,8 +19,8 @@ import (
 type Config struct {
 	// RedisURL is the Redis that all services share; see redisdb.Open. Required.
 	RedisURL string `env:"REDIS_URL"`
-	// BlobURL is where the code of functions is kept, the same for all
-	// services; see artifact.Open. Required.
+	// BlobURL is where code and static files are kept, the same for all
+	// services: file:// or s3://, see artifact.Open. Required.
 	BlobURL string `env:"BLOB_URL"`
 	// Addr is the data plane's host:port. Default :8888, under Dev 127.0.0.1:8888.
 	Addr string `env:"ADDR"`
@@ -92,7 +93,7 @@ func (cfg *Config) validate() error {
 	case cfg.RedisURL == "":
 		return invalid("NIGHTSHIFT_REDIS_URL is not set; it looks like redis://host:6379/0")
 	case cfg.BlobURL == "":
-		return invalid("NIGHTSHIFT_BLOB_URL is not set; it looks like file:///var/lib/nightshift/blobs")
+		return invalid("NIGHTSHIFT_BLOB_URL is not set; it looks like %s", artifact.Forms)
 	case cfg.Token == "" && !cfg.Dev:
 		return invalid("NIGHTSHIFT_TOKEN is not set; choose a long random one, for example with: openssl rand -hex 32")
 	case cfg.Token == "" && !isLoopback(cfg.AdminAddr):

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
@@ -27,7 +28,8 @@ const (
 type Config struct {
 	// RedisURL is where queues and records are. Required. See redisdb.Open.
 	RedisURL string `env:"REDIS_URL"`
-	// BlobURL is where the code of functions is. Required. See artifact.Open.
+	// BlobURL is where the code of functions is, the same for all services:
+	// file:// or s3://, see artifact.Open. Required.
 	BlobURL string `env:"BLOB_URL"`
 
 	// Addr is host:port where gateways reach the worker with sync calls, and
@@ -89,7 +91,7 @@ func (c Config) validate() (Config, error) {
 	case c.RedisURL == "":
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_REDIS_URL is not set; it looks like redis://user:password@host:6379/0")
 	case c.BlobURL == "":
-		return c, fault.New(fault.Invalid, "NIGHTSHIFT_BLOB_URL is not set; it looks like file:///var/lib/nightshift/artifacts")
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_BLOB_URL is not set; it looks like %s", artifact.Forms)
 	case c.Concurrency < 1 || c.Concurrency > 10_000:
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_CONCURRENCY is %d; it must be 1 to 10,000", c.Concurrency)
 	case c.Processes <= c.Concurrency:

@@ -118,6 +118,7 @@ func (w *Worker) open() (err error) {
 	w.bundles, err = bundle.Open(bundle.Config{
 		Dir:     filepath.Join(dir, "functions"),
 		Source:  w.artifacts,
+		Discard: w.cfg.Dev, // the directory is in the folder of somebody's site
 		Evicted: w.forget,
 		Logger:  w.cfg.Logger.With("component", "bundle"),
 	})

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/artifact"
+	"github.com/nightshift/nightshift/shared/artifact/artifacttest"
 	"github.com/nightshift/nightshift/shared/deploy"
 	wire "github.com/nightshift/nightshift/shared/dispatch"
 	"github.com/nightshift/nightshift/shared/event"
@@ -102,7 +103,7 @@ func newFleet(t testing.TB) *fleet {
 func (f *fleet) worker(t testing.TB, change ...func(*Config)) *Worker {
 	t.Helper()
 	cfg := Config{
-		RedisURL: f.redis.URL(), BlobURL: f.blobs, DataDir: t.TempDir(), Concurrency: 2, Drain: -1,
+		RedisURL: f.redis.URL(), BlobURL: f.blobs, DataDir: artifacttest.TempDir(t), Concurrency: 2, Drain: -1,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	for _, c := range change {

@@ -83,8 +83,11 @@ func open(from io.ReaderAt, size int64, maxBytes int64) (*zip.Reader, error) {
 // (else fault.Conflict): it appears complete or not at all. Entries that would
 // leave dir, links that lead out of it, special files, contradicting entries,
 // more than [MaxFiles] entries, more than maxBytes unpacked and what only a bomb
-// is packed like are fault.Invalid, as is what is no zip. Files are readable by the owner's group
-// and others, and executable if their owner may execute them in the zip.
+// is packed like are fault.Invalid, as is what is no zip.
+//
+// What it makes is read-only, directories too, as code is on Lambda: [Remove]
+// removes it. Files are readable by the owner's group and others, and executable
+// if their owner may execute them in the zip.
 func Unpack(from io.ReaderAt, size int64, dir string, maxBytes int64) error {
 	archive, err := open(from, size, maxBytes)
 	if err != nil {
@@ -100,14 +103,14 @@ func Unpack(from io.ReaderAt, size int64, dir string, maxBytes int64) error {
 		return fault.Wrap(err, fault.Internal, "unpacking: making a directory")
 	}
 	if err := extract(archive.File, temp); err != nil {
-		return errors.Join(err, os.RemoveAll(temp))
+		return errors.Join(err, Remove(temp))
 	}
 	if err := os.Rename(temp, dir); err != nil {
 		kind := fault.Internal
 		if errors.Is(err, fs.ErrExist) {
 			kind = fault.Conflict
 		}
-		return errors.Join(fault.Wrap(err, kind, "unpacking: naming the directory"), os.RemoveAll(temp))
+		return errors.Join(fault.Wrap(err, kind, "unpacking: naming the directory"), Remove(temp))
 	}
 	return nil
 }
@@ -174,6 +177,7 @@ func extract(entries []*zip.File, dir string) error {
 		return fault.Wrap(err, fault.Internal, "unpacking: opening the directory")
 	}
 	defer root.Close()
+	dirs := map[string]bool{".": true}
 	for _, e := range entries {
 		name := filepath.FromSlash(strings.TrimSuffix(e.Name, "/"))
 		parent := name
@@ -182,6 +186,9 @@ func extract(entries []*zip.File, dir string) error {
 		}
 		if err := root.MkdirAll(parent, 0o755); err != nil {
 			return fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
+		}
+		for ; !dirs[parent]; parent = filepath.Dir(parent) {
+			dirs[parent] = true
 		}
 		if e.Mode().IsDir() || isLink(e) {
 			continue
@@ -198,7 +205,29 @@ func extract(entries []*zip.File, dir string) error {
 			return err
 		}
 	}
+	// Last, because nothing can be made in them any more.
+	for dir := range dirs {
+		if err := root.Chmod(dir, 0o555); err != nil {
+			return fault.Wrap(err, fault.Internal, "unpacking: making %s read-only", dir)
+		}
+	}
 	return nil
+}
+
+// Remove removes a directory that [Unpack] made, or what a crash has left of
+// one. Not there: nil.
+func Remove(dir string) error {
+	// Enough for the superuser, and for what is half unpacked.
+	if err := os.RemoveAll(dir); !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() { // called before it is read, and never for a link
+			err = os.Chmod(path, 0o700)
+		}
+		return err
+	})
+	return errors.Join(err, os.RemoveAll(dir))
 }
 
 func extractLink(root *os.Root, e *zip.File) error {
@@ -237,7 +266,7 @@ func extractFile(root *os.Root, name string, e *zip.File) error {
 		return fault.Wrap(err, fault.Invalid, "unpacking %s: the zip is damaged", e.Name)
 	}
 	defer content.Close()
-	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode(e.Mode()&0o100 != 0))
+	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode(e.Mode()&0o100 != 0)&^0o222)
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "unpacking %s", e.Name)
 	}

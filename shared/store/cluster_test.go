@@ -35,6 +35,9 @@ func TestRedisCluster(t *testing.T) {
 		if _, err := b.Begin(ctx, kind, id, "w1"); err != nil {
 			t.Errorf("Begin = %v", err)
 		}
+		if pinned, err := b.Pinned(ctx); err != nil || pinned["d1"] != 1 {
+			t.Errorf("Pinned = %v, %v, want d1 once", pinned, err)
+		}
 		if err := b.AppendLog(ctx, src, numbered(1, 0, lines)); err != nil {
 			t.Errorf("AppendLog = %v", err)
 		}

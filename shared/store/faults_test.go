@@ -287,6 +287,7 @@ func TestWritesThatFail(t *testing.T) {
 					if !done() {
 						t.Error("not stored after the second call")
 					}
+					b.checkPins(t)
 				})
 			}
 		}
@@ -371,6 +372,7 @@ func TestTheDriverRepeatsWrites(t *testing.T) {
 			if !done() {
 				t.Errorf("%s: not stored, or stored twice", w.name)
 			}
+			b.checkPins(t)
 		}
 
 		// Of Begin that means: one attempt, and no worker is taken for lost.
@@ -455,6 +457,7 @@ func TestWithoutRedisEverythingIsUnavailable(t *testing.T) {
 		"Catalog":         func() error { _, err := s.Catalog(ctx); return err },
 		"CatalogVersion":  func() error { _, err := s.CatalogVersion(ctx); return err },
 		"Workers":         func() error { _, err := s.Workers(ctx); return err },
+		"Pinned":          func() error { _, err := s.Pinned(ctx); return err },
 		"Cursors":         func() error { _, err := s.Cursors(ctx); return err },
 	} {
 		err := call()

@@ -49,6 +49,7 @@ func (s *Store) Create(inv invocation.Invocation, event []byte) redisdb.Step {
 		fieldID, inv.ID,
 		fieldSite, inv.Site,
 		fieldDeploy, inv.Deploy,
+		fieldPin, inv.Deploy,
 		fieldFunction, inv.Function,
 		fieldKind, string(inv.Kind),
 		fieldState, string(invocation.Queued),
@@ -58,7 +59,7 @@ func (s *Store) Create(inv invocation.Invocation, event []byte) redisdb.Step {
 	if !inv.Tick.IsZero() {
 		args = append(args, fieldTick, inv.Tick.UnixMilli())
 	}
-	return redisdb.Step{Check: createCheck, Apply: createApply, Keys: []string{recordKey(inv.Kind, inv.ID)}, Args: args}
+	return redisdb.Step{Check: createCheck, Apply: createApply, Keys: []string{recordKey(inv.Kind, inv.ID), pinsKey(inv.Kind)}, Args: args}
 }
 
 // Begun is an attempt that may run.
@@ -85,7 +86,7 @@ func (s *Store) Begin(ctx context.Context, kind function.Kind, id, worker string
 	if err != nil {
 		return Begun{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	word, list, err := s.runList(ctx, beginScript, doing, s.recordKeys(kind, id),
+	word, list, err := s.runList(ctx, beginScript, doing, s.moveKeys(kind, id),
 		name, newToken(), moves, invocation.MaxCrashes,
 		s.opts.Retention.Milliseconds(), s.opts.DeadRetention.Milliseconds())
 	if err != nil {
@@ -145,7 +146,7 @@ func (s *Store) Finish(ctx context.Context, kind function.Kind, id string, attem
 	if end.Outcome.Counts() {
 		counts = 1
 	}
-	word, err := s.run(ctx, finishScript, doing, s.recordKeys(kind, id),
+	word, err := s.run(ctx, finishScript, doing, s.moveKeys(kind, id),
 		attempt, string(end.Outcome), string(to), failure, result,
 		max(end.Verdict.Delay, 0).Milliseconds(), counts, moves,
 		s.retention(to).Milliseconds(), s.opts.Retention.Milliseconds())
@@ -185,7 +186,7 @@ func (s *Store) Cancel(ctx context.Context, id string) (invocation.State, error)
 	if err != nil {
 		return "", err
 	}
-	word, rest, err := s.runList(ctx, cancelScript, doing, s.recordKeys(kind, id),
+	word, rest, err := s.runList(ctx, cancelScript, doing, s.moveKeys(kind, id),
 		newToken(), moves, s.opts.Retention.Milliseconds(), cancelChannel(), id)
 	if err != nil {
 		return "", err
@@ -288,6 +289,11 @@ func (s *Store) find(ctx context.Context, id string, fields []string) (record, e
 // recordKeys are the keys that every script on a record is given.
 func (s *Store) recordKeys(kind function.Kind, id string) []string {
 	return []string{recordKey(kind, id), logKey(kind, id)}
+}
+
+// moveKeys are the keys that every script is given that moves a record.
+func (s *Store) moveKeys(kind function.Kind, id string) []string {
+	return append(s.recordKeys(kind, id), pinsKey(kind))
 }
 
 // unknownInvocation is the fault for an ID without a record. The ID may be

@@ -23,6 +23,9 @@ func logKey(kind function.Kind, id string) string {
 	return "nightshift:{" + string(kind) + "}:log:" + id
 }
 
+// pinsKey is the hash of how many unfinished invocations each deploy has.
+func pinsKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:pins" }
+
 // deployKey is the hash of a deploy.
 func deployKey(id string) string { return "nightshift:{catalog}:deploy:" + id }
 

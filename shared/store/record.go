@@ -32,6 +32,7 @@ const (
 	fieldAttempt  = "attempt"  // number of the newest attempt, 0 before the first
 	fieldFailures = "failures" // attempts that count against the retry limit
 	fieldAttempts = "attempts" // journal, see journalLine
+	fieldPin      = "pin"      // the deploy that the record pins, until it is finished
 	fieldCancel   = "cancel"   // there if somebody asked for a cancellation
 	fieldResult   = "result"   // JSON
 	fieldEvent    = "event"    // as it was accepted, up to hundreds of KiB

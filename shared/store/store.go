@@ -17,6 +17,13 @@
 // scripts that are not idempotent by nature therefore carry a token of the call
 // and recognise the second arrival.
 //
+// # Pins
+//
+// An unfinished record pins the deploy that it will run on. How many records pin
+// a deploy is counted in a hash beside the records, by the scripts that make and
+// finish them; each record remembers that it is counted, so that nothing counts
+// twice.
+//
 // # Clocks
 //
 // Every instant that is stored or compared is Redis's own, to the millisecond.

@@ -50,6 +50,7 @@ var verbs = map[string]func(*testscript.TestScript, bool, []string){
 	"zips":      verbZips,      // zips FROM TO                bundle the functions in FROM with Netlify's own bundler
 	"sameblob":  verbSameBlob,  // sameblob FILE...            each file is an artifact in the store, byte for byte
 	"redis":     verbRedis,     // redis start|kill|restart    a private server; sets NIGHTSHIFT_REDIS_URL
+	"s3":        verbS3,        // s3 start|kill|restart       an object store; sets NIGHTSHIFT_BLOB_URL and its credentials
 	"up":        verbUp,        // up NAME PROGRAM [KEY=VALUE]... [-- ARG...]
 	"services":  verbServices,  // services W S                a gateway, W workers, S schedulers; sets DATA and ADMIN
 	"crash":     verbCrash,     // crash NAME                  kill -9
@@ -83,6 +84,7 @@ type world struct {
 	redis     *harness.Redis
 	mail      *harness.MailSink
 	collector *harness.Collector
+	s3        *harness.S3
 }
 
 type worldKey struct{}
@@ -123,6 +125,9 @@ func (w *world) close(t testscript.T) {
 	if w.redis != nil {
 		err = joinErr(err, w.redis.Remove())
 	}
+	if w.s3 != nil {
+		err = joinErr(err, w.s3.Kill())
+	}
 	if w.collector != nil {
 		err = joinErr(err, w.collector.Close())
 	}
@@ -160,7 +165,7 @@ var quickstart = sync.OnceValues(func() (string, error) {
 // set, by name, and nothing of the test's own.
 func programEnv(ts *testscript.TestScript, extra []string) []string {
 	var env []string
-	for _, key := range []string{"PATH", "HOME", "TMPDIR", "NIGHTSHIFT_TOKEN", "NIGHTSHIFT_BLOB_URL", "NIGHTSHIFT_REDIS_URL", "NODE_EXTRA_CA_CERTS"} {
+	for _, key := range []string{"PATH", "HOME", "TMPDIR", "NIGHTSHIFT_TOKEN", "NIGHTSHIFT_BLOB_URL", "NIGHTSHIFT_REDIS_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NODE_EXTRA_CA_CERTS"} {
 		if value := ts.Getenv(key); value != "" {
 			env = append(env, key+"="+value)
 		}

@@ -104,6 +104,27 @@ func verbRedis(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+func verbS3(ts *testscript.TestScript, _ bool, args []string) {
+	w := worldOf(ts)
+	switch strings.Join(args, " ") {
+	case "start":
+		s3, err := harness.StartS3()
+		ts.Check(err)
+		w.s3 = s3
+		ts.Setenv("NIGHTSHIFT_BLOB_URL", s3.URL("nightshift/blobs"))
+		for _, setting := range harness.S3Env() {
+			key, value, _ := strings.Cut(setting, "=")
+			ts.Setenv(key, value)
+		}
+	case "kill":
+		ts.Check(w.s3.Kill())
+	case "restart":
+		ts.Check(w.s3.Restart())
+	default:
+		usage(ts, "s3 start|kill|restart")
+	}
+}
+
 func verbUp(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 {
 		usage(ts, "up NAME PROGRAM [KEY=VALUE]... [-- ARG...]")

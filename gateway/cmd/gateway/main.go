@@ -4,7 +4,7 @@
 // It takes its settings from the environment; the required ones first:
 //
 //	NIGHTSHIFT_REDIS_URL       redis://host:6379/0; also rediss, unix, redis+sentinel, redis+cluster
-//	NIGHTSHIFT_BLOB_URL        file:///absolute/folder; the same place for gateways and workers
+//	NIGHTSHIFT_BLOB_URL        file:///absolute/folder or s3://bucket?region=…; the same place for all services
 //	NIGHTSHIFT_TOKEN           bearer token of the control plane
 //	NIGHTSHIFT_SECRET_KEY      seals environment variables: age identities, from nightshift secret-key; the first
 //	                           seals, all open (comma-separated, to rotate them); the same for gateways and workers

@@ -53,6 +53,19 @@ func Pack(t testing.TB, files ...artifact.File) (data []byte, digest string) {
 	return data, digest
 }
 
+// TempDir is a directory for the test in which artifacts may be unpacked: that
+// they are read-only does not keep it from being removed.
+func TempDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Cleanup(func() { // before the cleanup of t.TempDir
+		if err := artifact.Remove(dir); err != nil {
+			t.Errorf("removing what was unpacked: %v", err)
+		}
+	})
+	return dir
+}
+
 // Digest is the digest of any bytes.
 func Digest(data []byte) string {
 	sum := sha256.Sum256(data)
@@ -221,7 +234,7 @@ func tellsKindsApart(t *testing.T, s *artifact.Store) {
 }
 
 func takesSHA1(t *testing.T, s *artifact.Store) {
-	for _, content := range []string{"", "hello", strings.Repeat("x", 6<<20)} { // the last in parts, on a store that has parts
+	for _, content := range []string{"", "hello", strings.Repeat("x", 17<<20)} { // the last in parts, on a store that has parts
 		sum := sha1.Sum([]byte(content))
 		one, two := hex.EncodeToString(sum[:]), Digest([]byte(content))
 		limit := int64(len(content))

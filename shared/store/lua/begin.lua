@@ -2,6 +2,7 @@
 --
 -- KEYS[1] record
 -- KEYS[2] log
+-- KEYS[3] pins by deploy
 -- ARGV[1] worker, as a JSON string
 -- ARGV[2] token of this call, so that a repetition by the driver is known
 -- ARGV[3] allowed moves
@@ -14,7 +15,7 @@
 --
 -- Atomic: an attempt that a dead worker left open is closed, and the invocation
 -- is then running, dead or cancelled; nobody sees anything in between.
-local record, log = KEYS[1], KEYS[2]
+local record, log, pins = KEYS[1], KEYS[2], KEYS[3]
 local state, number, token, cancel, crashes =
   unpack(redis.call('HMGET', record, 'state', 'attempt', 'begin', 'cancel', 'crashes'))
 if not state then
@@ -50,7 +51,7 @@ if state == 'running' then
   close(record, number, at, 'worker_lost', '')
   redis.call('HSET', record, 'crashes', crashes)
 end
-enter(record, log, to, at, retention)
+enter(record, log, pins, to, at, retention)
 if to ~= 'running' then
   return {'finished'}
 end

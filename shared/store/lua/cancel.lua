@@ -2,6 +2,7 @@
 --
 -- KEYS[1] record
 -- KEYS[2] log
+-- KEYS[3] pins by deploy
 -- ARGV[1] token of this call, so that a repetition by the driver is known
 -- ARGV[2] allowed moves
 -- ARGV[3] retention of a cancelled record, ms
@@ -13,7 +14,7 @@
 --
 -- Atomic: a running invocation keeps the request in its record, so it is not
 -- lost with the message or with the worker.
-local record, log = KEYS[1], KEYS[2]
+local record, log, pins = KEYS[1], KEYS[2], KEYS[3]
 local state, cancel = unpack(redis.call('HMGET', record, 'state', 'cancel'))
 if not state then
   return {'missing'}
@@ -30,5 +31,5 @@ if state == 'running' then
   redis.call('PUBLISH', ARGV[4], ARGV[5])
   return {'cancelled', state}
 end
-enter(record, log, 'cancelled', now(), ARGV[3])
+enter(record, log, pins, 'cancelled', now(), ARGV[3])
 return {'cancelled', 'cancelled'}

@@ -2,6 +2,7 @@
 --
 -- KEYS[1] record
 -- KEYS[2] log
+-- KEYS[3] pins by deploy
 -- ARGV[1] attempt number
 -- ARGV[2] outcome
 -- ARGV[3] state to move to
@@ -18,7 +19,7 @@
 --
 -- Atomic: the attempt is closed and the state moved together, or neither. Only
 -- the newest attempt, while it is open, can do it.
-local record, log = KEYS[1], KEYS[2]
+local record, log, pins = KEYS[1], KEYS[2], KEYS[3]
 local state, number, outcome, cancel =
   unpack(redis.call('HMGET', record, 'state', 'attempt', 'outcome', 'cancel'))
 if not state then
@@ -48,7 +49,7 @@ close(record, number, at, ARGV[2], ARGV[4])
 if ARGV[7] == '1' then
   redis.call('HINCRBY', record, 'failures', 1)
 end
-enter(record, log, to, at, retention)
+enter(record, log, pins, to, at, retention)
 if to == 'failed' then
   redis.call('HSET', record, 'next', at + ARGV[6])
 end

@@ -30,12 +30,25 @@ local function close(record, number, at, outcome, failure)
   redis.call('HSET', record, 'outcome', outcome)
 end
 
+-- unpin takes back what the record holds of its deploy: once, whatever comes.
+local function unpin(record, pins)
+  local deploy = redis.call('HGET', record, 'pin')
+  if not deploy then
+    return
+  end
+  redis.call('HDEL', record, 'pin')
+  if redis.call('HINCRBY', pins, deploy, -1) <= 0 then
+    redis.call('HDEL', pins, deploy)
+  end
+end
+
 -- enter puts the record into a state. retention is in milliseconds, and 0 for
 -- the states that are not terminal.
-local function enter(record, log, state, at, retention)
+local function enter(record, log, pins, state, at, retention)
   redis.call('HSET', record, 'state', state)
   redis.call('HDEL', record, 'next')
   if tonumber(retention) > 0 then
+    unpin(record, pins)
     redis.call('HSET', record, 'finished', at)
     redis.call('PEXPIRE', record, retention)
     redis.call('PEXPIRE', log, retention)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/test/harness"
 )
 
@@ -118,5 +119,5 @@ func (o *own) close() {
 	if o.redis != nil {
 		_ = o.redis.Remove()
 	}
-	_ = os.RemoveAll(o.dir)
+	_ = artifact.Remove(o.dir)
 }

@@ -13,7 +13,7 @@
 // # Settings
 //
 //	NIGHTSHIFT_REDIS_URL             redis://, rediss://, unix://, redis+sentinel://, redis+cluster://; required
-//	NIGHTSHIFT_BLOB_URL              file:///absolute/dir, the same for all services; required
+//	NIGHTSHIFT_BLOB_URL              file:///absolute/dir or s3://bucket?region=…, the same for all services; required
 //	NIGHTSHIFT_SECRET_KEY            opens environment variables of deploys, as on the gateways; default none
 //	NIGHTSHIFT_WORKER_ADDR           where gateways reach it, host:port; default 127.0.0.1:0, a free port
 //	NIGHTSHIFT_WORKER_ADVERTISE_ADDR host or host:port that gateways are told; default: the address above
@@ -22,7 +22,7 @@
 //	NIGHTSHIFT_WORKER_SPARES         processes that stand ready without a function; default 1, none: -1
 //	NIGHTSHIFT_WORKER_IDLE_TIMEOUT   until an idle process is ended; default 5m
 //	NIGHTSHIFT_WORKER_MAX_OUTPUT     log bytes of one attempt; default 1048576
-//	NIGHTSHIFT_WORKER_DATA_DIR       unpacked code; default: a directory of the user's in the temporary one
+//	NIGHTSHIFT_WORKER_DATA_DIR       unpacked code, read-only; default: a directory of the user's in the temporary one
 //	NIGHTSHIFT_WORKER_DRAIN          how long a stop waits for running attempts; default 15m
 //	NIGHTSHIFT_NODE                  the node executable; default: from the PATH
 //	NIGHTSHIFT_RETENTION             how long finished invocations are kept; default 168h

@@ -2,7 +2,8 @@
 // function's code is fetched once and not once per process.
 //
 // An artifact is fetched by its digest, compared with it, and unpacked into a
-// directory of that name, which appears complete or not at all. It may be
+// directory of that name, which appears complete or not at all, and read-only: a
+// function finds its code as it was deployed, whatever ran before it. It may be
 // removed, least recently used first, as soon as nobody holds a [Handle] to it
 // and the directories together are larger than they may be. What is on disk is
 // used again after a restart of the worker, but not after a restart of the
@@ -16,6 +17,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -46,6 +48,9 @@ type Config struct {
 	MaxUnpacked int64
 	// FetchTimeout bounds fetching and unpacking one artifact. Default 2 min.
 	FetchTimeout time.Duration
+	// Discard removes all artifacts at Close, so that who owns the directory can
+	// remove it as any other, read-only as artifacts are.
+	Discard bool
 	// Evicted, if not nil, is told each artifact that is removed, while its
 	// files are still readable by those that have them open.
 	Evicted func(digest string)
@@ -145,7 +150,21 @@ func (c *Cache) Close() error {
 	c.mu.Unlock()
 	c.stop()
 	c.wg.Wait()
-	return c.lock.Close()
+	return errors.Join(c.discard(), c.lock.Close())
+}
+
+// discard removes all artifacts if it is configured so.
+func (c *Cache) discard() error {
+	if !c.cfg.Discard {
+		return nil
+	}
+	var errs []error
+	for digest := range c.entries {
+		if err := artifact.Remove(c.path(digest)); err != nil {
+			errs = append(errs, fmt.Errorf("removing artifact %s: %w", digest, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // enter counts a user in, and starts the fetch if it is the first one.
@@ -224,7 +243,7 @@ func (c *Cache) evict() {
 		if c.cfg.Evicted != nil {
 			c.cfg.Evicted(digest)
 		}
-		if err := os.RemoveAll(doomed); err != nil {
+		if err := artifact.Remove(doomed); err != nil {
 			c.cfg.Logger.Error("artifact cannot be removed from the disk", "artifact", digest, "error", err)
 		}
 	}

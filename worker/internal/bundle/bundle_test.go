@@ -19,6 +19,7 @@ import (
 	"testing/iotest"
 
 	"github.com/nightshift/nightshift/shared/artifact"
+	"github.com/nightshift/nightshift/shared/artifact/artifacttest"
 	"github.com/nightshift/nightshift/shared/fault"
 	"go.uber.org/goleak"
 )
@@ -52,8 +53,13 @@ func (s *source) add(t *testing.T, content string, size int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.set(digest, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
+	s.put(digest, data)
 	return digest
+}
+
+// put stores a zip.
+func (s *source) put(digest string, data []byte) {
+	s.set(digest, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
 }
 
 func (s *source) set(digest string, open func() (io.ReadCloser, error)) {
@@ -101,7 +107,7 @@ func TestAcquireFetchesOnce(t *testing.T) {
 	t.Parallel()
 	s := newSource()
 	digest := s.add(t, "code", 100)
-	c := open(t, Config{Dir: t.TempDir(), Source: s})
+	c := open(t, Config{Dir: artifacttest.TempDir(t), Source: s})
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
@@ -151,7 +157,7 @@ func TestFailuresLeaveNothingAndAreNotRemembered(t *testing.T) {
 		"too large":     {s.add(t, "large", 2000), nil, fault.Invalid},
 		"is good again": {digest, good, ""},
 	}
-	c := open(t, Config{Dir: t.TempDir(), Source: s, MaxUnpacked: 1000})
+	c := open(t, Config{Dir: artifacttest.TempDir(t), Source: s, MaxUnpacked: 1000})
 	for _, name := range []string{"missing", "no digest", "out of reach", "other bytes", "cut short", "broken off", "is not a zip", "too large", "is good again"} {
 		test := tests[name]
 		if test.open != nil {
@@ -180,7 +186,7 @@ func TestEvictionSparesWhatIsInUse(t *testing.T) {
 	s := newSource()
 	a, b, d := s.add(t, "a", 400), s.add(t, "b", 400), s.add(t, "d", 400)
 	var evicted []string
-	c := open(t, Config{Dir: t.TempDir(), Source: s, MaxBytes: 1000, Evicted: func(digest string) { evicted = append(evicted, digest) }})
+	c := open(t, Config{Dir: artifacttest.TempDir(t), Source: s, MaxBytes: 1000, Evicted: func(digest string) { evicted = append(evicted, digest) }})
 	ha := acquire(t, c, a)
 	acquire(t, c, b).Release()
 	hd := acquire(t, c, d) // 1200 bytes: b is the only one that may go
@@ -221,7 +227,7 @@ func waitFor(t *testing.T, c *Cache, ready func() bool) {
 
 func TestARestartKeepsWhatIsWhole(t *testing.T) {
 	t.Parallel()
-	dir, s := t.TempDir(), newSource()
+	dir, s := artifacttest.TempDir(t), newSource()
 	digest := s.add(t, "code", 100)
 	first := open(t, Config{Dir: dir, Source: s})
 	acquire(t, first, digest).Release()
@@ -270,7 +276,7 @@ func TestARestartKeepsWhatIsWhole(t *testing.T) {
 
 func TestWorkersDoNotShare(t *testing.T) {
 	t.Parallel()
-	dir, s := t.TempDir(), newSource()
+	dir, s := artifacttest.TempDir(t), newSource()
 	one, two := open(t, Config{Dir: dir, Source: s}), open(t, Config{Dir: dir, Source: s})
 	if one.dir == two.dir {
 		t.Errorf("both use %s", one.dir)
@@ -288,7 +294,7 @@ func TestGivingUpAndClosing(t *testing.T) {
 		<-release
 		return good()
 	})
-	c := open(t, Config{Dir: t.TempDir(), Source: s})
+	c := open(t, Config{Dir: artifacttest.TempDir(t), Source: s})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-arrived; cancel() }()
 	if _, err := c.Acquire(ctx, digest); !fault.Is(err, fault.Unavailable) || !errors.Is(err, context.Canceled) {
@@ -306,7 +312,7 @@ func TestGivingUpAndClosing(t *testing.T) {
 
 func TestOpenNeedsADirectoryItMayWriteTo(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "file")
+	file := filepath.Join(artifacttest.TempDir(t), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +329,7 @@ func TestNodeDoesNotLookUpwards(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the worker's tests need node: %v", err)
 	}
-	dir, s := t.TempDir(), newSource()
+	dir, s := artifacttest.TempDir(t), newSource()
 	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte(`{"type":"module"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ func (c *Cache) recover() error {
 			age[f.Name()] = info.ModTime()
 			c.adopt(f.Name(), size)
 		} else if isArtifact || isRest {
-			if err := os.RemoveAll(path); err != nil {
+			if err := artifact.Remove(path); err != nil {
 				return fault.Wrap(err, fault.Invalid, "the data directory %s cannot be cleaned up", c.dir)
 			}
 		}
