@@ -36,6 +36,9 @@ func (r *Result) rebase(config netlifytoml.File, contexts []string) netlifytoml.
 	return inner
 }
 
+// Base is where the site is: Root, or [build] base below it.
+func (r *Result) Base() string { return r.base }
+
 // fromRoot makes the places of problems, which are relative to the base,
 // relative to the site.
 func (r *Result) fromRoot() {

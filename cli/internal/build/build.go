@@ -98,10 +98,12 @@ type Result struct {
 	// Internal are the directories of generated functions, absolute; they need not exist.
 	Internal   []string
 	DevCommand string // [dev] command
-	Functions  []Function
-	Broken     []Broken
-	Publish    string // directory of the static files, absolute; empty: none
-	Files      []static.File
+	// Environment is [build.environment], which functions see in development only.
+	Environment map[string]string
+	Functions   []Function
+	Broken      []Broken
+	Publish     string // directory of the static files, absolute; empty: none
+	Files       []static.File
 	// Redirects and Headers are those of `_redirects` and `_headers`, then those of
 	// netlify.toml, as Netlify has it.
 	Redirects []deploy.Redirect
@@ -134,7 +136,7 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 	if config.Base != "" {
 		config = result.rebase(config, opts.Contexts)
 	}
-	result.DevCommand = config.DevCommand
+	result.DevCommand, result.Environment = config.DevCommand, config.Environment
 	if result.Directory = directory(result.base, config, opts); !inside(root, result.Directory) {
 		at := config.DirectoryAt
 		result.Problems = append(result.Problems, problem.Errorf(at, "the functions directory %s must be inside the site %s", result.Directory, root))

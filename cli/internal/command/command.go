@@ -89,7 +89,7 @@ NIGHTSHIFT_TOKEN the token for it.`,
 		return fault.New(fault.Invalid, "%v; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		w.dev(), w.deploy(), w.build(), w.functions(), w.invoke(), w.logs(), w.cancel(), w.version(),
+		w.dev(), w.deploy(), w.build(), w.functions(), w.invoke(), w.logs(), w.cancel(), w.env(), w.secretKey(), w.version(),
 	)
 	return root
 }

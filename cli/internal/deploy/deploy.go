@@ -43,6 +43,8 @@ type Request struct {
 	Files     []static.File
 	Redirects []deploy.Redirect
 	Headers   []deploy.HeaderRule
+	// Environment are variables for this deploy alone.
+	Environment []api.EnvironmentVariable
 	// Uploading, if not nil, is told before the uploads how many there are.
 	Uploading func(artifacts, files int)
 }
@@ -60,7 +62,7 @@ const poll = 100 * time.Millisecond
 // Run deploys and returns the deploy once it is ready.
 func Run(ctx context.Context, client Client, req Request) (api.Deploy, error) {
 	created, err := client.CreateDeploy(ctx, req.Site, api.CreateDeploy{
-		Draft: req.Draft, Branch: req.Branch, Functions: describe(req.Functions), Files: manifest(req.Files),
+		Draft: req.Draft, Branch: req.Branch, Functions: describe(req.Functions), Files: manifest(req.Files), Environment: req.Environment,
 		Redirects: req.Redirects, Headers: req.Headers,
 	})
 	if err != nil {

@@ -6,9 +6,10 @@
 //	   └───────────────── watch ◀─── the person ◀── terminal ◀────┘
 //
 // The site goes in through the control API, as `nightshift deploy` sends it,
-// so dev has no behaviour of its own but four: scheduled functions can be
+// so dev has no behaviour of its own but five: scheduled functions can be
 // called, they do not fire by themselves unless told to, the control plane
-// needs no token, and a function that cannot be built answers with the reason.
+// needs no token, a function that cannot be built answers with the reason, and
+// functions get the variables of .env files and of netlify.toml.
 package dev
 
 import (
@@ -30,6 +31,7 @@ import (
 	"github.com/nightshift/nightshift/cli/internal/dev/child"
 	"github.com/nightshift/nightshift/cli/internal/dev/watch"
 	"github.com/nightshift/nightshift/cli/internal/view"
+	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/client"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -90,6 +92,10 @@ type session struct {
 
 	good     map[string]function.Function // the last version of each function that could be built
 	deployed string                       // fingerprint of the newest deploy
+
+	variables []api.EnvironmentVariable // of the newest deploy
+	sources   string                    // the files that they are from
+	warned    string                    // what was last said about variables that are left out
 }
 
 // Run serves the site until ctx ends. The error says why it could not begin.
@@ -109,7 +115,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.end()) }()
-	if err := s.begin(ctx, first.DevCommand); err != nil {
+	if err := s.begin(ctx, first); err != nil {
 		return err
 	}
 	// From here on, so that what is saved while everything starts is not missed.
@@ -137,7 +143,7 @@ func (s *session) build(ctx context.Context, last *build.Result) (*build.Result,
 }
 
 // begin starts everything. What it has started when it fails, end ends.
-func (s *session) begin(ctx context.Context, command string) (err error) {
+func (s *session) begin(ctx context.Context, first *build.Result) (err error) {
 	if s.watcher, err = watch.New(); err != nil {
 		return err
 	}
@@ -145,7 +151,11 @@ func (s *session) begin(ctx context.Context, command string) (err error) {
 		return err
 	}
 	// All settings are checked before anything runs.
-	if s.services, err = newServices(s.cfg, s.redis.url, s.data); err != nil {
+	key, err := secretKey(s.data)
+	if err != nil {
+		return err
+	}
+	if s.services, err = newServices(s.cfg, s.redis.url, s.data, key); err != nil {
 		return err
 	}
 	if s.client, err = client.New("http://"+s.services.gateway.AdminAddr()+"/api/v1", s.cfg.Token, nil); err != nil {
@@ -154,7 +164,7 @@ func (s *session) begin(ctx context.Context, command string) (err error) {
 	if s.stopLogs, err = s.followLogs(ctx); err != nil {
 		return err
 	}
-	s.stopCommand = s.runCommand(command)
+	s.stopCommand = s.runCommand(first)
 	return s.services.start(ctx)
 }
 
@@ -263,7 +273,8 @@ func (s *session) followLogs(ctx context.Context) (stop func(), err error) {
 
 // runCommand runs [dev] command beside the services until the function that it
 // returns is called.
-func (s *session) runCommand(command string) (stop func()) {
+func (s *session) runCommand(site *build.Result) (stop func()) {
+	command := site.DevCommand
 	s.commandSpoke = make(chan struct{})
 	if command == "" {
 		close(s.commandSpoke)
@@ -271,7 +282,7 @@ func (s *session) runCommand(command string) (stop func()) {
 	}
 	style := s.cfg.Style
 	spoke := sync.OnceFunc(func() { close(s.commandSpoke) })
-	c, err := child.Start(command, s.root, os.Environ(), func(line string) {
+	c, err := child.Start(command, s.root, s.commandEnv(site), func(line string) {
 		fmt.Fprintf(s.out, "%s %s\n", style.Dim("[command]"), line)
 		spoke()
 	})

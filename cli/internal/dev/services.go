@@ -14,6 +14,7 @@ import (
 	"github.com/nightshift/nightshift/scheduler"
 	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/redisdb/embedded"
+	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/worker"
 )
 
@@ -61,7 +62,7 @@ type services struct {
 }
 
 // newServices makes all, or nothing.
-func newServices(cfg Config, redisURL, dataDir string) (_ *services, err error) {
+func newServices(cfg Config, redisURL, dataDir string, key secret.Text) (_ *services, err error) {
 	s := &services{}
 	defer func() {
 		if err != nil {
@@ -73,7 +74,7 @@ func newServices(cfg Config, redisURL, dataDir string) (_ *services, err error) 
 	blobs := "file://" + filepath.ToSlash(filepath.Join(dataDir, "artifacts"))
 	w, err := worker.New(worker.Config{
 		RedisURL: redisURL, BlobURL: blobs, DataDir: filepath.Join(dataDir, "worker"),
-		Drain: drain, IdleTimeout: idle, Dev: true, Logger: cfg.Logger.With("service", "worker"),
+		SecretKey: key, Drain: drain, IdleTimeout: idle, Dev: true, Logger: cfg.Logger.With("service", "worker"),
 	})
 	if err != nil {
 		return nil, err
@@ -81,7 +82,7 @@ func newServices(cfg Config, redisURL, dataDir string) (_ *services, err error) 
 	s.all = append(s.all, w)
 	s.gateway, err = gateway.New(gateway.Config{
 		RedisURL: redisURL, BlobURL: blobs, Addr: loopback(cfg.Port), AdminAddr: loopback(cfg.AdminPort),
-		Token: cfg.Token, DefaultSite: Site, Dev: true, Drain: drain, Logger: cfg.Logger.With("service", "gateway"),
+		Token: cfg.Token, SecretKey: key, DefaultSite: Site, Dev: true, Drain: drain, Logger: cfg.Logger.With("service", "gateway"),
 	})
 	if err != nil {
 		return nil, err

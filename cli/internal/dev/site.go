@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/nightshift/nightshift/cli/internal/deploy"
 	"github.com/nightshift/nightshift/cli/internal/dev/watch"
 	"github.com/nightshift/nightshift/cli/internal/view"
+	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -41,24 +43,25 @@ func (s *session) deploy(ctx context.Context, result *build.Result, buildErr err
 	for _, f := range result.Functions {
 		s.good[f.Name] = f.Function
 	}
-	fingerprint, err := fingerprintOf(functions, result)
+	environment := s.environment(result)
+	fingerprint, err := fingerprintOf(functions, result, environment)
 	if err != nil || fingerprint == s.deployed {
 		return err
 	}
-	if _, err := deploy.Run(ctx, s.client, deploy.Request{Site: Site, Functions: functions, Files: result.Files, Redirects: result.Redirects, Headers: result.Headers}); err != nil {
+	if _, err := deploy.Run(ctx, s.client, deploy.Request{Site: Site, Functions: functions, Files: result.Files, Redirects: result.Redirects, Headers: result.Headers, Environment: environment}); err != nil {
 		return err
 	}
-	s.deployed = fingerprint
+	s.deployed, s.variables = fingerprint, environment
 	return nil
 }
 
 // fingerprintOf tells whether a deploy would change anything.
-func fingerprintOf(functions []build.Function, result *build.Result) (string, error) {
+func fingerprintOf(functions []build.Function, result *build.Result, environment []api.EnvironmentVariable) (string, error) {
 	described := make([]function.Function, len(functions))
 	for i, f := range functions {
 		described[i] = f.Function
 	}
-	data, err := json.Marshal([]any{described, result.Files, result.Redirects, result.Headers})
+	data, err := json.Marshal([]any{described, result.Files, result.Redirects, result.Headers, environment})
 	return string(data), err
 }
 
@@ -103,7 +106,7 @@ func (s *session) watch(ctx context.Context, last *build.Result) {
 			continue
 		}
 		keepInputs(next, last)
-		before := s.deployed
+		before, variables := s.deployed, s.variables
 		if err := s.deploy(ctx, next, buildErr); err != nil {
 			if ctx.Err() == nil {
 				s.complain(err)
@@ -112,7 +115,7 @@ func (s *session) watch(ctx context.Context, last *build.Result) {
 			continue
 		}
 		if s.deployed != before {
-			s.changes(changed, last, next, time.Since(begun))
+			s.changes(changed, last, next, !slices.EqualFunc(variables, s.variables, sameVariable), time.Since(begun))
 		}
 		if next.DevCommand != last.DevCommand {
 			fmt.Fprintf(s.out, "%s [dev] command has changed; start again for it\n", s.cfg.Style.Warn("warning"))
@@ -151,13 +154,16 @@ func watchSet(r *build.Result) watch.Set {
 		set.Inputs = append(set.Inputs, r.Next.Inputs...)
 		set.Trees = append(set.Trees, r.Next.Trees...)
 	}
+	for _, name := range envFiles {
+		set.Inputs = append(set.Inputs, filepath.Join(r.Base(), name))
+	}
 	slices.Sort(set.Inputs)
 	set.Inputs = slices.Compact(set.Inputs)
 	return set
 }
 
 // changes prints what a change of a file did.
-func (s *session) changes(file string, last, next *build.Result, took time.Duration) {
+func (s *session) changes(file string, last, next *build.Result, environment bool, took time.Duration) {
 	before, after := versions(last), versions(next)
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(after)) {
@@ -180,6 +186,9 @@ func (s *session) changes(file string, last, next *build.Result, took time.Durat
 	}
 	if !reflect.DeepEqual(last.Headers, next.Headers) {
 		parts = append(parts, view.Count(len(next.Headers), "header rule"))
+	}
+	if environment {
+		parts = append(parts, "environment of all functions")
 	}
 	label := s.cfg.Style.Good("Deployed")
 	if len(next.Broken) > 0 {
@@ -276,6 +285,9 @@ func (s *session) addresses() {
 		line("store     ", "in memory ("+r.Kind()+")")
 	default:
 		line("store     ", r.Kind()+", data in "+s.data)
+	}
+	if n := len(s.variables); n > 0 {
+		line("variables ", fmt.Sprintf("%d, from %s", n, s.sources))
 	}
 	if s.cfg.Cron {
 		line("schedules ", "fire by themselves")

@@ -3,6 +3,7 @@
 //
 //	[build]   base                               where the site is, below this file
 //	[build]   publish, functions                 the directory of static files; that of functions, as old sites have it
+//	[build.environment]                          variables for functions under `nightshift dev`
 //	[dev]     command, publish, functions        what `nightshift dev` runs beside, and the directories there
 //	[functions]            directory, included_files, external_node_modules, …  for all functions
 //	[functions."<glob>"]   settings of the functions whose name matches
@@ -53,6 +54,9 @@ type File struct {
 	Headers      []deploy.HeaderRule
 	// RuleProblems are about redirects and headers, and stop nothing else.
 	RuleProblems []problem.Problem
+	// Environment is [build.environment]. Netlify's functions see it in
+	// development only.
+	Environment map[string]string
 
 	sections []section
 }
@@ -192,10 +196,33 @@ func (p *parser) build(table map[string]any) {
 			if dir := p.text(path, table[key]); p.file.Directory == "" {
 				p.file.Directory, p.file.DirectoryAt = dir, p.places.at(path)
 			}
+		case "environment":
+			p.environment(table[key])
 		default:
 			p.warnf(path, "build.%s has no effect: Nightshift bundles the functions and runs no build", key)
 		}
 	}
+}
+
+func (p *parser) environment(value any) {
+	path := []string{"build", "environment"}
+	table, ok := value.(map[string]any)
+	if !ok {
+		p.errorf(path, "build.environment must be a table: write [build.environment]")
+		return
+	}
+	p.file.Environment = map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		switch v := table[key].(type) {
+		case string:
+			p.file.Environment[key] = v
+		case bool, int64, float64:
+			p.file.Environment[key] = fmt.Sprint(v)
+		default:
+			p.errorf(append(path, key), "build.environment.%s must be a string", key)
+		}
+	}
+	p.warnf(path, "build.environment is for nightshift dev only: functions that are deployed do not see it, as on Netlify; for them use nightshift env set")
 }
 
 func (p *parser) dev(table map[string]any) {
