@@ -49,15 +49,15 @@ func (c *Client) CreateDeploy(ctx context.Context, site string, in api.CreateDep
 }
 
 // UploadFunction sends the code of a deploy's function, as the zip whose digest
-// the deploy names. It may be repeated. zip is read to its end; where its
-// length is known (bytes.Reader, strings.Reader) that is sent ahead.
+// the deploy names. It may be repeated. zip is read to its end; where it tells
+// how much is left (Len, as of bytes.Reader) that is sent ahead.
 func (c *Client) UploadFunction(ctx context.Context, deployID, function string, zip io.Reader) (api.Deploy, error) {
 	return call[api.Deploy](ctx, c, http.MethodPut, path("deploys", deployID, "functions", function), zip, "application/zip")
 }
 
 // UploadFile sends one static file of a deploy, whose digest the deploy names.
-// It may be repeated. content is read to its end; where its length is known
-// (bytes.Reader, strings.Reader) that is sent ahead.
+// It may be repeated. content is read to its end; where it tells how much is
+// left (Len, as of bytes.Reader) that is sent ahead.
 func (c *Client) UploadFile(ctx context.Context, deployID, name string, content io.Reader) (api.File, error) {
 	segments := append([]string{"deploys", deployID, "files"}, strings.Split(name, "/")...)
 	return call[api.File](ctx, c, http.MethodPut, path(segments...), content, "application/octet-stream")
