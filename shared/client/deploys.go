@@ -68,10 +68,28 @@ func (c *Client) Deploy(ctx context.Context, site, id string) (api.Deploy, error
 	return call[api.Deploy](ctx, c, http.MethodGet, path("sites", site, "deploys", id), nil, "")
 }
 
+// pageSize is how many deploys the API lists at once.
+const pageSize = 100
+
 // Deploys lists a site's newest deploys, at most limit of them, without their functions.
 func (c *Client) Deploys(ctx context.Context, site string, limit int) ([]api.Deploy, error) {
-	query := url.Values{"per_page": {strconv.Itoa(limit)}}
-	return call[[]api.Deploy](ctx, c, http.MethodGet, path("sites", site, "deploys")+"?"+query.Encode(), nil, "")
+	var all []api.Deploy
+	size := min(limit, pageSize) // the same for each page, which is counted in it
+	for page := 1; len(all) < limit; page++ {
+		query := url.Values{"per_page": {strconv.Itoa(size)}}
+		if page > 1 {
+			query.Set("page", strconv.Itoa(page))
+		}
+		list, err := call[[]api.Deploy](ctx, c, http.MethodGet, path("sites", site, "deploys")+"?"+query.Encode(), nil, "")
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+		if len(list) < size {
+			break
+		}
+	}
+	return all[:min(len(all), limit)], nil
 }
 
 // Publish makes a deploy the one that callers of its site get.
