@@ -50,7 +50,7 @@ func TestRequests(t *testing.T) {
 			}},
 		{"deploy", "GET", "/api/v1/sites/shop/deploys/d1", "", `{"id":"d1"}`,
 			func(c *client.Client) (any, error) { return c.Deploy(t.Context(), "shop", "d1") }},
-		{"sites", "GET", "/api/v1/sites", "", `[{"id":"shop"}]`,
+		{"sites", "GET", "/api/v1/sites?per_page=100", "", `[{"id":"shop"}]`,
 			func(c *client.Client) (any, error) { return c.Sites(t.Context()) }},
 		{"site", "GET", "/api/v1/sites/shop", "", `{"id":"shop","locked":true}`,
 			func(c *client.Client) (any, error) { return c.Site(t.Context(), "shop") }},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,7 +17,7 @@ import (
 
 // Sites lists all sites.
 func (c *Client) Sites(ctx context.Context) ([]api.Site, error) {
-	return call[[]api.Site](ctx, c, http.MethodGet, path("sites"), nil, "")
+	return pages[api.Site](ctx, c, path("sites"), math.MaxInt)
 }
 
 // Site reads a site, or fault.NotFound.
@@ -68,19 +69,24 @@ func (c *Client) Deploy(ctx context.Context, site, id string) (api.Deploy, error
 	return call[api.Deploy](ctx, c, http.MethodGet, path("sites", site, "deploys", id), nil, "")
 }
 
-// pageSize is how many deploys the API lists at once.
-const pageSize = 100
-
 // Deploys lists a site's newest deploys, at most limit of them, without their functions.
 func (c *Client) Deploys(ctx context.Context, site string, limit int) ([]api.Deploy, error) {
-	var all []api.Deploy
+	return pages[api.Deploy](ctx, c, path("sites", site, "deploys"), limit)
+}
+
+// pageSize is how many things the API lists at once.
+const pageSize = 100
+
+// pages reads a list, at most limit of it, page by page.
+func pages[T any](ctx context.Context, c *Client, path string, limit int) ([]T, error) {
+	var all []T
 	size := min(limit, pageSize) // the same for each page, which is counted in it
 	for page := 1; len(all) < limit; page++ {
 		query := url.Values{"per_page": {strconv.Itoa(size)}}
 		if page > 1 {
 			query.Set("page", strconv.Itoa(page))
 		}
-		list, err := call[[]api.Deploy](ctx, c, http.MethodGet, path("sites", site, "deploys")+"?"+query.Encode(), nil, "")
+		list, err := call[[]T](ctx, c, http.MethodGet, path+"?"+query.Encode(), nil, "")
 		if err != nil {
 			return nil, err
 		}
