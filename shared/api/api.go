@@ -83,6 +83,7 @@ type Function struct {
 	Kind     function.Kind `json:"kind"`
 	Runtime  string        `json:"runtime"` // node, or provided for a program
 	URLs     []string      `json:"urls"`
+	Methods  []string      `json:"methods,omitempty"` // that the URLs answer to; empty: all
 	Schedule string        `json:"schedule,omitempty"`
 	Timezone string        `json:"timezone,omitempty"`
 	// NextRuns are the next fire times of a scheduled function.
@@ -93,6 +94,14 @@ type Function struct {
 	// PreferStatic lets a static file of the same path win.
 	PreferStatic bool   `json:"prefer_static,omitempty"`
 	Source       string `json:"source,omitempty"`
+}
+
+// FromFunction translates a function that is reached by urls.
+func FromFunction(f *function.Function, urls []string) Function {
+	return Function{
+		Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, URLs: urls, Methods: f.Methods, Schedule: f.Schedule, Timezone: f.Timezone,
+		TimeoutMS: f.Timeout().Milliseconds(), RateLimit: f.RateLimit, PreferStatic: f.PreferStatic, Source: f.Source,
+	}
 }
 
 // Worker is a live worker.

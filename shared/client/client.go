@@ -48,6 +48,7 @@ func New(baseURL, token string, httpClient *http.Client) (*Client, error) {
 			TLSHandshakeTimeout:   5 * time.Second,
 			ResponseHeaderTimeout: 2 * time.Minute,
 			IdleConnTimeout:       time.Minute,
+			MaxIdleConnsPerHost:   8, // as many as a deploy has uploads at once
 		}}
 	}
 	return &Client{base: strings.TrimSuffix(baseURL, "/"), token: token, http: httpClient}, nil
@@ -109,6 +110,12 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, co
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "making a request to the API")
 	}
+	if sized, ok := body.(interface{ Len() int }); ok {
+		req.ContentLength = int64(sized.Len())
+		if req.ContentLength == 0 { // with a body it would mean "not known"
+			req.Body = http.NoBody
+		}
+	}
 	req.Header.Set("Accept", "application/json")
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
@@ -152,21 +159,13 @@ func failure(resp *http.Response) error {
 	var told api.Error
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxError))
 	if err == nil && json.Unmarshal(body, &told) == nil && told.Message != "" {
-		return fault.New(kind(told.Kind, resp.StatusCode), "%s", told.Message).After(retryAfter(resp))
+		return fault.New(fault.KindOfStatus(resp.StatusCode), "%s", told.Message).After(retryAfter(resp))
 	}
 	text := strings.TrimSpace(string(body))
 	if text == "" || len(text) > 500 {
 		text = http.StatusText(resp.StatusCode)
 	}
 	return fault.New(fault.KindOfStatus(resp.StatusCode), "%s", fmt.Sprintf("the server answered %d: %s", resp.StatusCode, text)).After(retryAfter(resp))
-}
-
-// kind trusts the server's word only if it names the status that it came with.
-func kind(told string, status int) fault.Kind {
-	if k := fault.Kind(told); k.HTTPStatus() == status {
-		return k
-	}
-	return fault.KindOfStatus(status)
 }
 
 func retryAfter(resp *http.Response) time.Duration {

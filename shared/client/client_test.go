@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,26 @@ func TestRequests(t *testing.T) {
 			}},
 		{"deploy", "GET", "/api/v1/sites/shop/deploys/d1", "", `{"id":"d1"}`,
 			func(c *client.Client) (any, error) { return c.Deploy(t.Context(), "shop", "d1") }},
+		{"sites", "GET", "/api/v1/sites?per_page=100", "", `[{"id":"shop"}]`,
+			func(c *client.Client) (any, error) { return c.Sites(t.Context()) }},
+		{"site", "GET", "/api/v1/sites/shop", "", `{"id":"shop","locked":true}`,
+			func(c *client.Client) (any, error) { return c.Site(t.Context(), "shop") }},
+		{"create a site", "POST", "/api/v1/sites", `{"name":"shop"}`, `{"id":"shop"}`,
+			func(c *client.Client) (any, error) { return c.CreateSite(t.Context(), "shop") }},
+		{"unpublish", "PUT", "/api/v1/sites/shop/unpublish", "", `{"id":"shop"}`,
+			func(c *client.Client) (any, error) { return c.Unpublish(t.Context(), "shop") }},
+		{"deploys", "GET", "/api/v1/sites/shop/deploys?per_page=20", "", `[{"id":"d1"}]`,
+			func(c *client.Client) (any, error) { return c.Deploys(t.Context(), "shop", 20) }},
+		{"publish", "POST", "/api/v1/sites/shop/deploys/d1/restore", "", `{"id":"d1"}`,
+			func(c *client.Client) (any, error) { return c.Publish(t.Context(), "shop", "d1") }},
+		{"rollback", "PUT", "/api/v1/sites/shop/rollback", "", `{"id":"d1"}`,
+			func(c *client.Client) (any, error) { return c.Rollback(t.Context(), "shop") }},
+		{"lock", "POST", "/api/v1/deploys/d1/lock", "", `{"id":"d1"}`,
+			func(c *client.Client) (any, error) { return c.Lock(t.Context(), "d1") }},
+		{"unlock", "POST", "/api/v1/deploys/d1/unlock", "", `{"id":"d1"}`,
+			func(c *client.Client) (any, error) { return c.Unlock(t.Context(), "d1") }},
+		{"give a deploy up", "POST", "/api/v1/deploys/d1/cancel", "", `{"id":"d1"}`,
+			func(c *client.Client) (any, error) { return c.CancelDeploy(t.Context(), "d1") }},
 		{"functions", "GET", "/api/v1/sites/a%2Fb/functions", "", `[{"name":"x"}]`,
 			func(c *client.Client) (any, error) { return c.Functions(t.Context(), "a/b") }},
 		{"workers", "GET", "/api/v1/workers", "", `[{"id":"w"}]`,
@@ -152,3 +173,58 @@ func TestNewRefusesBadURL(t *testing.T) {
 		}
 	}
 }
+
+// TestDeploysByPage reads more deploys than the API lists at once.
+func TestDeploysByPage(t *testing.T) {
+	t.Parallel()
+	const there = 250
+	for limit, pages := range map[int]int{1: 1, 100: 1, 101: 2, 250: 3, 1000: 3} {
+		asked := 0
+		c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			asked++
+			size, _ := strconv.Atoi(r.URL.Query().Get("per_page"))
+			page := 1
+			if text := r.URL.Query().Get("page"); text != "" {
+				page, _ = strconv.Atoi(text)
+			}
+			if size < 1 || size > 100 {
+				t.Errorf("per_page = %d, want 1 to 100", size)
+			}
+			list := []api.Deploy{}
+			for i := (page - 1) * size; i < min(page*size, there); i++ {
+				list = append(list, api.Deploy{ID: strconv.Itoa(i)})
+			}
+			_ = json.NewEncoder(w).Encode(list)
+		})
+		got, err := c.Deploys(t.Context(), "shop", limit)
+		if want := min(limit, there); err != nil || len(got) != want || asked != pages || got[want-1].ID != strconv.Itoa(want-1) {
+			t.Errorf("Deploys(%d) = %d deploys, %v, in %d requests; want %d in %d", limit, len(got), err, asked, want, pages)
+		}
+	}
+}
+
+// TestLengthsAreSentAhead uploads what tells its length.
+func TestLengthsAreSentAhead(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string]sized{"some": {strings.NewReader("text")}, "none": {strings.NewReader("")}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want := int64(content.Len())
+			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if body, err := io.ReadAll(r.Body); err != nil || r.ContentLength != want || int64(len(body)) != want {
+					t.Errorf("Content-Length %d with %d bytes, %v; want %d", r.ContentLength, len(body), err, want)
+				}
+				_, _ = io.WriteString(w, "{}")
+			})
+			if _, err := c.UploadFile(t.Context(), "d1", "a.txt", content); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// sized is a reader that net/http does not know.
+type sized struct{ text *strings.Reader }
+
+func (s sized) Read(p []byte) (int, error) { return s.text.Read(p) }
+func (s sized) Len() int                   { return s.text.Len() }

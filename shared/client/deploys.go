@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,7 +17,7 @@ import (
 
 // Sites lists all sites.
 func (c *Client) Sites(ctx context.Context) ([]api.Site, error) {
-	return call[[]api.Site](ctx, c, http.MethodGet, path("sites"), nil, "")
+	return pages[api.Site](ctx, c, path("sites"), math.MaxInt)
 }
 
 // Site reads a site, or fault.NotFound.
@@ -49,15 +50,15 @@ func (c *Client) CreateDeploy(ctx context.Context, site string, in api.CreateDep
 }
 
 // UploadFunction sends the code of a deploy's function, as the zip whose digest
-// the deploy names. It may be repeated. zip is read to its end; where its
-// length is known (bytes.Reader, strings.Reader) that is sent ahead.
+// the deploy names. It may be repeated. zip is read to its end; where it tells
+// how much is left (Len, as of bytes.Reader) that is sent ahead.
 func (c *Client) UploadFunction(ctx context.Context, deployID, function string, zip io.Reader) (api.Deploy, error) {
 	return call[api.Deploy](ctx, c, http.MethodPut, path("deploys", deployID, "functions", function), zip, "application/zip")
 }
 
 // UploadFile sends one static file of a deploy, whose digest the deploy names.
-// It may be repeated. content is read to its end; where its length is known
-// (bytes.Reader, strings.Reader) that is sent ahead.
+// It may be repeated. content is read to its end; where it tells how much is
+// left (Len, as of bytes.Reader) that is sent ahead.
 func (c *Client) UploadFile(ctx context.Context, deployID, name string, content io.Reader) (api.File, error) {
 	segments := append([]string{"deploys", deployID, "files"}, strings.Split(name, "/")...)
 	return call[api.File](ctx, c, http.MethodPut, path(segments...), content, "application/octet-stream")
@@ -70,8 +71,31 @@ func (c *Client) Deploy(ctx context.Context, site, id string) (api.Deploy, error
 
 // Deploys lists a site's newest deploys, at most limit of them, without their functions.
 func (c *Client) Deploys(ctx context.Context, site string, limit int) ([]api.Deploy, error) {
-	query := url.Values{"per_page": {strconv.Itoa(limit)}}
-	return call[[]api.Deploy](ctx, c, http.MethodGet, path("sites", site, "deploys")+"?"+query.Encode(), nil, "")
+	return pages[api.Deploy](ctx, c, path("sites", site, "deploys"), limit)
+}
+
+// pageSize is how many things the API lists at once.
+const pageSize = 100
+
+// pages reads a list, at most limit of it, page by page.
+func pages[T any](ctx context.Context, c *Client, path string, limit int) ([]T, error) {
+	var all []T
+	size := min(limit, pageSize) // the same for each page, which is counted in it
+	for page := 1; len(all) < limit; page++ {
+		query := url.Values{"per_page": {strconv.Itoa(size)}}
+		if page > 1 {
+			query.Set("page", strconv.Itoa(page))
+		}
+		list, err := call[[]T](ctx, c, http.MethodGet, path+"?"+query.Encode(), nil, "")
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+		if len(list) < size {
+			break
+		}
+	}
+	return all[:min(len(all), limit)], nil
 }
 
 // Publish makes a deploy the one that callers of its site get.

@@ -127,10 +127,17 @@ func KindOfStatus(status int) Kind {
 }
 
 // ExitCode is the exit status of a command that ended with an error of this
-// kind: 2 for wrong input (as flag parsing uses), 1 for everything else.
+// kind: 2 for wrong input (as flag parsing uses), 3 where the state of things
+// does not allow it, 4 where trying again helps, and 1 for everything else.
 func (k Kind) ExitCode() int {
-	if k == Invalid {
+	switch k {
+	case Invalid:
 		return 2
+	case Conflict:
+		return 3
+	case Throttled, Unavailable:
+		return 4
+	default:
+		return 1
 	}
-	return 1
 }

@@ -1,6 +1,7 @@
 package fault_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -60,11 +61,9 @@ func TestInternalsAreNotShown(t *testing.T) {
 
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
+	others := map[fault.Kind]int{fault.Invalid: 2, fault.Conflict: 3, fault.Throttled: 4, fault.Unavailable: 4}
 	for _, k := range kinds {
-		want := 1
-		if k == fault.Invalid {
-			want = 2
-		}
+		want := cmp.Or(others[k], 1)
 		if got := k.ExitCode(); got != want {
 			t.Errorf("%s.ExitCode() = %d, want %d", k, got, want)
 		}

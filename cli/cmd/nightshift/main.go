@@ -6,7 +6,9 @@
 // dev` also reads NIGHTSHIFT_REDIS_URL and NIGHTSHIFT_LOG_LEVEL. NO_COLOR
 // turns colours off.
 //
-// It exits with 0 on success, 2 on wrong usage or input, and 1 on everything else.
+// It exits with 0 on success, 2 on wrong usage or input, 3 where the state of
+// things does not allow it, 4 where trying again helps, 130 when it is
+// interrupted, and 1 on everything else; package fault says which is which.
 package main
 
 import (

@@ -153,7 +153,12 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 		result.Internal = append(result.Internal, filepath.Join(result.base, filepath.FromSlash(dir)))
 	}
 	candidates, problems, err := discover.Find(result.base, append(slices.Clone(result.Internal), result.Directory)...)
-	if err != nil && !(result.Next != nil && fault.Is(err, fault.NotFound)) {
+	switch {
+	case fault.Is(err, fault.NotFound) && result.withoutFunctions(opts):
+		if config.Directory != "" {
+			problems = []problem.Problem{problem.Warnf(config.DirectoryAt, "there is no directory %s, so no functions are built from it", show(root, result.Directory))}
+		}
+	case err != nil:
 		if fault.Is(err, fault.NotFound) {
 			return result, fault.Wrap(err, fault.NotFound, "there is no directory %s in %s; put a function there, for example %s/hello.mjs, or name the directory in netlify.toml: [functions] directory = \"…\"",
 				show(root, result.Directory), root, show(root, result.Directory))
@@ -185,6 +190,13 @@ func Build(ctx context.Context, opts Options) (*Result, error) {
 	problem.Sort(result.Problems)
 	result.Problems = slices.CompactFunc(result.Problems, func(a, b problem.Problem) bool { return a == b })
 	return result, nil
+}
+
+// withoutFunctions reports whether there can be a site without a directory of
+// functions: one of routes, or of static files. A directory that the person
+// asks for on the command line has to be there.
+func (r *Result) withoutFunctions(opts Options) bool {
+	return r.Next != nil || r.Publish != "" && opts.Directory == ""
 }
 
 // next builds the routes of a Next.js site.

@@ -135,13 +135,6 @@ func TestStaticFiles(t *testing.T) {
 			t.Errorf("Build with dev %t = %+v, %v; want the file %s", dev, result, err, want)
 		}
 	}
-	if err := os.RemoveAll(filepath.Join(root, "netlify")); err != nil {
-		t.Fatal(err)
-	}
-	result, err := build.Build(t.Context(), build.Options{Root: root})
-	if !fault.Is(err, fault.NotFound) || len(result.Files) != 1 {
-		t.Errorf("Build without functions = %+v, %v; want not found, and the file", result, err)
-	}
 }
 
 // unpack writes an artifact into a new directory.
@@ -375,6 +368,44 @@ func TestDirectory(t *testing.T) {
 			}
 			if !strings.HasPrefix(got, test.want) || len(result.Functions) > 0 && got != test.want {
 				t.Errorf("Build(%+v) of\n%s\n got %s\nwant %s", test.opts, test.toml, got, test.want)
+			}
+		})
+	}
+}
+
+// TestStaticOnly builds sites that have files to publish and no directory of functions.
+func TestStaticOnly(t *testing.T) {
+	t.Parallel()
+	const publish = "[build]\npublish = \"public\"\n"
+	tests := map[string]struct {
+		toml  string
+		opts  build.Options
+		files int
+		want  string // the problem or the error
+	}{
+		"files":                           {publish, build.Options{}, 1, ""},
+		"in dev":                          {publish, build.Options{Dev: true}, 1, ""},
+		"a directory in netlify.toml":     {publish + "functions = \"fns\"", build.Options{}, 1, "netlify.toml:3:1: there is no directory fns, so no functions are built from it"},
+		"a directory on the command line": {publish, build.Options{Directory: "fns"}, 1, "there is no directory fns in "},
+		"what is published is not there":  {"[build]\npublish = \"dist\"", build.Options{}, 0, "netlify.toml:2:1: there is no directory dist, so no static files are served; run what builds the site first"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.opts.Root = site(t, map[string]string{"netlify.toml": test.toml, "public/index.html": "<h1>home</h1>"})
+			result, err := build.Build(t.Context(), test.opts)
+			got := ""
+			if err != nil {
+				got, _ = fault.Public(err)
+			}
+			for _, p := range result.Problems {
+				if !p.Warning {
+					t.Errorf("Build: error %v", p)
+				}
+				got += p.Error()
+			}
+			if !strings.HasPrefix(got, test.want) || test.want == "" && got != "" || len(result.Files) != test.files || len(result.Functions) > 0 {
+				t.Errorf("Build: %d files, %d functions, %q; want %d, 0, %q", len(result.Files), len(result.Functions), got, test.files, test.want)
 			}
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/nightshift/nightshift/cli/internal/view"
@@ -39,18 +40,25 @@ var errReported = errors.New("already reported")
 func Run(ctx context.Context, args []string, w World) int {
 	root := w.root()
 	root.SetArgs(append([]string{}, args...)) // nil would mean those of the process
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, errReported):
 		return 1
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		fmt.Fprintln(w.Stderr, "interrupted")
-		return 130
 	}
-	fmt.Fprintf(w.Stderr, "%s %s\n", view.StyleOf(w.Stderr).Bad("error:"), message(err))
-	return fault.KindOf(err).ExitCode()
+	kind, text, code := string(fault.KindOf(err)), message(err), fault.KindOf(err).ExitCode()
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		kind, text, code = interrupted, interrupted, 130
+		fmt.Fprintln(w.Stderr, text)
+	} else {
+		fmt.Fprintf(w.Stderr, "%s %s\n", view.StyleOf(w.Stderr).Bad("error:"), text)
+	}
+	// What stands behind a flag that is wrong is not read.
+	if flag := cmd.Flags().Lookup(jsonFlagName); flag != nil && (flag.Value.String() == "true" || slices.Contains(args, "--"+jsonFlagName)) {
+		w.printFailure(kind, text, err)
+	}
+	return code
 }
 
 // message is the text of an error for the person at the terminal, who is user
@@ -73,7 +81,12 @@ func (w World) root() *cobra.Command {
   nightshift deploy    send it to an installation
 
 NIGHTSHIFT_API_URL is the installation's control plane (default ` + defaultAPI + `),
-NIGHTSHIFT_TOKEN the token for it.`,
+NIGHTSHIFT_TOKEN the token for it.
+
+Exit codes: 0 done; 2 wrong usage or input; 3 refused as things stand, such as
+by a lock; 4 the installation cannot be reached or is busy, and trying again
+helps; 1 anything else that failed; 130 interrupted. With --json a failure is a
+JSON document too: {"error": {"kind": "conflict", "message": "…"}}.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          arguments(),
@@ -89,7 +102,9 @@ NIGHTSHIFT_TOKEN the token for it.`,
 		return fault.New(fault.Invalid, "%v; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		w.dev(), w.deploy(), w.build(), w.functions(), w.invoke(), w.logs(), w.cancel(), w.env(), w.secretKey(), w.version(),
+		w.dev(), w.deploy(), w.build(), w.functions(), w.invoke(), w.logs(), w.cancel(), w.version(),
+		w.deploys(), w.publish(), w.rollback(), w.unpublish(), w.lock(), w.unlock(), w.sites(),
+		w.env(), w.secretKey(),
 	)
 	return root
 }
@@ -120,6 +135,11 @@ func unexpected(cmd *cobra.Command, arg string) error {
 // client makes a client of the installation that the environment names.
 func (w World) client() (*client.Client, error) {
 	return client.New(cmp.Or(w.Getenv("NIGHTSHIFT_API_URL"), defaultAPI), w.Getenv("NIGHTSHIFT_TOKEN"), nil)
+}
+
+// siteFlag is --site.
+func siteFlag(cmd *cobra.Command, into *string) {
+	cmd.Flags().StringVar(into, "site", defaultSite, "`name` of the site")
 }
 
 // logger takes what libraries and services log: text, warnings and worse

@@ -31,6 +31,10 @@ type installation struct {
 	mu       sync.Mutex
 	created  api.CreateDeploy
 	uploaded map[string]bool
+	sites    map[string]*siteState
+	onUpload func(name string, try int) int // status to fail with, or 0
+	tries    map[string]int
+	withheld string
 	states   []invocation.State // that reading an invocation shows, the last one for ever
 }
 
@@ -38,7 +42,7 @@ const id = "01KAQ4N2RZ8Y7M5T3V1W0X9C6B"
 
 func newInstallation(t *testing.T) *installation {
 	t.Helper()
-	in := &installation{uploaded: map[string]bool{}, states: []invocation.State{invocation.Queued, invocation.Running, invocation.Succeeded}}
+	in := &installation{uploaded: map[string]bool{}, tries: map[string]int{}, sites: seeded(), states: []invocation.State{invocation.Queued, invocation.Running, invocation.Succeeded}}
 	mux := http.NewServeMux()
 	in.Server = httptest.NewServer(mux)
 	t.Cleanup(in.Close)
@@ -50,45 +54,7 @@ func newInstallation(t *testing.T) *installation {
 	refuse := func(w http.ResponseWriter, status int, kind, message string) {
 		answer(w, status, api.Error{Code: status, Kind: kind, Message: message})
 	}
-	deploy := func() api.Deploy {
-		d := api.Deploy{ID: "d1a2b3", Site: "default", State: "uploading", URL: "http://localhost:8888", DeployURL: "http://d1a2b3--default.localhost:8888", Published: !in.created.Draft}
-		for _, f := range in.created.Functions {
-			shown := api.Function{Name: f.Name, Kind: f.Kind, Schedule: f.Schedule}
-			if f.Kind != function.Scheduled {
-				shown.URLs = []string{d.URL + function.DefaultPath(f.Name)}
-			}
-			d.Functions = append(d.Functions, shown)
-			if !in.uploaded[f.Name] {
-				d.RequiredFunctions = append(d.RequiredFunctions, f.Artifact)
-			}
-		}
-		if len(d.RequiredFunctions) == 0 {
-			d.State = "ready"
-		}
-		return d
-	}
-	mux.HandleFunc("POST /api/v1/sites/{site}/deploys", func(w http.ResponseWriter, r *http.Request) {
-		in.mu.Lock()
-		defer in.mu.Unlock()
-		if r.Header.Get("Authorization") != "Bearer secret" {
-			refuse(w, 401, "unauthorized", "the token is wrong; set NIGHTSHIFT_TOKEN")
-			return
-		}
-		_ = json.NewDecoder(r.Body).Decode(&in.created)
-		answer(w, 201, deploy())
-	})
-	mux.HandleFunc("PUT /api/v1/deploys/{id}/functions/{name}", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		in.mu.Lock()
-		defer in.mu.Unlock()
-		in.uploaded[r.PathValue("name")] = true
-		answer(w, 200, deploy())
-	})
-	mux.HandleFunc("GET /api/v1/sites/{site}/deploys/{id}", func(w http.ResponseWriter, r *http.Request) {
-		in.mu.Lock()
-		defer in.mu.Unlock()
-		answer(w, 200, deploy())
-	})
+	in.release(mux, answer, refuse)
 	mux.HandleFunc("GET /api/v1/sites/{site}/functions", func(w http.ResponseWriter, r *http.Request) {
 		if r.PathValue("site") == "empty" {
 			answer(w, 200, []api.Function{})
@@ -170,12 +136,12 @@ func site(t *testing.T, files map[string]string) string {
 }
 
 // volatile is what differs from run to run.
-var volatile = regexp.MustCompile(`next .*|(\d+\.){3}\d+:\d+`)
+var volatile = regexp.MustCompile(`next .*|(\d+\.){3}\d+:\d+|\w{3} \d+ \w{3} .*|[\d.]+ [KM]?i?B\b|"(created|updated)_at": .*`)
 
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	good := site(t, map[string]string{
-		"netlify.toml":                 "[[redirects]]\nfrom = \"/a\"\n",
+		"netlify.toml":                 "[[plugins]]\npackage = \"a\"\n",
 		"netlify/functions/hello.mjs":  "export default () => new Response('x')",
 		"netlify/functions/job.mjs":    "export default () => {}\nexport const config = { background: true }",
 		"netlify/functions/tick.mjs":   "export default () => {}\nexport const config = { schedule: '@daily' }",
@@ -187,6 +153,7 @@ func TestGolden(t *testing.T) {
 	})
 	payload := filepath.Join(site(t, map[string]string{"p.json": `{"n": 1}`}), "p.json")
 	none := site(t, map[string]string{"netlify/functions/readme.txt": ""})
+	files := site(t, map[string]string{"netlify.toml": "[build]\npublish = \"public\"\n", "public/index.html": "<h1>home</h1>", "public/empty.txt": ""})
 	tests := map[string]struct {
 		args   []string
 		stdin  string
@@ -195,13 +162,54 @@ func TestGolden(t *testing.T) {
 		exit   int
 	}{
 		"build":                 {args: []string{"build", good}},
-		"build-problems":        {args: []string{"build", bad}, exit: 1},
+		"build-problems":        {args: []string{"build", bad}, exit: 2},
 		"build-nowhere":         {args: []string{"build", "nowhere"}, exit: 2},
 		"deploy-draft":          {args: []string{"deploy", good}},
 		"deploy-prod":           {args: []string{"deploy", good, "--prod", "--branch", "main"}},
-		"deploy-problems":       {args: []string{"deploy", bad, "--prod"}, exit: 1},
+		"deploy-problems":       {args: []string{"deploy", bad, "--prod"}, exit: 2},
 		"deploy-none":           {args: []string{"deploy", none}, exit: 1},
 		"deploy-unauthorized":   {args: []string{"deploy", good}, env: map[string]string{"NIGHTSHIFT_TOKEN": "wrong"}, exit: 1},
+		"deploy-branch":         {args: []string{"deploy", good, "--branch", "Feature/One", "--title", "try it"}},
+		"deploy-static":         {args: []string{"deploy", files, "--prod", "--site", "shop"}},
+		"deploy-locked":         {args: []string{"deploy", bad, "--prod", "--site", "kept"}, exit: 3}, // before the build
+		"deploy-locked-draft":   {args: []string{"deploy", files, "--site", "kept"}},
+		"deploy-no-site":        {args: []string{"deploy", good, "--site", "nope"}, exit: 1},
+		"deploy-json-problems":  {args: []string{"deploy", bad, "--json"}, exit: 2},
+		"deploy-json-locked":    {args: []string{"deploy", good, "--prod", "--json", "--site", "kept"}, exit: 3},
+		"deploy-json-usage":     {args: []string{"deploy", "--now", "--json"}, exit: 2},
+		"publish":               {args: []string{"publish", older}},
+		"publish-prefix":        {args: []string{"publish", "0011"}},
+		"publish-short":         {args: []string{"publish", "001"}, exit: 2},
+		"publish-ambiguous":     {args: []string{"publish", "a1b2"}, exit: 2},
+		"publish-unknown":       {args: []string{"publish", "ffff"}, exit: 1},
+		"publish-failed":        {args: []string{"publish", "deadbeef"}, exit: 3},
+		"publish-locked":        {args: []string{"publish", "bbbb", "--site", "kept"}, exit: 3},
+		"publish-json":          {args: []string{"publish", "0011", "--json"}},
+		"publish-json-locked":   {args: []string{"publish", "bbbb", "--site", "kept", "--json"}, exit: 3},
+		"rollback":              {args: []string{"rollback"}},
+		"rollback-to":           {args: []string{"rollback", "0011"}},
+		"rollback-nothing":      {args: []string{"rollback", "--site", "shop"}, exit: 3},
+		"unpublish":             {args: []string{"unpublish"}},
+		"unpublish-nothing":     {args: []string{"unpublish", "--site", "shop"}},
+		"deploys":               {args: []string{"deploys"}},
+		"deploys-locked":        {args: []string{"deploys", "--site", "kept", "--limit", "1"}},
+		"deploys-none":          {args: []string{"deploys", "--site", "shop"}},
+		"deploys-none-json":     {args: []string{"deploys", "--site", "shop", "--json"}},
+		"deploys-limit":         {args: []string{"deploys", "--limit", "0"}, exit: 2},
+		"deploys-no-site":       {args: []string{"deploys", "--site", "nope"}, exit: 1},
+		"lock":                  {args: []string{"lock"}},
+		"lock-json":             {args: []string{"lock", "--json"}},
+		"lock-nothing":          {args: []string{"lock", "--site", "shop"}, exit: 3},
+		"unlock":                {args: []string{"unlock", "--site", "kept"}},
+		"unlock-unlocked":       {args: []string{"unlock"}},
+		"sites":                 {args: []string{"sites"}},
+		"sites-list":            {args: []string{"sites", "list"}},
+		"sites-create":          {args: []string{"sites", "create", "docs"}},
+		"sites-create-json":     {args: []string{"sites", "create", "docs", "--json"}},
+		"sites-create-taken":    {args: []string{"sites", "create", "shop"}, exit: 3},
+		"help-deploys":          {args: []string{"deploys", "--help"}},
+		"help-rollback":         {args: []string{"rollback", "--help"}},
+		"help-sites":            {args: []string{"sites", "--help"}},
 		"functions":             {args: []string{"functions"}},
 		"invoke-sync":           {args: []string{"invoke", "hello", "--payload", `{"a":1}`}},
 		"invoke-file":           {args: []string{"invoke", "hello", "--payload", "@" + payload}},
@@ -210,7 +218,7 @@ func TestGolden(t *testing.T) {
 		"invoke-background":     {args: []string{"invoke", "job"}},
 		"invoke-wait":           {args: []string{"invoke", "job", "--wait"}},
 		"invoke-wait-dead":      {args: []string{"invoke", "job", "--wait"}, states: []invocation.State{invocation.Running, invocation.Dead}, exit: 1},
-		"invoke-scheduled":      {args: []string{"invoke", "nightly"}, exit: 1},
+		"invoke-scheduled":      {args: []string{"invoke", "nightly"}, exit: 3},
 		"invoke-unknown":        {args: []string{"invoke", "nope"}, exit: 1},
 		"invoke-empty-site":     {args: []string{"invoke", "hello", "--site", "empty"}, exit: 1},
 		"invoke-bad-payload":    {args: []string{"invoke", "hello", "--payload", "{a:1}"}, exit: 2},
@@ -220,7 +228,7 @@ func TestGolden(t *testing.T) {
 		"logs-unknown":          {args: []string{"logs", "nope"}, exit: 1},
 		"cancel-waiting":        {args: []string{"cancel", "waiting"}},
 		"cancel-running":        {args: []string{"cancel", "running"}},
-		"cancel-finished":       {args: []string{"cancel", "finished"}, exit: 1},
+		"cancel-finished":       {args: []string{"cancel", "finished"}, exit: 3},
 		"unknown-command":       {args: []string{"fly"}, exit: 2},
 		"unknown-flag":          {args: []string{"deploy", "--now"}, exit: 2},
 		"missing-argument":      {args: []string{"logs"}, exit: 2},
@@ -232,7 +240,7 @@ func TestGolden(t *testing.T) {
 		"help-deploy":           {args: []string{"deploy", "--help"}},
 		"help-dev":              {args: []string{"dev", "--help"}},
 		"no-arguments":          {args: nil},
-		"server-does-not-reply": {args: []string{"functions"}, env: map[string]string{"NIGHTSHIFT_API_URL": "http://127.0.0.1:1/api/v1"}, exit: 1},
+		"server-does-not-reply": {args: []string{"functions"}, env: map[string]string{"NIGHTSHIFT_API_URL": "http://127.0.0.1:1/api/v1"}, exit: 4},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -254,12 +262,19 @@ func TestGolden(t *testing.T) {
 				t.Errorf("exit %d, want %d", exit, test.exit)
 			}
 			got := "-- stdout --\n" + stdout.String() + "-- stderr --\n" + stderr.String()
-			for _, dir := range []string{good, bad, none} {
+			for _, dir := range []string{good, bad, none, files} {
 				got = strings.ReplaceAll(got, dir, "SITE")
 			}
 			got = volatile.ReplaceAllStringFunc(got, func(s string) string {
-				if strings.HasPrefix(s, "next ") {
+				switch {
+				case strings.HasPrefix(s, "next "):
 					return "next …"
+				case strings.HasSuffix(s, "B"):
+					return "SIZE"
+				case strings.HasPrefix(s, `"`):
+					return strings.SplitAfter(s, ": ")[0] + "TIME,"
+				case strings.Contains(s, " "):
+					return "TIMES"
 				}
 				return "ADDRESS"
 			})
@@ -282,26 +297,6 @@ func golden(t *testing.T, name, got string) {
 	}
 	if got != string(want) {
 		t.Errorf("output differs from %s (write it anew with -update)\ngot\n%s\nwant\n%s", path, got, want)
-	}
-}
-
-func TestDeployAsJSON(t *testing.T) {
-	t.Parallel()
-	in := newInstallation(t)
-	root := site(t, map[string]string{"netlify/functions/hello.mjs": "export default () => new Response('x')"})
-	var stdout, stderr bytes.Buffer
-	exit := command.Run(t.Context(), []string{"deploy", root, "--json", "--branch", "next"}, command.World{
-		Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
-		Getenv: func(key string) string {
-			return map[string]string{"NIGHTSHIFT_API_URL": in.URL + "/api/v1", "NIGHTSHIFT_TOKEN": "secret"}[key]
-		},
-	})
-	var d api.Deploy
-	if err := json.Unmarshal(stdout.Bytes(), &d); err != nil || exit != 0 || d.ID != "d1a2b3" || d.State != "ready" || d.Published {
-		t.Errorf("exit %d, deploy %+v, %v\n%s", exit, d, err, stderr.String())
-	}
-	if !in.created.Draft || in.created.Branch != "next" || !in.uploaded["hello"] {
-		t.Errorf("announced %+v, uploaded %v", in.created, in.uploaded)
 	}
 }
 

@@ -3,7 +3,6 @@ package command
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -42,11 +41,6 @@ NIGHTSHIFT_SECRET_KEY for that (nightshift secret-key makes one).`,
 	}
 	cmd.AddCommand(w.envList(), w.envGet(), w.envSet(), w.envUnset(), w.envImport())
 	return cmd
-}
-
-// siteFlag is --site.
-func siteFlag(cmd *cobra.Command, into *string) {
-	cmd.Flags().StringVar(into, "site", defaultSite, "`name` of the site")
 }
 
 func (w World) envList() *cobra.Command {
@@ -483,12 +477,6 @@ func wordContexts(where []environ.Value) string {
 		out = append(out, wordContext(v))
 	}
 	return strings.Join(out, ", ")
-}
-
-func (w World) printJSON(v any) error {
-	encoder := json.NewEncoder(w.Stdout)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }
 
 func (w World) secretKey() *cobra.Command {

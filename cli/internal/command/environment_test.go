@@ -117,7 +117,7 @@ func TestEnvWithoutASecretKey(t *testing.T) {
 	exit := command.Run(t.Context(), []string{"env", "set", "A", "canary-4711"}, command.World{
 		Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Getenv: func(key string) string { return env[key] },
 	})
-	if exit != 1 || !strings.Contains(stderr.String(), "NIGHTSHIFT_SECRET_KEY is not set on the gateway; make one with: nightshift secret-key") || strings.Contains(stderr.String(), "canary") {
+	if exit != 3 || !strings.Contains(stderr.String(), "NIGHTSHIFT_SECRET_KEY is not set on the gateway; make one with: nightshift secret-key") || strings.Contains(stderr.String(), "canary") {
 		t.Errorf("exit %d, %s; want what to do", exit, stderr.String())
 	}
 }

@@ -1,18 +1,15 @@
 package command
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"time"
 
 	"github.com/nightshift/nightshift/cli/internal/build"
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
-	"github.com/nightshift/nightshift/cli/internal/deploy"
 	"github.com/nightshift/nightshift/cli/internal/dev"
 	"github.com/nightshift/nightshift/cli/internal/view"
 	"github.com/nightshift/nightshift/shared/fault"
-	"github.com/nightshift/nightshift/shared/function"
 	"github.com/spf13/cobra"
 )
 
@@ -71,7 +68,9 @@ func (w World) build() *cobra.Command {
 				return err
 			}
 			view.Problems(w.Stderr, view.StyleOf(w.Stderr), result.Problems)
-			view.Functions(w.Stdout, view.StyleOf(w.Stdout), rowsOf(result), time.Now())
+			if len(result.Functions) > 0 || result.Publish == "" {
+				view.Functions(w.Stdout, view.StyleOf(w.Stdout), view.Built(result.Functions, "", false), time.Now())
+			}
 			if result.Publish != "" {
 				fmt.Fprintf(w.Stdout, "  %s\n", view.Count(len(result.Files), "static file"))
 			}
@@ -79,8 +78,7 @@ func (w World) build() *cobra.Command {
 				fmt.Fprintf(w.Stdout, "  %s\n", rules)
 			}
 			if n := problem.Errors(result.Problems); n > 0 {
-				fmt.Fprintf(w.Stderr, "%s; nightshift deploy refuses the site until there is none\n", view.Count(n, "error"))
-				return errReported
+				return fault.New(fault.Invalid, "the site has %s; nightshift deploy refuses it until there is none", view.Count(n, "error"))
 			}
 			return nil
 		},
@@ -106,88 +104,6 @@ func contexts(prod bool, branch string) []string {
 // progress tells what a build is busy with.
 func (w World) progress(line string) {
 	fmt.Fprintln(w.Stderr, view.StyleOf(w.Stderr).Dim(line))
-}
-
-// rowsOf lists built functions, which have no host yet.
-func rowsOf(result *build.Result) []view.Row {
-	var rows []view.Row
-	for _, f := range result.Functions {
-		row := view.Row{Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, Methods: view.Methods(f.Methods), URLs: f.Paths, Schedule: f.Schedule, Timezone: f.Timezone, RateLimit: f.RateLimit, PreferStatic: f.PreferStatic}
-		switch {
-		case f.Kind == function.Scheduled:
-			row.URLs = nil // a path of its own only keeps others away
-		case len(f.Paths) == 0:
-			row.URLs = []string{function.DefaultPath(f.Name)}
-		}
-		rows = append(rows, row)
-	}
-	return rows
-}
-
-func (w World) deploy() *cobra.Command {
-	var prod, asJSON bool
-	var branch, site, functions string
-	cmd := &cobra.Command{
-		Use:   "deploy [DIR]",
-		Short: "Build a site and send it to an installation",
-		Long: `Build a site and send it to the installation that NIGHTSHIFT_API_URL names.
-
-Without --prod the deploy is a draft: it has a URL of its own, and the site's
-callers and schedules stay with the deploy that is published. With --prod it is
-published at once. A site with errors is not deployed.`,
-		Args: arguments("[DIR]"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			api, err := w.client()
-			if err != nil {
-				return err
-			}
-			defer api.Close()
-			result, err := build.Build(cmd.Context(), build.Options{Root: directory(args), Directory: functions, Contexts: contexts(prod, branch), Log: w.progress})
-			if err != nil {
-				return err
-			}
-			style := view.StyleOf(w.Stderr)
-			view.Problems(w.Stderr, style, result.Problems)
-			if n := problem.Errors(result.Problems); n > 0 {
-				fmt.Fprintf(w.Stderr, "%s; nothing was deployed\n", view.Count(n, "error"))
-				return errReported
-			}
-			if len(result.Functions)+len(result.Files)+len(result.Redirects) == 0 {
-				return fault.New(fault.NotFound, "there are no functions in %s; put one there, for example hello.mjs", result.Directory)
-			}
-			done, err := deploy.Run(cmd.Context(), api, deploy.Request{
-				Site: site, Branch: branch, Draft: !prod, Functions: result.Functions, Files: result.Files,
-				Redirects: result.Redirects, Headers: result.Headers,
-				Uploading: func(artifacts, files int) {
-					text := fmt.Sprintf("%s, %s to upload", view.Count(len(result.Functions), "function"), view.Count(artifacts, "artifact"))
-					if result.Publish != "" {
-						text += fmt.Sprintf("; %s, %d to upload", view.Count(len(result.Files), "static file"), files)
-					}
-					if rules := view.Rules(len(result.Redirects), len(result.Headers)); rules != "" {
-						text += "; " + rules
-					}
-					fmt.Fprintln(w.Stderr, style.Dim(text))
-				},
-			})
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				encoder := json.NewEncoder(w.Stdout)
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(done)
-			}
-			printDeploy(w, done, prod)
-			return nil
-		},
-	}
-	flags := cmd.Flags()
-	flags.BoolVar(&prod, "prod", false, "publish the deploy: from then on the site's callers and schedules get it")
-	flags.StringVar(&branch, "branch", "", "`name` of the branch; the newest deploy of it is at <branch>--<site>")
-	flags.StringVar(&site, "site", defaultSite, "`name` of the site")
-	functionsFlag(cmd, &functions)
-	flags.BoolVar(&asJSON, "json", false, "print the deploy as JSON")
-	return cmd
 }
 
 func (w World) version() *cobra.Command {

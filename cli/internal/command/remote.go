@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/cli/internal/view"
-	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/client"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/spf13/cobra"
@@ -14,27 +13,6 @@ import (
 
 // poll is how often a command that waits asks again.
 const poll = 250 * time.Millisecond
-
-func printDeploy(w World, d api.Deploy, prod bool) {
-	style := view.StyleOf(w.Stdout)
-	view.Functions(w.Stdout, style, rows(d.Functions), time.Now())
-	fmt.Fprintln(w.Stdout)
-	if prod && d.Published {
-		fmt.Fprintf(w.Stdout, "%s %s is published at %s\n", style.Good("Deploy"), d.ID, d.URL)
-		fmt.Fprintf(w.Stdout, "       its own URL is %s\n", d.DeployURL)
-		return
-	}
-	fmt.Fprintf(w.Stdout, "%s %s is a draft at %s\n", style.Good("Deploy"), d.ID, d.DeployURL)
-	fmt.Fprintln(w.Stdout, "       nightshift deploy --prod publishes what is in the directory then")
-}
-
-func rows(functions []api.Function) []view.Row {
-	out := make([]view.Row, len(functions))
-	for i, f := range functions {
-		out[i] = view.Row{Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, URLs: f.URLs, Schedule: f.Schedule, Timezone: f.Timezone, RateLimit: f.RateLimit, PreferStatic: f.PreferStatic}
-	}
-	return out
-}
 
 func (w World) functions() *cobra.Command {
 	var site string
@@ -52,11 +30,11 @@ func (w World) functions() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			view.Functions(w.Stdout, view.StyleOf(w.Stdout), rows(list), time.Now())
+			view.Functions(w.Stdout, view.StyleOf(w.Stdout), list, time.Now())
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&site, "site", defaultSite, "`name` of the site")
+	siteFlag(cmd, &site)
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,12 +37,21 @@ type server struct {
 	onUpload func(name string, try int) error
 	tries    map[string]int
 	created  api.CreateDeploy
+
+	cancelled []string // deploys that were given up
+	late      bool     // it is too late to give one up
+	lost      int      // reads of the deploy that fail
+	ready     bool     // from the beginning
+	reads     int
 }
 
 func (s *server) CreateDeploy(_ context.Context, site string, body api.CreateDeploy) (api.Deploy, error) {
 	s.created = body
 	if site == "full" {
 		return api.Deploy{}, fault.New(fault.TooLarge, "too many functions")
+	}
+	if s.ready {
+		return api.Deploy{ID: "d1", Site: site, State: "ready"}, nil
 	}
 	return api.Deploy{ID: "d1", Site: site, State: "uploading", RequiredFunctions: s.required, Required: s.files}, nil
 }
@@ -91,7 +102,23 @@ func (s *server) UploadFunction(ctx context.Context, id, name string, zip io.Rea
 	return api.Deploy{ID: id}, err
 }
 
+func (s *server) CancelDeploy(ctx context.Context, id string) (api.Deploy, error) {
+	if ctx.Err() != nil {
+		return api.Deploy{}, ctx.Err()
+	}
+	if s.late {
+		return api.Deploy{}, fault.New(fault.Conflict, "deploy %s is ready", id)
+	}
+	s.cancelled = append(s.cancelled, id)
+	return api.Deploy{ID: id, State: "error"}, nil
+}
+
 func (s *server) Deploy(_ context.Context, site, id string) (api.Deploy, error) {
+	s.reads++
+	if s.lost > 0 {
+		s.lost--
+		return api.Deploy{}, fault.New(fault.Unavailable, "a moment")
+	}
 	state := s.states[0]
 	if len(s.states) > 1 {
 		s.states = s.states[1:]
@@ -119,7 +146,7 @@ func TestRunUploadsWhatIsMissing(t *testing.T) {
 		told := -1
 		list := functions(4)
 		list[2].Artifact = "digest1" // the same code twice is sent once
-		d, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Branch: "main", Draft: true, Functions: list, Uploading: func(n, _ int) { told = n }})
+		d, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Branch: "main", Draft: true, Functions: list, Uploading: func(u deploy.Uploads) { told = u.Artifacts }})
 		if err != nil || d.State != "ready" || d.ID != "d1" {
 			t.Fatalf("Run = %+v, %v", d, err)
 		}
@@ -147,8 +174,8 @@ func TestUploadsAreBounded(t *testing.T) {
 		if _, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Functions: list}); err != nil {
 			t.Fatal(err)
 		}
-		if len(s.uploaded) != 20 || s.maxBusy > 4 || s.maxBusy < 2 {
-			t.Errorf("uploaded %d, %d at once; want 20, at most 4", len(s.uploaded), s.maxBusy)
+		if len(s.uploaded) != 20 || s.maxBusy != 8 {
+			t.Errorf("uploaded %d, %d at once; want 20, 8", len(s.uploaded), s.maxBusy)
 		}
 	})
 }
@@ -184,6 +211,9 @@ func TestUploadFailures(t *testing.T) {
 				}
 				if s.tries["f0"] != test.tries {
 					t.Errorf("%d tries, want %d", s.tries["f0"], test.tries)
+				}
+				if gaveUp := len(s.cancelled) == 1; gaveUp == test.ok {
+					t.Errorf("given up: %v, want %t", s.cancelled, !test.ok)
 				}
 			})
 		})
@@ -228,8 +258,65 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 		if err == nil || time.Since(begun) != 3*time.Second {
 			t.Errorf("Run ended after %v with %v, want the end of the context", time.Since(begun), err)
 		}
-		if slices.Contains(s.states, "ready") {
-			t.Error("the fake became ready")
+		if !slices.Equal(s.cancelled, []string{"d1"}) {
+			t.Errorf("given up: %v, want d1", s.cancelled)
+		}
+	})
+}
+
+// TestInterruptedUpload ends the context while uploads are under way.
+func TestInterruptedUpload(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		late  bool // the deploy is ready by then
+		state string
+	}{
+		"in time":  {false, "error"},
+		"too late": {true, "ready"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer("digest0", "digest1", "digest2")
+				s.late = test.late
+				ctx, cancel := context.WithCancel(t.Context())
+				s.onUpload = func(string, int) error {
+					cancel()
+					return fault.New(fault.Unavailable, "what a broken connection looks like")
+				}
+				d, err := deploy.Run(ctx, s, deploy.Request{Site: "shop", Functions: functions(3)})
+				if !errors.Is(err, context.Canceled) || d.ID != "d1" || d.State != test.state {
+					t.Errorf("Run = %s in state %q, %v; want d1 in %q and the end of the context", d.ID, d.State, err, test.state)
+				}
+				if gaveUp := len(s.cancelled) == 1; gaveUp == test.late {
+					t.Errorf("given up: %v, want %t", s.cancelled, !test.late)
+				}
+			})
+		})
+	}
+}
+
+func TestAnnouncedAsItIs(t *testing.T) {
+	t.Parallel()
+	s := newServer()
+	s.ready = true
+	d, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Branch: "main", Production: true, Title: "a title", Functions: functions(1)})
+	if err != nil || d.State != "ready" || s.reads != 0 {
+		t.Errorf("Run = %+v, %v after %d reads; want what was answered at once", d, err, s.reads)
+	}
+	if got := s.created; got.Branch != "main" || !got.Production || got.Draft || got.Title != "a title" {
+		t.Errorf("announced %+v", got)
+	}
+}
+
+func TestServerThatIsAwayForAMoment(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer("digest0")
+		s.lost = 3
+		if d, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Functions: functions(1)}); err != nil || d.State != "ready" {
+			t.Errorf("Run = %+v, %v; want it ready", d, err)
 		}
 	})
 }
@@ -244,6 +331,12 @@ func file(t *testing.T, path, digest, text string) static.File {
 	return static.File{Path: path, Source: source, File: apideploy.File{Digest: digest, Size: int64(len(text))}}
 }
 
+// sized is a file that was announced with another size.
+func sized(f static.File, size int64) static.File {
+	f.Size = size
+	return f
+}
+
 func TestRunUploadsFiles(t *testing.T) {
 	t.Parallel()
 	files := []static.File{file(t, "a.txt", "digest-a", "a"), file(t, "copy.txt", "digest-a", "a"), file(t, "b.txt", "digest-b", "b"), file(t, "c.txt", "digest-c", "c")}
@@ -256,11 +349,12 @@ func TestRunUploadsFiles(t *testing.T) {
 			}
 			return nil
 		}
-		artifacts, uploads := -1, -1
+		var told deploy.Uploads
+		var sent atomic.Int64
 		_, err := deploy.Run(t.Context(), s, deploy.Request{Site: "shop", Functions: functions(1), Files: files,
-			Redirects: []apideploy.Redirect{{From: "/a", To: "/b", Status: 301}}, Headers: []apideploy.HeaderRule{{For: "/*"}}, Uploading: func(a, f int) { artifacts, uploads = a, f }})
-		if err != nil || artifacts != 1 || uploads != 2 {
-			t.Fatalf("Run: %v, told %d artifacts and %d files; want 1 and 2", err, artifacts, uploads)
+			Redirects: []apideploy.Redirect{{From: "/a", To: "/b", Status: 301}}, Headers: []apideploy.HeaderRule{{For: "/*"}}, Uploading: func(u deploy.Uploads) { told = u }, Sent: func(n int64) { sent.Add(n) }})
+		if want := (deploy.Uploads{Artifacts: 1, Files: 2, Bytes: 6}); err != nil || told != want || sent.Load() != want.Bytes {
+			t.Fatalf("Run: %v, told %+v and sent %d bytes; want %+v", err, told, sent.Load(), want)
 		}
 		if want := map[string]string{"f0": "zip0", "a.txt": "a", "c.txt": "c"}; fmt.Sprint(s.uploaded) != fmt.Sprint(want) {
 			t.Errorf("uploaded %v, want %v", s.uploaded, want)
@@ -284,6 +378,8 @@ func TestFileThatChanges(t *testing.T) {
 		"gone":   {gone, nil},
 		"other":  {file(t, "a.txt", "digest-a", "b"), fault.New(fault.Invalid, "the bytes have another SHA-256")},
 		"longer": {file(t, "a.txt", "digest-a", "longer"), fault.New(fault.TooLarge, "longer than stated")},
+		"grown":  {sized(file(t, "a.txt", "digest-a", "text"), 3), nil},
+		"shrunk": {sized(file(t, "a.txt", "digest-a", "text"), 5), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -248,21 +248,11 @@ func (s *session) greet() {
 // table prints the functions.
 func (s *session) table(result *build.Result) {
 	base := "http://" + s.services.gateway.Addr()
-	var rows []view.Row
-	for _, f := range result.Functions {
-		row := view.Row{Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, Methods: view.Methods(f.Methods), Schedule: f.Schedule, Timezone: f.Timezone, RateLimit: f.RateLimit, PreferStatic: f.PreferStatic}
-		for _, path := range f.Paths {
-			row.URLs = append(row.URLs, base+path)
-		}
-		if len(f.Paths) == 0 {
-			row.URLs = append(row.URLs, base+function.DefaultPath(f.Name))
-		}
-		rows = append(rows, row)
-	}
-	if len(rows) == 0 {
+	list := view.Built(result.Functions, base, true)
+	if len(list) == 0 {
 		fmt.Fprintf(s.out, "  no functions yet; they are looked for in %s\n", result.Directory)
 	} else {
-		view.Functions(s.out, s.cfg.Style, rows, time.Now())
+		view.Functions(s.out, s.cfg.Style, list, time.Now())
 	}
 	if result.Publish != "" {
 		fmt.Fprintf(s.out, "  %s of %s\n", view.Count(len(result.Files), "static file"), result.Publish)

@@ -28,9 +28,9 @@ func Log(w io.Writer, s Style, line LogLine) {
 	fmt.Fprintf(w, "%s %s %s  %s\n", s.Dim(line.Time.Local().Format(time.TimeOnly)), s.Kind(line.Kind, line.Function), s.Dim(line.Invocation), s.stream(line.Stream, line.Text))
 }
 
-// clean takes control characters out, so that what a function prints cannot
-// move the cursor or change the title of somebody's terminal. Colours stay.
-func clean(text string) string {
+// Clean takes control characters out, so that what somebody else wrote cannot
+// move the cursor or change the title of a terminal. Colours stay.
+func Clean(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); {
 		if n := colorAt(text[i:]); n > 0 {
@@ -81,7 +81,7 @@ func Line(w io.Writer, s Style, l invocation.LogLine) {
 
 // stream colours a line by where it was written to.
 func (s Style) stream(name, text string) string {
-	text = clean(text)
+	text = Clean(text)
 	switch name {
 	case "stderr":
 		return s.Warn(text)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
 	"github.com/nightshift/nightshift/cli/internal/view"
+	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 )
@@ -26,8 +27,8 @@ func TestFunctions(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 12, 30, 15, 0, zone(t, "Europe/Berlin"))
 	var got bytes.Buffer
-	view.Functions(&got, view.Plain, []view.Row{
-		{Name: "hello", Kind: function.Sync, Methods: view.Methods(nil), URLs: []string{"http://127.0.0.1:8888/.netlify/functions/hello"}},
+	view.Functions(&got, view.Plain, []api.Function{
+		{Name: "hello", Kind: function.Sync, Methods: []string{"ANY"}, URLs: []string{"http://127.0.0.1:8888/.netlify/functions/hello"}},
 		{Name: "items", Kind: function.Sync, Methods: []string{"GET", "POST"}, URLs: []string{"/items/:id", "/things"}, PreferStatic: true,
 			RateLimit: &function.RateLimit{Limit: 10, WindowMS: 90_000, By: []string{"ip", "domain"}, RewriteTo: "/slow"}},
 		{Name: "rare", Kind: function.Sync, URLs: []string{"/.netlify/functions/rare"}, RateLimit: &function.RateLimit{Limit: 1, WindowMS: 1000}},

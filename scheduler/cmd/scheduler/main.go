@@ -20,7 +20,7 @@
 //
 // It logs JSON to standard error. Leadership changes are logged with the number
 // of the term: "leading" and "not leading any more". SIGINT and SIGTERM stop it
-// cleanly, a second one at once. Exit status: 0 stopped, 1 failed, 2 wrong settings.
+// cleanly, a second one at once. Exit status: 0 stopped, 2 wrong settings, any other failed.
 package main
 
 import (

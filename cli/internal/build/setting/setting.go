@@ -103,12 +103,11 @@ var unsupported = map[string]string{
 	"generator":     "it is not kept",
 	"nodeVersion":   "functions run on the Node of the worker",
 	"denoImportMap": "there are no edge functions",
-	"onRollback":    "runs stay with the deploy that accepted them (pinned)",
 }
 
 // supported are the keys that Resolve reads.
 var supported = []string{
-	"background", "schedule", "timezone", "catchUp", "overlap", "path", "excludedPath", "method", "preferStatic", "rateLimit",
+	"background", "schedule", "timezone", "catchUp", "overlap", "onRollback", "path", "excludedPath", "method", "preferStatic", "rateLimit",
 	"timeout", "retries", "retryDelays", "concurrency", "includedFiles", "externalNodeModules", "ignoredNodeModules", "nodeBundler",
 }
 
@@ -128,7 +127,7 @@ func Resolve(base function.Function, set Set) (function.Function, Bundling, []pr
 	f.Timezone = r.text("timezone", "an IANA zone such as \"Europe/Berlin\"")
 	f.CatchUp = r.choice("catchUp", "last", "all", "none")
 	f.Overlap = r.choice("overlap", "allow", "skip")
-	r.choice("onRollback", "pinned", "latest")
+	f.OnRollback = r.choice("onRollback", "pinned", "latest")
 	background := r.flag("background") || strings.HasSuffix(f.Name, "-background")
 	f.Kind = function.Sync
 	switch {

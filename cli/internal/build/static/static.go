@@ -16,11 +16,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/rulefile"
+	"golang.org/x/sync/errgroup" // bounds how many files are read at once
 )
 
 // File is one static file.
@@ -188,13 +190,23 @@ func (c *collector) add(rel, source string) error {
 	return nil
 }
 
-// read reads the files, for their digests.
+// read reads the files, for their digests: as many at once as there are
+// processors, because it is hashing that takes the time.
 func (c *collector) read() {
+	failed := make([]error, len(c.files))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range c.files {
 		f := &c.files[i]
-		var err error
-		if f.Digest, f.Size, err = digest(f.Source); err != nil {
-			c.errorf(f.Source, "cannot be read: %v", err)
+		group.Go(func() error {
+			f.Digest, f.Size, failed[i] = digest(f.Source)
+			return nil
+		})
+	}
+	_ = group.Wait() // each failure is kept by its file, in order
+	for i, err := range failed {
+		if err != nil {
+			c.errorf(c.files[i].Source, "cannot be read: %v", err)
 		}
 	}
 }

@@ -1,0 +1,74 @@
+package command
+
+import (
+	"fmt"
+
+	"github.com/nightshift/nightshift/cli/internal/view"
+	"github.com/nightshift/nightshift/shared/api"
+	"github.com/spf13/cobra"
+)
+
+func (w World) sites() *cobra.Command {
+	cmd := w.listSites("sites")
+	cmd.Long = `List the sites of the installation, or make one. The site "` + defaultSite + `" is always there.`
+	cmd.AddCommand(w.listSites("list"), w.createSite())
+	return cmd
+}
+
+func (w World) listSites(use string) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: "List the sites of the installation",
+		Args:  arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			control, err := w.client()
+			if err != nil {
+				return err
+			}
+			defer control.Close()
+			list, err := control.Sites(cmd.Context())
+			switch {
+			case err != nil:
+				return err
+			case asJSON:
+				return w.printJSON(append([]api.Site{}, list...))
+			}
+			view.Sites(w.Stdout, view.StyleOf(w.Stdout), list)
+			return nil
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func (w World) createSite() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Make a site",
+		Long: `Make a site. Its name becomes a part of its host name: lower-case letters, digits
+and single hyphens between them, 37 at most.`,
+		Args: arguments("the NAME of the site"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			api, err := w.client()
+			if err != nil {
+				return err
+			}
+			defer api.Close()
+			site, err := api.CreateSite(cmd.Context(), args[0])
+			switch {
+			case err != nil:
+				return err
+			case asJSON:
+				return w.printJSON(site)
+			}
+			style := view.StyleOf(w.Stdout)
+			fmt.Fprintf(w.Stdout, "%s %s is made, for %s\n", style.Good("Site"), site.Name, site.URL)
+			fmt.Fprintf(w.Stdout, "  %s nightshift deploy --prod --site %s\n", style.Dim("deploy"), site.Name)
+			return nil
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
