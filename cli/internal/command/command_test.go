@@ -175,7 +175,7 @@ var volatile = regexp.MustCompile(`next .*|(\d+\.){3}\d+:\d+`)
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	good := site(t, map[string]string{
-		"netlify.toml":                 "[[redirects]]\nfrom = \"/a\"\n",
+		"netlify.toml":                 "[[plugins]]\npackage = \"a\"\n[[redirects]]\nfrom = \"/a\"\nto = \"/b\"\n[[headers]]\nfor = \"/*\"\nvalues = {A = \"b\"}\n",
 		"netlify/functions/hello.mjs":  "export default () => new Response('x')",
 		"netlify/functions/job.mjs":    "export default () => {}\nexport const config = { background: true }",
 		"netlify/functions/tick.mjs":   "export default () => {}\nexport const config = { schedule: '@daily' }",
