@@ -256,6 +256,7 @@ func TestDeploysFreezeTheirEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.site("shop")
 	frozen := func(in api.CreateDeploy) string {
 		t.Helper()
 		zip, digest := code(t, "x")

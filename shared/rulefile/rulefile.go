@@ -142,8 +142,8 @@ func (r *Rules) addHeaders(at at, path string, headers []header) {
 	if len(headers) == 0 {
 		return
 	}
-	if !strings.HasPrefix(path, "/") && path != "*" {
-		r.errorf(at, "headers are for a path, which begins with \"/\"; %.80q does not", path)
+	if rule.Elsewhere(path) {
+		r.errorf(at, "headers are for a path, which begins with \"/\"; those of one host are not read")
 		return
 	}
 	if _, err := rule.Parse(path); err != nil {
@@ -175,16 +175,6 @@ func (r *Rules) addHeaders(at at, path string, headers []header) {
 	if len(values) > 0 {
 		r.Headers = append(r.Headers, deploy.HeaderRule{For: path, Values: values})
 	}
-}
-
-// Join puts the rules of several files behind each other. Notes are left to
-// whoever knows the files.
-func Join(all ...Rules) (redirects []deploy.Redirect, headers []deploy.HeaderRule) {
-	for _, r := range all {
-		redirects = append(redirects, r.Redirects...)
-		headers = append(headers, r.Headers...)
-	}
-	return redirects, headers
 }
 
 // sortedKeys lists the keys of a table in a fixed order.

@@ -101,6 +101,9 @@ func (r *Rules) redirect(at at, table map[string]any) {
 			redirect.From = r.text(at, key, value)
 		case "to", "destination":
 			redirect.To = r.text(at, key, value)
+			if to := redirect.To; to != "" && to[0] != '/' && !strings.Contains(to, "://") {
+				redirect.To = "/" + to // Netlify asks for no slash in this file
+			}
 		case "status":
 			r.status(at, value, &redirect)
 		case "force":

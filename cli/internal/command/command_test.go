@@ -141,7 +141,7 @@ var volatile = regexp.MustCompile(`next .*|(\d+\.){3}\d+:\d+|\w{3} \d+ \w{3} .*|
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	good := site(t, map[string]string{
-		"netlify.toml":                 "[[plugins]]\npackage = \"a\"\n",
+		"netlify.toml":                 "[[plugins]]\npackage = \"a\"\n[[redirects]]\nfrom = \"/a\"\nto = \"/b\"\n[[headers]]\nfor = \"/*\"\nvalues = {A = \"b\"}\n",
 		"netlify/functions/hello.mjs":  "export default () => new Response('x')",
 		"netlify/functions/job.mjs":    "export default () => {}\nexport const config = { background: true }",
 		"netlify/functions/tick.mjs":   "export default () => {}\nexport const config = { schedule: '@daily' }",

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -24,8 +23,7 @@ func (s *server) call(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	base := s.baseURL(c)
-	if target, err = target.Follow(r, scheme(base)); err != nil {
+	if target, err = target.Follow(r, s.scheme(c)); err != nil {
 		return err
 	}
 	if target.Redirect != nil {
@@ -41,13 +39,7 @@ func (s *server) call(c echo.Context) error {
 	if target.File != nil {
 		return s.Static.Serve(c.Response(), r, *target.File)
 	}
-	return s.Invoker.Serve(c.Response(), r, target, invoke.Origin{ClientIP: caller.IP, BaseURL: base})
-}
-
-// scheme is that of a base URL.
-func scheme(base string) string {
-	scheme, _, _ := strings.Cut(base, "://")
-	return scheme
+	return s.Invoker.Serve(c.Response(), r, target, invoke.Origin{ClientIP: caller.IP, BaseURL: s.baseURL(c)})
 }
 
 // redirect sends the caller elsewhere. Caches are not to keep it: a deploy may
@@ -106,19 +98,24 @@ func tooMany(wait time.Duration) error {
 // baseURL is scheme://host as the caller sees it. A host that cannot stand in a
 // URL is replaced: functions make URLs of what they are given.
 func (s *server) baseURL(c echo.Context) string {
-	r := c.Request()
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	if proto := r.Header.Get(echo.HeaderXForwardedProto); s.TrustProxy && (proto == "http" || proto == "https") {
-		scheme = proto
-	}
+	r, scheme := c.Request(), s.scheme(c)
 	base := scheme + "://" + r.Host
 	if u, err := url.Parse(base); err != nil || u.Host != r.Host || u.Hostname() == "" || u.User != nil {
 		return scheme + "://localhost"
 	}
 	return base
+}
+
+// scheme is http or https, as the caller sees it.
+func (s *server) scheme(c echo.Context) string {
+	r := c.Request()
+	if proto := r.Header.Get(echo.HeaderXForwardedProto); s.TrustProxy && (proto == "http" || proto == "https") {
+		return proto
+	}
+	if r.TLS != nil {
+		return "https"
+	}
+	return "http"
 }
 
 // statusAccess closes the invocation routes of the data plane where the

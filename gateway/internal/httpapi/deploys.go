@@ -50,7 +50,7 @@ func (s *server) createDeploy(c echo.Context) error {
 		return err
 	}
 	progress := release.Progress{Deploy: d}
-	if in.Functions != nil || in.Files != nil {
+	if in.Functions != nil || in.Files != nil || in.Redirects != nil || in.Headers != nil || in.Environment != nil {
 		if progress, err = s.Release.Describe(ctx, d.Site, d.ID, description); err != nil {
 			return errors.Join(err, s.giveUp(c, d.ID))
 		}

@@ -133,25 +133,25 @@ func (target Target) Follow(r *http.Request, scheme string) (Target, error) {
 	}
 	c := caller{request: r, scheme: scheme}
 	closed := false
-	for rule := range target.table.redirects.candidates(path) {
-		caught, matches := rule.match(path, &c)
+	for candidate := range target.table.redirects.candidates(path) {
+		caught, matches := candidate.match(path, &c)
 		switch {
 		case !matches:
 			continue
-		case len(rule.conditions.Role) > 0:
+		case len(candidate.conditions.Role) > 0:
 			closed = true
 			continue
-		case !target.File.Missing && !rule.force && !closed:
+		case !target.File.Missing && !candidate.force && !closed:
 			return target, nil
 		}
-		place := rule.to.Fill(caught)
-		if rule.status < 300 || rule.status > 399 {
-			return target.rewrite(r, place, rule.status)
+		place := candidate.to.Fill(caught)
+		if candidate.status < 300 || candidate.status > 399 {
+			return target.rewrite(r, place, candidate.status)
 		}
 		if c.isAt(path, place) {
 			continue // the caller would come back for ever
 		}
-		target.File, target.Redirect = nil, &Redirect{Status: rule.status, Location: place.URL(r.URL.RawQuery)}
+		target.File, target.Redirect = nil, &Redirect{Status: candidate.status, Location: place.URL(r.URL.RawQuery)}
 		return target, nil
 	}
 	if closed {
