@@ -105,6 +105,9 @@ func exchange(method, target string, header headers, body []byte) (*http.Respons
 	for _, h := range header {
 		key, value, _ := strings.Cut(h, ":")
 		req.Header.Set(key, strings.TrimSpace(value))
+		if strings.EqualFold(key, "Host") { // which the client takes from nowhere else
+			req.Host = strings.TrimSpace(value)
+		}
 	}
 	res, err := client.Do(req)
 	if err != nil {

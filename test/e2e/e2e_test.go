@@ -52,6 +52,7 @@ var verbs = map[string]func(*testscript.TestScript, bool, []string){
 	"redis":     verbRedis,     // redis start|kill|restart    a private server; sets NIGHTSHIFT_REDIS_URL
 	"s3":        verbS3,        // s3 start|kill|restart       an object store; sets NIGHTSHIFT_BLOB_URL and its credentials
 	"up":        verbUp,        // up NAME PROGRAM [KEY=VALUE]... [-- ARG...]
+	"secretkey": verbSecretKey, // secretkey NAME...           set each NAME to a key of nightshift secret-key
 	"services":  verbServices,  // services W S                a gateway, W workers, S schedulers; sets DATA and ADMIN
 	"crash":     verbCrash,     // crash NAME                  kill -9
 	"finish":    verbFinish,    // finish NAME INT|TERM        signal; must end with 0, and no child left
@@ -165,7 +166,7 @@ var quickstart = sync.OnceValues(func() (string, error) {
 // set, by name, and nothing of the test's own.
 func programEnv(ts *testscript.TestScript, extra []string) []string {
 	var env []string
-	for _, key := range []string{"PATH", "HOME", "TMPDIR", "NIGHTSHIFT_TOKEN", "NIGHTSHIFT_BLOB_URL", "NIGHTSHIFT_REDIS_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NODE_EXTRA_CA_CERTS"} {
+	for _, key := range []string{"PATH", "HOME", "TMPDIR", "NIGHTSHIFT_TOKEN", "NIGHTSHIFT_BLOB_URL", "NIGHTSHIFT_REDIS_URL", "NIGHTSHIFT_SECRET_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NODE_EXTRA_CA_CERTS"} {
 		if value := ts.Getenv(key); value != "" {
 			env = append(env, key+"="+value)
 		}

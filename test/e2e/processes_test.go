@@ -146,6 +146,17 @@ func startProgram(ts *testscript.TestScript, name, program string, settings, arg
 	return p
 }
 
+func verbSecretKey(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) == 0 {
+		usage(ts, "secretkey NAME...")
+	}
+	for _, name := range args {
+		key, err := exec.Command(filepath.Join(binDir, "nightshift"), "secret-key").Output()
+		ts.Check(err)
+		ts.Setenv(name, strings.TrimSpace(string(key)))
+	}
+}
+
 func verbServices(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
 		usage(ts, "services WORKERS SCHEDULERS")

@@ -163,6 +163,9 @@ func TestProblems(t *testing.T) {
 		"duplicate":         {"[dev]\n[dev]\n", []string{"error netlify.toml:2:2: is not valid TOML: Key 'dev' has already been defined."}},
 		"not ours":          {"[build]\n  command = \"npm run build\"\n[[plugins]]\npackage = \"a\"\n[[plugins]]\npackage = \"b\"\n", []string{"warning netlify.toml:2:3: build.command has no effect: Nightshift bundles the functions and runs no build", "warning netlify.toml:3:1: plugins has no effect: Nightshift serves functions and static files, with redirects and headers"}},
 		"publish":           {"[build]\npublish = 1\n[dev]\npublish = true", []string{"error netlify.toml:2:1: build.publish must be a string", "error netlify.toml:4:1: dev.publish must be a string"}},
+		"environment":       {"[build.environment]\nA = \"1\"", []string{"warning netlify.toml:1:1: build.environment is for nightshift dev only: functions that are deployed do not see it, as on Netlify; for them use nightshift env set"}},
+		"environment list":  {"[build.environment]\nA = [1]", []string{"warning netlify.toml:1:1: build.environment is for nightshift dev only: functions that are deployed do not see it, as on Netlify; for them use nightshift env set", "error netlify.toml:2:1: build.environment.A must be a string"}},
+		"environment text":  {"[build]\nenvironment = 1", []string{"error netlify.toml:2:1: build.environment must be a table: write [build.environment]"}},
 		"dev server":        {"[dev]\nport = 1", []string{"warning netlify.toml:2:1: dev.port has no effect: it configures Netlify's own dev server"}},
 		"directory of one":  {"[functions.a]\ndirectory = \"x\"", []string{"error netlify.toml:2:1: directory must be defined on the main `functions` object, because it is that of all functions: [functions] directory = …"}},
 		"background of all": {"[functions]\nbackground = true", []string{"error netlify.toml:2:1: background must be said of certain functions: [functions.\"name\"] background = true"}},
@@ -200,4 +203,22 @@ func FuzzRead(f *testing.F) {
 			file.Settings("a")
 		}
 	})
+}
+
+func TestEnvironment(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	text := "[build.environment]\nA = \"a\"\nB = 1\nC = true\n[context.dev.environment]\nA = \"dev\"\nD = \"d\"\n[context.production.environment]\nA = \"production\"\n"
+	if err := os.WriteFile(filepath.Join(root, netlifytoml.Name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for context, want := range map[string]map[string]string{
+		"dev":            {"A": "dev", "B": "1", "C": "true", "D": "d"},
+		"production":     {"A": "production", "B": "1", "C": "true"},
+		"deploy-preview": {"A": "a", "B": "1", "C": "true"},
+	} {
+		if file, _ := netlifytoml.Read(root, context); !maps.Equal(file.Environment, want) {
+			t.Errorf("Environment in %s = %v, want %v", context, file.Environment, want)
+		}
+	}
 }
