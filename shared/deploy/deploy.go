@@ -22,10 +22,15 @@ import (
 type State string
 
 // The closed list of states.
+//
+//	new ──▶ uploading ──▶ ready ──▶ expired
+//	  └─────────┴──▶ error
 const (
-	Uploading State = "uploading" // announced; artifacts are still missing
+	New       State = "new"       // announced; what it consists of is not said yet
+	Uploading State = "uploading" // described; artifacts are still missing
 	Ready     State = "ready"     // complete; can be called on its permalink and be published
 	Failed    State = "error"     // given up; never visible
+	Expired   State = "expired"   // not needed any more; about to be removed
 )
 
 // Deploy is one immutable version of a site.

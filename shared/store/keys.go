@@ -32,6 +32,30 @@ func deployKey(id string) string { return "nightshift:{catalog}:deploy:" + id }
 // deploysKey is the sorted set of a site's deploys, by time of creation.
 func deploysKey(site string) string { return "nightshift:{catalog}:deploys:" + site }
 
+// sitesKey is the hash of sites: when they were made, by name.
+func sitesKey() string { return "nightshift:{catalog}:sites" }
+
+// lockedKey is the hash of deploys that sites are locked to, by site.
+func lockedKey() string { return "nightshift:{catalog}:locked" }
+
+// historyKey is the list of the deploys that were published on a site, newest last.
+func historyKey(site string) string { return "nightshift:{catalog}:history:" + site }
+
+// rollbackKey is the hash that remembers a site's last rollback for a while.
+func rollbackKey(site string) string { return "nightshift:{catalog}:rollback:" + site }
+
+// branchesKey is the hash of the newest deploys of branches, by branchField.
+func branchesKey() string { return "nightshift:{catalog}:branches" }
+
+// branchField is the field of a site's branch, given its label.
+func branchField(site, label string) string { return site + "/" + label }
+
+// sha1Key is the hash of stored static files, by SHA-1.
+func sha1Key() string { return "nightshift:{catalog}:sha1" }
+
+// zipsKey is the hash of what is known about zips made elsewhere, by digest.
+func zipsKey() string { return "nightshift:{catalog}:zips" }
+
 // publishedKey is the hash of published deploys by site.
 func publishedKey() string { return "nightshift:{catalog}:published" }
 
@@ -40,6 +64,9 @@ func versionKey() string { return "nightshift:{catalog}:version" }
 
 // missingKey is the set of names of blobs that a deploy waits for.
 func missingKey(deployID string) string { return "nightshift:{catalog}:missing:" + deployID }
+
+// doomedKey is the set of names of blobs that are being deleted.
+func doomedKey() string { return "nightshift:{catalog}:doomed" }
 
 // rateKey is the hash of counters of one rate limit. It has no tag: each is
 // alone in its script, and together they are too many for one node. The caller

@@ -98,7 +98,7 @@ func (s *Source) deploy(ctx context.Context, id string) (*deploy.Deploy, error) 
 		return nil, fault.Wrap(err, fault.Unavailable, "reading the deploy %s took too long", id)
 	case err != nil:
 		return nil, err
-	case d.State != deploy.Ready:
+	case d.State != deploy.Ready && d.State != deploy.Expired: // which is kept for what it has accepted
 		return nil, fault.New(fault.Conflict, "the deploy %s is not ready: its state is %q", id, d.State)
 	}
 	s.known.Add(id, &d)
