@@ -122,7 +122,7 @@ func TestExactlyOnceThroughFailovers(t *testing.T) {
 	s := store.New(rdb, store.Options{})
 	const functions = 5
 	publish(t, s, "acme", functions)
-	ledger := collect(t, server)
+	ledger := gather(t, server)
 
 	f := &fleet{t: t, url: server.URL(), leading: make(chan leading, 100)}
 	for range 3 {
@@ -189,7 +189,7 @@ type ledger struct {
 	more chan struct{}
 }
 
-func collect(t *testing.T, server *redistest.Server) *ledger {
+func gather(t *testing.T, server *redistest.Server) *ledger {
 	t.Helper()
 	l := &ledger{more: make(chan struct{}, 10_000)}
 	rdb := server.Client()

@@ -2,7 +2,8 @@
 //
 // Any number of schedulers run side by side; one of them leads and the others
 // stand by. The leader turns due ticks into invocations, exactly one per tick,
-// and hands tasks of dead workers back to their queues. When it stops, a standby
+// hands tasks of dead workers back to their queues, and removes deploys that
+// nobody needs any more, with their blobs. When it stops, a standby
 // takes over at once; when it is killed, within LockTTL and a quarter. No tick
 // is lost or fired twice by that: package internal/leader says why the lock need
 // not be perfect, and internal/tick what happens to ticks that are late.
@@ -20,9 +21,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nightshift/nightshift/scheduler/internal/collect"
 	"github.com/nightshift/nightshift/scheduler/internal/leader"
 	"github.com/nightshift/nightshift/scheduler/internal/sweep"
 	"github.com/nightshift/nightshift/scheduler/internal/tick"
+	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/queue"
@@ -49,6 +52,13 @@ type Config struct {
 	BaseDomain  string `env:"BASE_DOMAIN"`
 	PublicURL   string `env:"PUBLIC_URL"`
 	DefaultSite string `env:"DEFAULT_SITE"`
+	// BlobURL is where code and static files are kept, the same for all services
+	// and of no other installation: file:// or s3://, see artifact.Open. Default:
+	// not known, and then nothing is removed of deploys.
+	BlobURL string `env:"BLOB_URL"`
+	// DeployRetention is how long a deploy is kept that nothing points at, 1h or
+	// more, or Forever ("off"). Default 2160h, 90 days.
+	DeployRetention Retention `env:"DEPLOY_RETENTION"`
 	// Dev tells functions that they run under nightshift dev.
 	Dev bool `env:"-"`
 	// Records says how long records are kept; the same for all services.
@@ -65,6 +75,7 @@ func (c *Config) prepare() error {
 	c.BaseDomain = cmp.Or(c.BaseDomain, "localhost")
 	c.PublicURL = strings.TrimSuffix(cmp.Or(c.PublicURL, "http://"+c.BaseDomain), "/")
 	c.DefaultSite = cmp.Or(c.DefaultSite, "default")
+	c.DeployRetention = cmp.Or(c.DeployRetention, defaultDeployRetention)
 	switch {
 	case c.RedisURL == "":
 		return fault.New(fault.Invalid, "NIGHTSHIFT_REDIS_URL is not set; it looks like redis://user:password@host:6379/0")
@@ -72,6 +83,8 @@ func (c *Config) prepare() error {
 		return fault.New(fault.Invalid, "NIGHTSHIFT_SCHEDULER_LOCK_TTL is %v; it must be 2s to 60s", c.LockTTL)
 	case !strings.HasPrefix(c.PublicURL, "http://") && !strings.HasPrefix(c.PublicURL, "https://"):
 		return fault.New(fault.Invalid, "NIGHTSHIFT_PUBLIC_URL is %q; it looks like https://example.com", c.PublicURL)
+	case c.DeployRetention != Forever && c.DeployRetention < minDeployRetention:
+		return fault.New(fault.Invalid, "NIGHTSHIFT_DEPLOY_RETENTION is %v; it must be 1h or more, or off", c.DeployRetention)
 	case c.Logger == nil:
 		return fault.New(fault.Internal, "the scheduler needs a logger")
 	}
@@ -97,7 +110,9 @@ type Scheduler struct {
 	elector *leader.Elector
 	ticks   *tick.Loop
 	reaper  *queue.Reaper
-	http    *daemon.HTTP // nil without an address
+	blobs   *artifact.Store    // nil without a BlobURL, as is the next
+	garbage *collect.Collector // used by the term that leads
+	http    *daemon.HTTP       // nil without an address
 	stack   daemon.Stack
 	stop    func() error // closes what New opened, once
 }
@@ -124,6 +139,17 @@ func New(cfg Config) (*Scheduler, error) {
 	if s.queue, err = queue.NewClient(rdb, false); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
+	records := store.New(rdb, cfg.Records)
+	redisNow := func(ctx context.Context) (time.Time, error) { return redisdb.Now(ctx, rdb) }
+	if cfg.BlobURL != "" {
+		if s.blobs, err = artifact.Open(context.Background(), cfg.BlobURL); err != nil {
+			return nil, errors.Join(err, s.stop())
+		}
+		s.garbage = collect.New(collect.Config{
+			Store: records, Blobs: s.blobs, Retention: max(time.Duration(cfg.DeployRetention), 0), Now: redisNow,
+			Logger: cfg.Logger.With("component", "collect"),
+		})
+	}
 	if cfg.Addr != "" {
 		health := daemon.Health(func(ctx context.Context) error { return redisdb.Ping(ctx, rdb) })
 		if s.http, err = daemon.NewHTTP(daemon.HTTPConfig{Addr: cfg.Addr, Handler: health, Logger: cfg.Logger}); err != nil {
@@ -131,13 +157,12 @@ func New(cfg Config) (*Scheduler, error) {
 		}
 		s.stack.Add("health", s.http)
 	}
-	records := store.New(rdb, cfg.Records)
 	s.elector = leader.New(leader.Config{
 		Redis: lockRDB, Terms: store.New(lockRDB, cfg.Records), TTL: cfg.LockTTL, Logger: cfg.Logger,
 	})
 	s.ticks = tick.New(tick.Config{
 		Store: records, Queue: s.queue, BaseURL: cfg.baseURL, Dev: cfg.Dev, Logger: cfg.Logger,
-		RedisNow: func(ctx context.Context) (time.Time, error) { return redisdb.Now(ctx, rdb) },
+		RedisNow: redisNow,
 	})
 	s.stack.Add("leadership", daemon.NewLoop(func(ctx context.Context) { s.elector.Lead(ctx, s.lead) }))
 	return s, nil
@@ -145,11 +170,14 @@ func New(cfg Config) (*Scheduler, error) {
 
 // lead is the work of a term.
 func (s *Scheduler) lead(ctx context.Context, term int64) {
-	// Both parts end together: whoever may not fire need not sweep either.
+	// All parts end together: whoever may not fire need not sweep either.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var parts sync.WaitGroup
 	parts.Go(func() { sweep.Run(ctx, s.reaper, s.cfg.Logger) })
+	if s.garbage != nil {
+		parts.Go(func() { s.garbage.Run(ctx, term) })
+	}
 	if s.cfg.UpkeepOnly {
 		parts.Wait()
 		return
@@ -172,7 +200,10 @@ func (s *Scheduler) Addr() string {
 // Start begins to compete for leadership.
 func (s *Scheduler) Start(ctx context.Context) error {
 	s.cfg.Logger.Info("scheduler starts", "lock_ttl", s.cfg.LockTTL, "upkeep_only", s.cfg.UpkeepOnly,
-		"public_url", s.cfg.PublicURL, "addr", s.Addr())
+		"public_url", s.cfg.PublicURL, "addr", s.Addr(), "deploy_retention", s.cfg.DeployRetention.String())
+	if s.garbage == nil {
+		s.cfg.Logger.Info("nothing is removed of deploys: NIGHTSHIFT_BLOB_URL is not set")
+	}
 	return s.stack.Start(ctx)
 }
 
@@ -186,6 +217,9 @@ func (s *Scheduler) close() error {
 	var errs []error
 	if s.http != nil {
 		errs = append(errs, s.http.Stop(context.Background())) // idle: unbinds what was never started
+	}
+	if s.blobs != nil {
+		errs = append(errs, s.blobs.Close())
 	}
 	if s.queue != nil {
 		errs = append(errs, s.queue.Close())

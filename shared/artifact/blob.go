@@ -2,8 +2,6 @@ package artifact
 
 import (
 	"context"
-	"errors"
-	"io"
 	"strings"
 	"time"
 
@@ -70,23 +68,28 @@ func (b Blob) Name() string { return b.Kind.Name(b.Digest) }
 // returns an error, which List then returns. What else is in the store is
 // passed over. What is stored or deleted meanwhile may be in the list or not.
 func (s *Store) List(ctx context.Context, fn func(Blob) error) error {
-	for objects := s.bucket.List(nil); ; {
-		o, err := objects.Next(ctx)
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
+	for page := blob.FirstPageToken; page != nil; {
+		objects, next, err := s.bucket.ListPage(ctx, page, listPage, nil)
+		if err != nil {
 			return fault.Wrap(err, fault.Unavailable, "listing artifacts: the artifact store does not answer").After(retryAfter)
 		}
-		b, ok := listed(o)
-		if !ok {
-			continue
+		for _, o := range objects {
+			b, ok := listed(o)
+			if !ok {
+				continue
+			}
+			if err := fn(b); err != nil {
+				return err
+			}
 		}
-		if err := fn(b); err != nil {
-			return err
-		}
+		page = next
 	}
+	return nil
 }
+
+// listPage is how many artifacts are asked for at once. A directory is read from
+// its start for each page; S3 gives a thousand at most, whatever is asked for.
+const listPage = 20_000
 
 // listed tells whether an object is an artifact, and which.
 func listed(o *blob.ListObject) (Blob, bool) {

@@ -68,6 +68,9 @@ func missingKey(deployID string) string { return "nightshift:{catalog}:missing:"
 // environmentKey is the hash of a site's environment variables by name, sealed.
 func environmentKey(site string) string { return "nightshift:{catalog}:env:" + site }
 
+// doomedKey is the set of names of blobs that are being deleted.
+func doomedKey() string { return "nightshift:{catalog}:doomed" }
+
 // rateKey is the hash of counters of one rate limit. It has no tag: each is
 // alone in its script, and together they are too many for one node. The caller
 // is a digest, because it is text of anybody's, and nobody's to keep.
