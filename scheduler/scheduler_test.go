@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 	"github.com/nightshift/nightshift/shared/store"
@@ -29,6 +30,8 @@ func TestConfig(t *testing.T) {
 		"a URL of no use":     {Config{RedisURL: "http://x", Logger: quiet()}, "scheme"},
 		"a public host":       {Config{RedisURL: url, PublicURL: "example.com", Logger: quiet()}, "NIGHTSHIFT_PUBLIC_URL"},
 		"retention too short": {Config{RedisURL: url, Records: store.Options{Retention: time.Second}, Logger: quiet()}, "it must be 1m or more"},
+		"bad blobs":           {Config{RedisURL: url, BlobURL: "ftp://x", Logger: quiet()}, "the blob URL has the scheme"},
+		"deploys too short":   {Config{RedisURL: url, DeployRetention: Retention(time.Minute), Logger: quiet()}, "NIGHTSHIFT_DEPLOY_RETENTION is 1m0s; it must be 1h or more, or off"},
 		"port out of range":   {Config{RedisURL: url, Addr: "127.0.0.1:99999", Logger: quiet()}, "cannot listen"},
 	}
 	for name, tt := range tests {
@@ -39,6 +42,59 @@ func TestConfig(t *testing.T) {
 				t.Errorf("New = %v, %v, want an invalid fault with %q", s, err, tt.want)
 			}
 		})
+	}
+}
+
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"2160h": "2160h0m0s", "off": "off", "0": "off", "90d": "", "": "", "90": ""} {
+		var r Retention
+		err := r.UnmarshalText([]byte(text))
+		switch {
+		case want == "" && !fault.Is(err, fault.Invalid):
+			t.Errorf("UnmarshalText(%q) = %v, want invalid", text, err)
+		case want != "" && (err != nil || r.String() != want):
+			t.Errorf("UnmarshalText(%q) = %v, %v; want %s", text, r, err, want)
+		}
+	}
+}
+
+// The leader collects garbage as soon as it leads, if it knows where blobs are.
+func TestTheLeaderCollects(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	records := store.New(server.Client(), store.Options{})
+	publish(t, records, "acme", 1)
+	for id, age := range map[string]time.Duration{"old": 2 * time.Hour, "young": time.Minute} {
+		d := deploy.Deploy{ID: id, Site: "acme", State: deploy.Ready, CreatedAt: time.Now().Add(-age)}
+		if err := records.CreateDeploy(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := New(Config{RedisURL: server.URL(), BlobURL: "file://" + t.TempDir(), DeployRetention: Retention(time.Hour), Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, s)
+	for deadline := time.After(10 * time.Second); ; {
+		d, err := records.Deploy(t.Context(), "old")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.State == deploy.Expired {
+			break
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("the old deploy is %q, want expired", d.State)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if d, err := records.Deploy(t.Context(), "young"); err != nil || d.State != deploy.Ready {
+		t.Errorf("the young deploy is %q, %v; want ready", d.State, err)
 	}
 }
 

@@ -92,6 +92,7 @@ func TestRedisCluster(t *testing.T) {
 	if all, err := b.Deploys(ctx, "shop", 0); err != nil || len(all) != 2 {
 		t.Errorf("Deploys = %v, %v, want two", all, err)
 	}
+	b.collects(t)
 	if err := b.Heartbeat(ctx, Worker{ID: "w1"}, time.Minute); err != nil {
 		t.Errorf("Heartbeat = %v", err)
 	}

@@ -250,7 +250,7 @@ var writes = []write{
 // stored is the whole write or nothing, and doing it again is safe.
 func TestWritesThatFail(t *testing.T) {
 	contract(t, func(t *testing.T, b *backend) {
-		for _, w := range writes {
+		for _, w := range slices.Concat(writes, collectWrites) {
 			for kind, name := range map[redistest.Fault]string{redistest.Failed: "failed", redistest.FailedButDone: "failed but done"} {
 				t.Run(w.name+" "+name, func(t *testing.T) {
 					if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
@@ -295,7 +295,7 @@ func TestWritesThatFail(t *testing.T) {
 }
 
 // writeCommands are the names of the commands that write.
-var writeCommands = []string{"evalsha", "incr", "hdel", "hset"}
+var writeCommands = []string{"evalsha", "incr", "hdel", "hset", "srem"}
 
 // load gives Redis all scripts, because an EVALSHA that is answered with
 // NOSCRIPT is no write.
@@ -304,6 +304,7 @@ func (b *backend) load(t testing.TB) {
 	for _, script := range []*redis.Script{
 		beginScript, finishScript, cancelScript, logScript, deployCreateScript, deployDescribeScript, deployFailScript, deploySealScript,
 		siteCreateScript, lockScript, publishScript, rollbackScript, unpublishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript, environmentScript,
+		expireScript, deployRemoveScript, doomScript,
 	} {
 		if err := script.Load(t.Context(), b.rdb).Err(); err != nil {
 			t.Fatal(err)
@@ -357,7 +358,7 @@ func TestTheDriverRepeatsWrites(t *testing.T) {
 		})
 		t.Cleanup(func() { _ = rdb.Close() })
 		s := New(rdb, Options{})
-		for _, w := range writes {
+		for _, w := range slices.Concat(writes, collectWrites) {
 			if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -458,6 +459,10 @@ func TestWithoutRedisEverythingIsUnavailable(t *testing.T) {
 		"CatalogVersion":  func() error { _, err := s.CatalogVersion(ctx); return err },
 		"Workers":         func() error { _, err := s.Workers(ctx); return err },
 		"Pinned":          func() error { _, err := s.Pinned(ctx); return err },
+		"EachDeploy":      func() error { return s.EachDeploy(ctx, nil, nil) },
+		"Doomed":          func() error { _, err := s.Doomed(ctx, []string{"file:a"}); return err },
+		"AllDoomed":       func() error { _, err := s.AllDoomed(ctx); return err },
+		"MayDelete":       func() error { _, err := s.MayDelete(ctx, 1, "file:a"); return err },
 		"Cursors":         func() error { _, err := s.Cursors(ctx); return err },
 	} {
 		err := call()

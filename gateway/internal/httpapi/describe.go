@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/nightshift/nightshift/gateway/internal/release"
 	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -42,7 +43,7 @@ func (s *server) describeDeploy(site deploy.Site, p release.Progress) api.Deploy
 func required(p release.Progress) (files, functions []string) {
 	files, functions = []string{}, []string{}
 	for _, blob := range p.Missing {
-		if blob.Kind == "code" {
+		if blob.Kind == artifact.Code {
 			functions = append(functions, blob.Digest)
 		} else {
 			files = append(files, blob.Digest)
@@ -84,11 +85,9 @@ func describeAll(d deploy.Deploy, base string, now time.Time) []api.Function {
 	out := make([]api.Function, 0, len(d.Functions))
 	for i := range d.Functions {
 		f := &d.Functions[i]
-		out = append(out, api.Function{
-			Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, URLs: urls(f, base), Schedule: f.Schedule, Timezone: f.Timezone,
-			NextRuns: next(f, now), TimeoutMS: f.Timeout().Milliseconds(),
-			RateLimit: f.RateLimit, PreferStatic: f.PreferStatic, Source: f.Source,
-		})
+		shown := api.FromFunction(f, urls(f, base))
+		shown.NextRuns = next(f, now)
+		out = append(out, shown)
 	}
 	return out
 }

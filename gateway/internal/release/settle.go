@@ -6,33 +6,40 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
 // Blob names something that a deploy waits for.
 type Blob struct {
-	// Kind is "code" (the zip of a function, by SHA-256), "file" (a static file,
-	// by SHA-256) or "sha1" (a static file, by SHA-1).
-	Kind   string
+	// Kind is one of package artifact's, or SHA1.
+	Kind   artifact.Kind
 	Digest string
 }
 
+const (
+	// SHA1 is the kind of a static file of which nothing else is known.
+	SHA1 artifact.Kind = "sha1"
+	// unknown is the kind of a zip that is stored, perhaps, and not known.
+	unknown artifact.Kind = "unknown"
+)
+
 // String is the name under which the store keeps it.
-func (b Blob) String() string { return b.Kind + ":" + b.Digest }
+func (b Blob) String() string { return b.Kind.Name(b.Digest) }
 
 func parseBlob(name string) Blob {
 	kind, digest, _ := strings.Cut(name, ":")
-	return Blob{kind, digest}
+	return Blob{artifact.Kind(kind), digest}
 }
 
-func codeBlob(digest string) Blob { return Blob{"code", digest} }
+func codeBlob(digest string) Blob { return Blob{artifact.Code, digest} }
 
 func fileBlob(f deploy.File) Blob {
 	if f.Digest == "" {
-		return Blob{"sha1", f.SHA1}
+		return Blob{SHA1, f.SHA1}
 	}
-	return Blob{"file", f.Digest}
+	return Blob{artifact.Static, f.Digest}
 }
 
 // Status reads a deploy of a site with what it waits for.
@@ -109,9 +116,9 @@ func (s *Service) complete(ctx context.Context, d deploy.Deploy) (whole deploy.D
 		there := !slices.Contains(doomed, blob.String())
 		switch {
 		case !there:
-		case blob.Kind == "code":
+		case blob.Kind == artifact.Code:
 			there, err = s.Artifacts.Has(ctx, blob.Digest)
-		case blob.Kind == "file":
+		case blob.Kind == artifact.Static:
 			there, err = s.Artifacts.HasFile(ctx, blob.Digest)
 		default:
 			there = false // known by a SHA-1 only, which no store is asked for
@@ -130,9 +137,6 @@ func (s *Service) complete(ctx context.Context, d deploy.Deploy) (whole deploy.D
 // wants are the blobs that a deploy needs, each with the one that its client
 // knows it by.
 type wants map[Blob]Blob
-
-// unknown is the kind of a zip that is stored, perhaps, and not known.
-const unknown = "unknown"
 
 // completeFunctions fills in functions whose zips are known.
 func (s *Service) completeFunctions(ctx context.Context, d *deploy.Deploy, w wants) error {

@@ -1,9 +1,11 @@
-// Scheduler fires the scheduled functions of all published deploys.
+// Scheduler fires the scheduled functions of all published deploys, and removes
+// deploys that nobody needs any more.
 //
 // Run two or more for availability: one leads, the others stand by and take
 // over at once when it stops, and within about six seconds when it is killed.
 // Exactly one invocation is made per tick, whatever happens to them. They need
-// nothing but Redis, keep nothing on disk and may be stopped at any time.
+// Redis, and for what they remove the place where code and static files are kept;
+// they keep nothing on disk and may be stopped at any time.
 //
 // It is configured by its environment:
 //
@@ -14,6 +16,10 @@
 //	NIGHTSHIFT_BASE_DOMAIN             as the gateway has it, as the next two; functions see it in their URL (default localhost)
 //	NIGHTSHIFT_PUBLIC_URL              URL of the base domain as callers see it (default http://<base domain>)
 //	NIGHTSHIFT_DEFAULT_SITE            the site at the base domain itself (default "default")
+//	NIGHTSHIFT_BLOB_URL                file:///absolute/dir or s3://bucket?region=…, as all services have it, and of this
+//	                                   installation alone (default: not known, and nothing is removed of deploys)
+//	NIGHTSHIFT_DEPLOY_RETENTION        how long a deploy is kept that is not published, nor the newest of a branch, nor one of the
+//	                                   10 that were published last; 1h or more, or off (default 2160h, 90 days)
 //	NIGHTSHIFT_RETENTION               how long records of finished invocations are kept (default 168h)
 //	NIGHTSHIFT_DEAD_RETENTION          the same for those that failed for good (default 720h)
 //	NIGHTSHIFT_LOG_LEVEL               debug, info, warn or error (default info)
