@@ -201,7 +201,7 @@ func (s *Scheduler) Addr() string {
 func (s *Scheduler) Start(ctx context.Context) error {
 	s.cfg.Logger.Info("scheduler starts", "lock_ttl", s.cfg.LockTTL, "upkeep_only", s.cfg.UpkeepOnly,
 		"public_url", s.cfg.PublicURL, "addr", s.Addr(), "deploy_retention", s.cfg.DeployRetention.String())
-	if s.garbage == nil {
+	if s.garbage == nil && !s.cfg.Dev {
 		s.cfg.Logger.Info("nothing is removed of deploys: NIGHTSHIFT_BLOB_URL is not set")
 	}
 	return s.stack.Start(ctx)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/artifact/artifacttest"
@@ -150,6 +151,48 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	for _, url := range []string{"s3://bucket?region=eu-central-1", "s3://bucket?endpoint=http://127.0.0.1:1&prefix=a/b"} {
 		open(t, url) // does not call
+	}
+}
+
+// What a writer leaves that is killed is no artifact, and does not stay for ever.
+func TestTidy(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, "file://"+dir)
+	data, digest := artifacttest.Pack(t, artifact.File{Path: "a.js", Data: []byte("a")})
+	if err := s.Put(t.Context(), digest, bytes.NewReader(data)); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for name, age := range map[string]time.Duration{
+		digest + ".zip.18aa52.tmp": 2 * time.Hour, digest + ".file.18aa53.tmp": time.Minute, "somebody's": 2 * time.Hour, digest + ".zip": 2 * time.Hour,
+	} {
+		path := filepath.Join(dir, name)
+		if name != digest+".zip" {
+			if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Chtimes(path, now.Add(-age), now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := artifacttest.Names(t, s), []string{artifact.Code.Name(digest)}; !slices.Equal(got, want) {
+		t.Errorf("List gave %v, want %v", got, want)
+	}
+	if err := s.Tidy(t.Context(), now.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if want := []string{digest + ".file.18aa53.tmp", digest + ".zip", "somebody's"}; !slices.Equal(names, want) {
+		t.Errorf("after Tidy the directory holds %v, want %v", names, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"context"
+	"regexp"
 	"strings"
 	"time"
 
@@ -68,17 +69,41 @@ func (b Blob) Name() string { return b.Kind.Name(b.Digest) }
 // returns an error, which List then returns. What else is in the store is
 // passed over. What is stored or deleted meanwhile may be in the list or not.
 func (s *Store) List(ctx context.Context, fn func(Blob) error) error {
+	return s.each(ctx, func(o *blob.ListObject) error {
+		if b, ok := listed(o); ok {
+			return fn(b)
+		}
+		return nil
+	})
+}
+
+// leftover is what a directory still has of an artifact whose writer was killed.
+var leftover = regexp.MustCompile(`^[0-9a-f]{64}\.(zip|file)\.[0-9a-f]+\.tmp$`)
+
+// Tidy removes what writers have left that were killed before a moment. On S3
+// that is the business of the bucket's own rule for incomplete uploads.
+func (s *Store) Tidy(ctx context.Context, before time.Time) error {
+	return s.each(ctx, func(o *blob.ListObject) error {
+		if o.IsDir || !leftover.MatchString(o.Key) || !o.ModTime.Before(before) {
+			return nil
+		}
+		err := s.bucket.Delete(ctx, o.Key)
+		if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+			return unavailable(err, "deleting what is left of", o.Key)
+		}
+		return nil
+	})
+}
+
+// each calls fn with whatever is in the store.
+func (s *Store) each(ctx context.Context, fn func(*blob.ListObject) error) error {
 	for page := blob.FirstPageToken; page != nil; {
 		objects, next, err := s.bucket.ListPage(ctx, page, listPage, nil)
 		if err != nil {
 			return fault.Wrap(err, fault.Unavailable, "listing artifacts: the artifact store does not answer").After(retryAfter)
 		}
 		for _, o := range objects {
-			b, ok := listed(o)
-			if !ok {
-				continue
-			}
-			if err := fn(b); err != nil {
+			if err := fn(o); err != nil {
 				return err
 			}
 		}

@@ -17,13 +17,14 @@ type spool struct {
 	sha1, sha256 string
 }
 
-// keep copies an upload of at most limit bytes into a temporary file, which the
-// caller removes. what is how messages call it.
+// keep copies an upload of at most limit bytes into a temporary file, which ends
+// with remove. what is how messages call it.
 func keep(what string, from io.Reader, limit int64) (*spool, error) {
 	file, err := os.CreateTemp("", "nightshift-upload-*")
 	if err != nil {
 		return nil, noRoom(err, what)
 	}
+	_ = os.Remove(file.Name()) // it lives on while it is open, and no crash leaves it behind
 	sp := &spool{file: file}
 	if err := sp.fill(what, from, limit); err != nil {
 		sp.remove()
@@ -62,7 +63,7 @@ func (sp *spool) reader() (io.Reader, error) {
 
 func (sp *spool) remove() {
 	_ = sp.file.Close()
-	_ = os.Remove(sp.file.Name())
+	_ = os.Remove(sp.file.Name()) // for systems that do not remove open files
 }
 
 func noRoom(err error, what string) error {

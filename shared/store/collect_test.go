@@ -46,14 +46,14 @@ var collectWrites = []write{
 			t.Fatal(err)
 		}
 		return func(ctx context.Context, s *Store) error {
-			removed, err := s.Remove(ctx, "shop", "d1", -time.Second, time.Hour)
-			if err == nil && !removed {
-				err = errors.New("kept")
+				removed, err := s.Remove(ctx, "shop", "d1", -time.Second, time.Hour)
+				if err == nil && !removed {
+					err = errors.New("kept")
+				}
+				return err
+			}, func() bool {
+				return b.stateOf(t, "d1") == "" && b.rdb.Exists(t.Context(), deploysKey("shop")).Val() == 0
 			}
-			return err
-		}, func() bool {
-			return b.stateOf(t, "d1") == "" && b.rdb.Exists(t.Context(), deploysKey("shop")).Val() == 0
-		}
 	}, isNil},
 	{"Doom", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
 		return func(ctx context.Context, s *Store) error { return s.Doom(ctx, []string{"file:a", "file:b"}) }, func() bool {

@@ -60,6 +60,7 @@ const (
 type Blobs interface {
 	List(ctx context.Context, fn func(artifact.Blob) error) error
 	Delete(ctx context.Context, digest string, kind artifact.Kind) error
+	Tidy(ctx context.Context, before time.Time) error
 }
 
 // Config configures a Collector. All of it is required.
@@ -152,6 +153,9 @@ func (c *Collector) round(ctx context.Context, term int64) (n counts, err error)
 	}
 	if b != nil {
 		if err := c.delete(ctx, term, found, b, &n); err != nil {
+			return n, err
+		}
+		if err := c.cfg.Blobs.Tidy(ctx, now.Add(-grace)); err != nil {
 			return n, err
 		}
 		c.looked = now
