@@ -22,6 +22,9 @@ const (
 	// drain is how long running calls have at the end; invocations that still
 	// run then are handed back and go on when dev starts again.
 	drain = 2 * time.Second
+	// kept is how long a version of the site stays that is not the newest: each
+	// change leaves one behind.
+	kept = 24 * time.Hour
 	// idle ends processes of functions that have not been called for so long:
 	// each change leaves some behind.
 	idle = time.Minute
@@ -88,8 +91,12 @@ func newServices(cfg Config, redisURL, dataDir string, key secret.Text) (_ *serv
 		return nil, err
 	}
 	s.all = append(s.all, s.gateway)
+	collected := blobs
+	if cfg.RedisURL != "" {
+		collected = "" // what is in somebody else's store is not for dev to remove
+	}
 	sched, err := scheduler.New(scheduler.Config{
-		RedisURL: redisURL, UpkeepOnly: !cfg.Cron, Dev: true, DefaultSite: Site, PublicURL: publicURL(s.gateway.Addr()),
+		RedisURL: redisURL, BlobURL: collected, DeployRetention: scheduler.Retention(kept), UpkeepOnly: !cfg.Cron, Dev: true, DefaultSite: Site, PublicURL: publicURL(s.gateway.Addr()),
 		Logger: cfg.Logger.With("service", "scheduler"),
 	})
 	if err != nil {
