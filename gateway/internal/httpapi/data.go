@@ -78,7 +78,7 @@ func (s *server) overLimit(r *http.Request, target route.Target, caller limit.Ca
 	if u.RawQuery != "" {
 		r.URL.RawQuery = u.RawQuery
 	}
-	if target, err = s.Router.Route(r.Context(), r.Host, r.Method, r.URL.EscapedPath()); err != nil {
+	if target, err = target.Elsewhere(r.Method, r.URL.EscapedPath()); err != nil {
 		return r, target, err
 	}
 	if target.File != nil && r.Method != http.MethodHead {

@@ -62,7 +62,7 @@ type Target struct {
 	// says so; else that of the request.
 	Query string
 
-	table *table // the deploy that all of it comes from; set with File
+	table *table // the deploy that all of it comes from
 	dev   bool
 }
 
@@ -184,6 +184,14 @@ func (r *Router) Route(ctx context.Context, host, method, path string) (Target, 
 		target.Context = deploy.Dev
 	}
 	return target, err
+}
+
+// Elsewhere finds what another path is for in the deploy that the target comes
+// from, whatever was published meanwhile.
+func (target Target) Elsewhere(method, path string) (Target, error) {
+	found, err := target.table.find(method, path, target.dev)
+	found.Published, found.Branch, found.Context = target.Published, target.Branch, target.Context
+	return found, err
 }
 
 // named is the deploy that a label before a site means: the newest of a branch,

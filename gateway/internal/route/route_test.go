@@ -301,3 +301,21 @@ func BenchmarkRoute(b *testing.B) {
 		})
 	}
 }
+
+// A request that goes on to another path stays with the deploy that it began with.
+func TestElsewhereStaysInTheDeploy(t *testing.T) {
+	t.Parallel()
+	r, _ := newRouter(false)
+	target, err := r.Route(t.Context(), "shop.example.test", "GET", "/.netlify/functions/hello")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Update(store.Catalog{Version: 2, Published: map[string]deploy.Deploy{"shop": site("shop", shopOld, function.Function{Name: "old", Kind: function.Sync})}})
+	got, err := target.Elsewhere("GET", "/.netlify/functions/hello")
+	if err != nil || got.Deploy != shopLive || got.Function == nil || !got.Published || got.Context != deploy.Production {
+		t.Errorf("Elsewhere = %+v, %v; want the function of the deploy that was published when the request came", got, err)
+	}
+	if _, err := target.Elsewhere("GET", "/.netlify/functions/old"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("Elsewhere finds a function of the next deploy: %v", err)
+	}
+}

@@ -74,7 +74,7 @@ func Check(f *function.Function) error {
 // match, be it for its method, is passed over, and what is left is a file or
 // nothing.
 func (t *table) find(method, path string, dev bool) (Target, error) {
-	target := Target{Site: t.deploy.Site, Deploy: t.deploy.ID}
+	target := Target{Site: t.deploy.Site, Deploy: t.deploy.ID, table: t, dev: dev}
 	f, route := t.findOwn(method, pattern.TrimSlash(path))
 	if f == nil {
 		var err error
@@ -84,13 +84,13 @@ func (t *table) find(method, path string, dev bool) (Target, error) {
 	}
 	switch {
 	case f == nil:
-		t.serve(&target, t.files.at(path), path, dev)
+		t.serve(&target, t.files.at(path), path)
 		return target, nil
 	case f.Kind == function.Scheduled && !dev:
 		return target, noURL(f.Name)
 	case f.PreferStatic:
 		if file, ok := t.files.find(path); ok {
-			t.serve(&target, &file, path, dev)
+			t.serve(&target, &file, path)
 			return target, nil
 		}
 	}
@@ -99,9 +99,9 @@ func (t *table) find(method, path string, dev bool) (Target, error) {
 }
 
 // serve makes a file the target of an escaped path.
-func (t *table) serve(target *Target, file *File, path string, dev bool) {
+func (t *table) serve(target *Target, file *File, path string) {
 	file.Headers = t.fields(path)
-	target.File, target.table, target.dev = file, t, dev
+	target.File = file
 }
 
 // findDefault finds the function on its default URL. nil is one that is served
