@@ -73,11 +73,11 @@ func (s *Service) ReceiveFile(ctx context.Context, id, path string, content io.R
 		return deploy.File{}, err
 	}
 	f, ok := d.Files[path]
-	if !ok {
-		return f, fault.New(fault.NotFound, "deploy %s has no static file %.200q", d.ID, path)
-	}
-	if d.State == deploy.Ready {
+	switch ready := d.State == deploy.Ready; {
+	case ready && (ok || path == configFile): // a client whose answer was lost
 		return f, nil
+	case !ok:
+		return f, fault.New(fault.NotFound, "deploy %s has no static file %.200q", d.ID, path)
 	}
 	blob := fileBlob(f)
 	if f.Digest != "" {
