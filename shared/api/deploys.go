@@ -127,6 +127,10 @@ type Deploy struct {
 	Functions     []Function `json:"functions,omitempty"`
 	FunctionCount int        `json:"function_count"`
 	Files         int        `json:"file_count"` // static files
+	// Redirects and HeaderRules are how many rules for paths it has. Those that
+	// clients of Netlify's API send as a file are known when it is ready.
+	Redirects   int `json:"redirect_count"`
+	HeaderRules int `json:"header_rule_count"`
 }
 
 // Links are the URLs of a deploy by what they follow.

@@ -41,14 +41,33 @@ type Store struct {
 // bytes fault.TooLarge, and nothing is stored. Already there: nil, without
 // reading zip.
 func (s *Store) Put(ctx context.Context, digest string, zip io.Reader) error {
-	return s.put(ctx, Code, digest, zip, func(sp *spool) error {
-		err := Check(sp.file, sp.size, MaxUnpacked)
-		if fault.Is(err, fault.Invalid) {
-			message, _ := fault.Public(err)
-			return fault.Wrap(err, fault.Invalid, "artifact %s cannot be deployed: %s", short(digest), strings.TrimPrefix(message, "unpacking: "))
+	return s.put(ctx, Code, digest, zip, checkZip)
+}
+
+// PutForeign is Put for the zip of a function that was made elsewhere, and tells
+// what it starts with; see [Inspect]. Nothing to start: fault.Invalid, and
+// nothing is stored.
+func (s *Store) PutForeign(ctx context.Context, digest, name string, zip io.Reader) (runtime, entry string, err error) {
+	err = s.put(ctx, Code, digest, zip, func(sp *spool) error {
+		if err := checkZip(sp); err != nil {
+			return err
 		}
-		return err
+		runtime, entry, err = Inspect(sp.file, sp.size, name)
+		return cannotDeploy(err, name)
 	})
+	if err != nil || runtime != "" {
+		return runtime, entry, err
+	}
+	return s.Inspect(ctx, digest, name) // it was there already
+}
+
+func checkZip(sp *spool) error {
+	err := Check(sp.file, sp.size, MaxUnpacked)
+	if fault.Is(err, fault.Invalid) {
+		message, _ := fault.Public(err)
+		return fault.Wrap(err, fault.Invalid, "artifact %s cannot be deployed: %s", short(sp.sha256), strings.TrimPrefix(message, "unpacking: "))
+	}
+	return err
 }
 
 // PutFile is Put for a static file, whose content is nobody's business.

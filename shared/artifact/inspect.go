@@ -67,9 +67,14 @@ func (s *Store) Inspect(ctx context.Context, digest, name string) (runtime, entr
 	}
 	defer sp.remove()
 	runtime, entry, err = Inspect(sp.file, sp.size, name)
-	if fault.Is(err, fault.Invalid) {
-		message, _ := fault.Public(err)
-		return "", "", fault.Wrap(err, fault.Invalid, "function %s cannot be deployed: %s", name, message)
+	return runtime, entry, cannotDeploy(err, name)
+}
+
+// cannotDeploy says which function it is that has nothing to start.
+func cannotDeploy(err error, name string) error {
+	if !fault.Is(err, fault.Invalid) {
+		return err
 	}
-	return runtime, entry, err
+	message, _ := fault.Public(err)
+	return fault.Wrap(err, fault.Invalid, "function %s cannot be deployed: %s", name, message)
 }

@@ -1,8 +1,11 @@
 package httpapi
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -12,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/nightshift/nightshift/gateway/internal/release"
 	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
@@ -20,6 +24,10 @@ const (
 	maxDeploy = 8 << 20
 	// uploadLimit bounds the sending of one blob: 250 MiB at 3.5 Mbit/s.
 	uploadLimit = 10 * time.Minute
+	// discardLimit bounds taking back a deploy that could not be described.
+	discardLimit = 5 * time.Second
+	// drainLimit bounds reading the rest of an upload that nobody needs.
+	drainLimit = 30 * time.Second
 	// maxDeploys is how many deploys a list shows, and defaultDeploys unless it
 	// is told otherwise.
 	maxDeploys     = 100
@@ -52,16 +60,17 @@ func (s *server) createDeploy(c echo.Context) error {
 	progress := release.Progress{Deploy: d}
 	if in.Functions != nil || in.Files != nil || in.Redirects != nil || in.Headers != nil || in.Environment != nil {
 		if progress, err = s.Release.Describe(ctx, d.Site, d.ID, description); err != nil {
-			return errors.Join(err, s.giveUp(c, d.ID))
+			return errors.Join(err, s.discard(c, d))
 		}
 	}
 	return s.answerDeploy(c, progress, http.StatusCreated)
 }
 
-// giveUp drops a deploy whose maker does not know its ID.
-func (s *server) giveUp(c echo.Context, id string) error {
-	_, err := s.Release.Cancel(c.Request().Context(), id)
-	return err
+// discard drops a deploy whose maker does not know its ID, and may be gone.
+func (s *server) discard(c echo.Context, d deploy.Deploy) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), discardLimit)
+	defer cancel()
+	return s.Release.Discard(ctx, d)
 }
 
 // updateDeploy describes a deploy in the words of Netlify's API.
@@ -116,13 +125,15 @@ func (s *server) uploadFile(c echo.Context) error {
 	r, id := c.Request(), c.Param("id")
 	// From the URL, which net/http has decoded once; Echo's parameter need not be.
 	_, path, _ := strings.Cut(r.URL.Path, "/deploys/"+id+"/files/")
-	return s.receive(c, release.MaxFileSize, "the file "+path, func(body io.Reader) error {
-		f, err := s.Release.ReceiveFile(r.Context(), id, path, body)
-		if err != nil {
-			return err
-		}
-		return c.JSON(http.StatusOK, api.File{Path: path, Digest: f.Digest, Size: f.Size})
+	var f deploy.File
+	err := s.receive(c, release.MaxFileSize, "the file "+path, func(body io.Reader) (err error) {
+		f, err = s.Release.ReceiveFile(r.Context(), id, path, body)
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, api.File{Path: path, Digest: f.Digest, Size: f.Size})
 }
 
 // receive hands the body of a request of at most limit bytes to store.
@@ -137,10 +148,15 @@ func (s *server) receive(c echo.Context, limit int64, what string, store func(io
 	control := http.NewResponseController(c.Response())
 	_ = control.SetReadDeadline(time.Now().Add(uploadLimit))
 	_ = control.SetWriteDeadline(time.Now().Add(uploadLimit + writeLimit))
-	err := store(http.MaxBytesReader(c.Response(), r.Body, limit))
+	body := http.MaxBytesReader(c.Response(), r.Body, limit)
+	err := store(body)
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return tooLarge
 	}
+	// Not all of it has been read if it was there already, or is not wanted. Were
+	// the connection closed on a client that still sends, it would not see why.
+	_ = control.SetReadDeadline(time.Now().Add(drainLimit))
+	_, _ = io.Copy(io.Discard, body)
 	return err
 }
 
@@ -155,11 +171,16 @@ func (s *server) deploy(c echo.Context) error {
 
 // deployAlone answers with one deploy, whose site the caller does not say.
 func (s *server) deployAlone(c echo.Context) error {
-	d, err := s.Release.Store.Deploy(c.Request().Context(), c.Param("id"))
+	ctx := c.Request().Context()
+	d, err := s.Release.Store.Deploy(ctx, c.Param("id"))
 	if err != nil {
 		return err
 	}
-	return s.answerDeploy(c, release.Progress{Deploy: d}, http.StatusOK)
+	progress, err := s.Release.Status(ctx, d.Site, d.ID)
+	if err != nil {
+		return err
+	}
+	return s.answerDeploy(c, progress, http.StatusOK)
 }
 
 // deploys lists the deploys of a site, newest first.
@@ -269,14 +290,20 @@ func (s *server) answerDeploy(c echo.Context, p release.Progress, status int) er
 func readJSON(c echo.Context, limit int64, into any) error {
 	dec := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, limit))
 	err := dec.Decode(into)
-	if err == nil && dec.More() {
-		err = errors.New("there is more than one value")
+	if err == nil {
+		if _, after := dec.Token(); after != io.EOF {
+			err = errors.Join(errors.New("there is more than one value"), after)
+		}
+	}
+	if err == nil {
+		return nil
 	}
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return fault.New(fault.TooLarge, "the body is over the limit of %d MiB", limit>>20)
 	}
-	if err != nil {
-		return fault.New(fault.Invalid, "the body is not the JSON that is expected: %v", err)
+	what := err.Error()
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok { // whose text is about Go
+		what = fmt.Sprintf("%s cannot be a JSON %s (byte %d)", cmp.Or(wrong.Field, "it"), wrong.Value, wrong.Offset)
 	}
-	return nil
+	return fault.Wrap(err, fault.Invalid, "the body is not the JSON that is expected: %s", what)
 }

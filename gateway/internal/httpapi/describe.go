@@ -36,6 +36,7 @@ func (s *server) describeDeploy(site deploy.Site, p release.Progress) api.Deploy
 		Links:    api.Links{Permalink: p.URL, Alias: p.PrimeURL},
 		Required: files, RequiredFunctions: functions,
 		Functions: describeAll(p.Deploy, base, time.Now()), FunctionCount: len(p.Functions), Files: len(p.Files),
+		Redirects: len(p.Redirects), HeaderRules: len(p.Headers),
 	}
 }
 

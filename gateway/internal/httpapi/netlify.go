@@ -103,7 +103,9 @@ func (in *netlifyFunction) apply(f *function.Function) {
 		return
 	}
 	config := in.Traffic.Action.Config
-	f.RateLimit = &function.RateLimit{Limit: config.Limit.Limit, WindowMS: config.Limit.Size * 1000}
+	// Bounded, so that no size becomes an allowed one by an overflow.
+	window := min(max(config.Limit.Size, 0), function.MaxRateWindow.Milliseconds())
+	f.RateLimit = &function.RateLimit{Limit: config.Limit.Limit, WindowMS: window * 1000}
 	if in.Traffic.Action.Type == "rewrite" {
 		f.RateLimit.RewriteTo = config.To
 	}

@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"maps"
 	"strings"
 
 	"github.com/nightshift/nightshift/gateway/internal/route"
@@ -33,15 +34,40 @@ func (in Description) Check() error {
 	return check(deploy.Deploy{Site: anySite, Functions: in.Functions, Files: in.Files, Redirects: in.Redirects, Headers: in.Headers})
 }
 
+// describes reports whether a ready deploy consists of what is described, as far
+// as code and files go.
+func (in Description) describes(d deploy.Deploy) bool {
+	if len(in.Functions) != len(d.Functions) {
+		return false
+	}
+	for i := range in.Functions {
+		f, ok := d.Function(in.Functions[i].Name)
+		if !ok || f.Artifact != in.Functions[i].Artifact {
+			return false
+		}
+	}
+	files := maps.Clone(in.Files)
+	if f := files[configFile]; f.SHA1 != "" {
+		delete(files, configFile) // see applyConfig
+	}
+	return maps.EqualFunc(files, d.Files, func(a, b deploy.File) bool {
+		return a.Digest == b.Digest || a.Digest == "" && a.SHA1 == b.SHA1
+	})
+}
+
 // anySite stands for the site where it does not matter which one it is.
 const anySite = "site"
 
 // Describe says what a deploy consists of, and freezes its environment. It may
-// be repeated until the deploy is ready. What is wrong with it is fault.Invalid.
+// be repeated until the deploy is ready, and then by a client that says the same
+// again because the answer was lost. What is wrong with it is fault.Invalid.
 func (s *Service) Describe(ctx context.Context, site, id string, in Description) (Progress, error) {
 	d, err := s.Deploy(ctx, site, id)
 	if err != nil {
 		return Progress{}, err
+	}
+	if d.State == deploy.Ready && in.describes(d) {
+		return Progress{Deploy: d}, nil
 	}
 	d.Functions, d.Files, d.Redirects, d.Headers = in.Functions, in.Files, in.Redirects, in.Headers
 	if err := check(d); err != nil {
@@ -60,6 +86,9 @@ func (s *Service) Describe(ctx context.Context, site, id string, in Description)
 	}
 	return s.settle(ctx, id)
 }
+
+// notKnownYet stands for the entry of a zip that has not been seen.
+const notKnownYet = "not-known-yet.js"
 
 // open reports whether the upload of a function's zip tells what it is.
 func open(f *function.Function) bool { return f.Runtime == "" }
@@ -87,7 +116,7 @@ func check(d deploy.Deploy) error {
 	functions := make([]function.Function, len(d.Functions))
 	for i, f := range d.Functions {
 		if open(&f) {
-			fill(&f, store.Zip{Runtime: "node", Entry: "not-known-yet.js"})
+			fill(&f, store.Zip{Runtime: "node", Entry: notKnownYet})
 		}
 		functions[i] = f
 	}

@@ -36,13 +36,13 @@ func (s *Service) ReceiveFunction(ctx context.Context, id, name string, zip io.R
 	if err := s.storable(ctx, blob); err != nil {
 		return Progress{}, err
 	}
-	if err := s.Artifacts.Put(ctx, f.Artifact, zip); err != nil {
-		return Progress{}, invalid(err, "function %s: %s", f.Name)
-	}
 	if open(f) {
-		if err := s.inspect(ctx, f, info); err != nil {
-			return Progress{}, err
-		}
+		err = s.receiveForeign(ctx, f, zip, info)
+	} else if err = s.Artifacts.Put(ctx, f.Artifact, zip); err != nil {
+		err = invalid(err, "function %s: %s", f.Name)
+	}
+	if err != nil {
+		return Progress{}, err
 	}
 	if err := s.arrived(ctx, d, blob); err != nil {
 		return Progress{}, err
@@ -50,17 +50,17 @@ func (s *Service) ReceiveFunction(ctx context.Context, id, name string, zip io.R
 	return s.settle(ctx, id)
 }
 
-// inspect remembers what a zip is.
-func (s *Service) inspect(ctx context.Context, f *function.Function, info ZipInfo) error {
-	runtime, entry, err := s.Artifacts.Inspect(ctx, f.Artifact, f.Name)
-	if err != nil {
-		return invalid(err, "function %s: %s", f.Name)
-	}
-	z := store.Zip{Runtime: runtime, Entry: entry, Background: info.Background, TimeoutMS: info.Timeout.Milliseconds()}
+// receiveForeign takes a zip that was made elsewhere, and remembers what it is.
+func (s *Service) receiveForeign(ctx context.Context, f *function.Function, zip io.Reader, info ZipInfo) error {
+	z := store.Zip{Runtime: "node", Entry: notKnownYet, Background: info.Background, TimeoutMS: info.Timeout.Milliseconds()}
 	whole := *f
 	fill(&whole, z)
-	if err := whole.Validate(); err != nil {
+	if err := whole.Validate(); err != nil { // before anything is stored
 		return fault.New(fault.Invalid, "%v", err)
+	}
+	var err error
+	if z.Runtime, z.Entry, err = s.Artifacts.PutForeign(ctx, f.Artifact, f.Name, zip); err != nil {
+		return invalid(err, "function %s: %s", f.Name)
 	}
 	return s.Store.RememberZip(ctx, f.Artifact, z)
 }
@@ -73,19 +73,22 @@ func (s *Service) ReceiveFile(ctx context.Context, id, path string, content io.R
 		return deploy.File{}, err
 	}
 	f, ok := d.Files[path]
-	if !ok {
-		return f, fault.New(fault.NotFound, "deploy %s has no static file %.200q", d.ID, path)
-	}
-	if d.State == deploy.Ready {
+	switch ready := d.State == deploy.Ready; {
+	case ready && (ok || path == configFile): // a client whose answer was lost
 		return f, nil
+	case !ok:
+		return f, fault.New(fault.NotFound, "deploy %s has no static file %.200q", d.ID, path)
 	}
 	blob := fileBlob(f)
 	if f.Digest != "" {
 		if err := s.storable(ctx, blob); err != nil {
 			return f, err
 		}
-		// One byte more than is stated tells a longer file from a full one.
-		err = s.Artifacts.PutFile(ctx, f.Digest, io.LimitReader(content, f.Size+1))
+		body := &sized{from: content, left: f.Size}
+		err = s.Artifacts.PutFile(ctx, f.Digest, body)
+		if err != nil && body.wrong {
+			err = fault.New(fault.Invalid, "the upload has not the %d bytes that were described; upload it again", f.Size)
+		}
 	} else {
 		f, err = s.receiveUpload(ctx, f, content)
 	}
@@ -106,7 +109,32 @@ func (s *Service) receiveUpload(ctx context.Context, f deploy.File, content io.R
 	if err := s.Store.RememberFile(ctx, f); err != nil {
 		return f, err
 	}
-	return f, s.storable(ctx, fileBlob(f))
+	if err := s.storable(ctx, fileBlob(f)); err != nil {
+		return f, err
+	}
+	// A copy that was doomed before this upload began, and found there by it, may
+	// be gone by now.
+	there, err := s.Artifacts.HasFile(ctx, f.Digest)
+	if err == nil && !there {
+		err = removing()
+	}
+	return f, err
+}
+
+// sized reads what must have exactly the stated size.
+type sized struct {
+	from  io.Reader
+	left  int64
+	wrong bool // there is more, or less
+}
+
+func (s *sized) Read(p []byte) (int, error) {
+	n, err := s.from.Read(p)
+	s.left -= int64(n)
+	if s.left < 0 || s.left > 0 && err == io.EOF {
+		s.wrong, err = true, io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // receiving reads a deploy that uploads are for.
@@ -128,9 +156,13 @@ func (s *Service) receiving(ctx context.Context, id string) (deploy.Deploy, erro
 func (s *Service) storable(ctx context.Context, blob Blob) error {
 	doomed, err := s.Store.Doomed(ctx, []string{blob.String()})
 	if err == nil && len(doomed) > 0 {
-		err = fault.New(fault.Unavailable, "an old copy of this content is being removed; send it again in a moment").After(time.Second)
+		err = removing()
 	}
 	return err
+}
+
+func removing() error {
+	return fault.New(fault.Unavailable, "an old copy of this content is being removed; send it again in a moment").After(time.Second)
 }
 
 // arrived takes a blob off what a deploy waits for, and settles the deploy if
@@ -146,11 +178,14 @@ func (s *Service) arrived(ctx context.Context, d deploy.Deploy, blob Blob) error
 
 // invalid words an error about an upload. All that is wrong with one is
 // fault.Invalid: clients of Netlify's API repeat what is answered otherwise.
+// That it is gone as soon as it is stored is nothing that is wrong with it.
 func invalid(err error, format, what string) error {
 	switch fault.KindOf(err) {
-	case fault.Invalid, fault.TooLarge, fault.NotFound:
+	case fault.Invalid, fault.TooLarge:
 		message, _ := fault.Public(err)
 		return fault.Wrap(err, fault.Invalid, format, what, message)
+	case fault.NotFound:
+		return removing()
 	default:
 		return err
 	}

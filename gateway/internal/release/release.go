@@ -39,6 +39,7 @@ type Store interface {
 	CreateDeploy(ctx context.Context, d deploy.Deploy) error
 	Describe(ctx context.Context, d deploy.Deploy, environment []byte) error
 	Fail(ctx context.Context, deployID, reason string) error
+	Remove(ctx context.Context, site, id string, after, abandoned time.Duration) (bool, error)
 	Seal(ctx context.Context, d deploy.Deploy) (store.Sealed, error)
 	Deploy(ctx context.Context, id string) (deploy.Deploy, error)
 	Deploys(ctx context.Context, site string, limit int) ([]deploy.Deploy, error)
@@ -63,7 +64,7 @@ type Store interface {
 type Artifacts interface {
 	Put(ctx context.Context, digest string, zip io.Reader) error
 	Has(ctx context.Context, digest string) (bool, error)
-	Inspect(ctx context.Context, digest, name string) (runtime, entry string, err error)
+	PutForeign(ctx context.Context, digest, name string, zip io.Reader) (runtime, entry string, err error)
 	PutFile(ctx context.Context, digest string, file io.Reader) error
 	PutUpload(ctx context.Context, content io.Reader, limit int64, sha1 string) (digest string, size int64, err error)
 	HasFile(ctx context.Context, digest string) (bool, error)
@@ -166,13 +167,33 @@ func (s *Service) Cancel(ctx context.Context, id string) (Progress, error) {
 	return Progress{Deploy: d}, err
 }
 
-// Deploy reads a deploy of a site, or fault.NotFound.
+// Discard takes back a deploy whose ID nobody was told, as if it had not been
+// announced. One that is ready nevertheless stays.
+func (s *Service) Discard(ctx context.Context, d deploy.Deploy) error {
+	const however = -time.Millisecond // young it is
+	removed, err := s.Store.Remove(ctx, d.Site, d.ID, 0, however)
+	if err != nil || removed {
+		return err
+	}
+	// It has a list of what it waits for, as one that is being uploaded has.
+	_, err = s.Cancel(ctx, d.ID)
+	return err
+}
+
+// Deploy reads a deploy of a site, or fault.NotFound, which says so if there is
+// no such site either.
 func (s *Service) Deploy(ctx context.Context, site, id string) (deploy.Deploy, error) {
 	d, err := s.Store.Deploy(ctx, id)
-	if err == nil && d.Site != site {
-		err = fault.New(fault.NotFound, "site %.80q has no deploy %.80q", site, id)
+	if err == nil && d.Site == site {
+		return d, nil
 	}
-	return d, err
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return d, err
+	}
+	if _, err := s.Site(ctx, site); err != nil {
+		return d, err
+	}
+	return d, fault.New(fault.NotFound, "site %.80q has no deploy %.80q; list those that it has: nightshift deploys --site %.80s", site, id, site)
 }
 
 // newID is 24 hex characters, the shape of Netlify's deploy IDs.

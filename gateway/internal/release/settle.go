@@ -5,10 +5,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"golang.org/x/sync/errgroup" // many at once, the first error for all
 )
 
 // Blob names something that a deploy waits for.
@@ -68,10 +71,41 @@ func (s *Service) settle(ctx context.Context, id string) (Progress, error) {
 	if err != nil {
 		return Progress{}, err
 	}
-	if len(missing) > 0 {
-		return Progress{Deploy: d, Missing: missing}, s.Store.Await(ctx, id, names(missing))
+	if len(missing) == 0 {
+		return s.seal(ctx, whole)
 	}
-	return s.seal(ctx, whole)
+	if err := s.Store.Await(ctx, id, names(missing)); err != nil {
+		return Progress{}, err
+	}
+	return s.recheck(ctx, d, missing)
+}
+
+// recheck looks again for what was missing when the list of it was made. An
+// upload that came between the look and the list was taken off a list that it
+// was not on yet, and nobody would send it again.
+func (s *Service) recheck(ctx context.Context, d deploy.Deploy, missing []Blob) (Progress, error) {
+	listed := setOf(missing)
+	part := d
+	part.Functions = slices.DeleteFunc(slices.Clone(d.Functions), func(f function.Function) bool { return !listed[codeBlob(f.Artifact)] })
+	part.Files = maps.Clone(d.Files)
+	maps.DeleteFunc(part.Files, func(_ string, f deploy.File) bool { return !listed[fileBlob(f)] })
+	_, still, err := s.complete(ctx, part)
+	if err != nil {
+		return Progress{}, err
+	}
+	stays, left := setOf(still), len(missing)
+	for _, blob := range missing {
+		if stays[blob] {
+			continue
+		}
+		if left, err = s.Store.Arrived(ctx, d.ID, blob.String()); err != nil {
+			return Progress{}, err
+		}
+	}
+	if left == 0 {
+		return s.settle(ctx, d.ID)
+	}
+	return Progress{Deploy: d, Missing: still}, nil
 }
 
 // seal makes a whole deploy ready. One that turns out to be wrong is given up,
@@ -112,26 +146,46 @@ func (s *Service) complete(ctx context.Context, d deploy.Deploy) (whole deploy.D
 	if err != nil {
 		return d, nil, err
 	}
+	for _, name := range doomed {
+		missing = append(missing, w[parseBlob(name)])
+		delete(w, parseBlob(name))
+	}
+	var mu sync.Mutex
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(looks)
 	for blob, asked := range w {
-		there := !slices.Contains(doomed, blob.String())
-		switch {
-		case !there:
-		case blob.Kind == artifact.Code:
-			there, err = s.Artifacts.Has(ctx, blob.Digest)
-		case blob.Kind == artifact.Static:
-			there, err = s.Artifacts.HasFile(ctx, blob.Digest)
-		default:
-			there = false // known by a SHA-1 only, which no store is asked for
-		}
-		if err != nil {
-			return d, nil, err
-		}
-		if !there {
-			missing = append(missing, asked)
-		}
+		group.Go(func() error {
+			there, err := s.stored(groupCtx, blob)
+			if err == nil && !there {
+				mu.Lock()
+				defer mu.Unlock()
+				missing = append(missing, asked)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return d, nil, err
 	}
 	slices.SortFunc(missing, func(a, b Blob) int { return strings.Compare(a.String(), b.String()) })
-	return d, missing, nil
+	return d, slices.Compact(missing), nil
+}
+
+// looks is how many blobs of a deploy are looked for at once: of a store that is
+// a network away each answer takes its time, and there may be thousands.
+const looks = 16
+
+// stored reports whether a blob is in the artifact store. What is known by less
+// than that names it by is not.
+func (s *Service) stored(ctx context.Context, blob Blob) (bool, error) {
+	switch blob.Kind {
+	case artifact.Code:
+		return s.Artifacts.Has(ctx, blob.Digest)
+	case artifact.Static:
+		return s.Artifacts.HasFile(ctx, blob.Digest)
+	default:
+		return false, nil
+	}
 }
 
 // wants are the blobs that a deploy needs, each with the one that its client
@@ -189,6 +243,14 @@ func (s *Service) completeFiles(ctx context.Context, d *deploy.Deploy, w wants) 
 		}
 	}
 	return nil
+}
+
+func setOf(list []Blob) map[Blob]bool {
+	set := make(map[Blob]bool, len(list))
+	for _, b := range list {
+		set[b] = true
+	}
+	return set
 }
 
 func names(list []Blob) []string {

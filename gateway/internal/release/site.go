@@ -31,6 +31,9 @@ func (s *Service) Site(ctx context.Context, name string) (deploy.Site, error) {
 // Publish makes a deploy the one that callers of its site get. When it returns,
 // this gateway serves it.
 func (s *Service) Publish(ctx context.Context, site, id string) error {
+	if _, err := s.Site(ctx, site); err != nil {
+		return err
+	}
 	return s.move(ctx, func() error { return s.Store.Publish(ctx, site, id) })
 }
 

@@ -81,6 +81,8 @@ type Options struct {
 	// Dev lets scheduled functions be called over HTTP, and is the context of
 	// every deploy.
 	Dev bool
+	// Now is the clock by which read deploys grow old. Default time.Now.
+	Now func() time.Time
 }
 
 // Router is safe for concurrent use.
@@ -114,6 +116,9 @@ func New(opts Options, deploys Deploys) *Router {
 		panic(err) // only for a size below one
 	}
 	opts.BaseDomain = strings.ToLower(opts.BaseDomain)
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
 	return &Router{opts: opts, deploys: deploys, previews: previews, changed: make(chan struct{})}
 }
 
@@ -228,29 +233,31 @@ func (r *Router) split(host string) (site, label string) {
 func (r *Router) permalink(ctx context.Context, site, id string) (*table, error) {
 	known, ok := r.previews.Get(id)
 	ok = ok && known.deploy.Site == site
-	if ok && time.Since(known.read) < fresh {
+	if ok && r.opts.Now().Sub(known.read) < fresh {
 		return known.table, nil
 	}
 	missing := fault.New(fault.NotFound, "Deploy not found... Site %q has no complete deploy or branch %q.", site, id)
 	if !validID(id) {
 		return nil, missing
 	}
+	read := r.opts.Now()
 	d, err := r.deploys.Deploy(ctx, id)
 	switch {
-	case fault.Is(err, fault.NotFound):
+	case fault.Is(err, fault.NotFound), err == nil && (d.Site != site || d.State != deploy.Ready):
+		if ok { // not to be brought back when the store is away
+			r.previews.Remove(id)
+		}
 		return nil, missing
 	case err != nil && ok:
 		return known.table, nil // it is not likely to have gone just now
 	case err != nil:
 		return nil, fault.Wrap(err, fault.Unavailable, "The deploy %q could not be read. Try again in a moment.", id).After(retryAfter)
-	case d.Site != site || d.State != deploy.Ready:
-		return nil, missing
 	}
 	t := known.table
 	if !ok {
 		t = compile(d)
 	}
-	r.previews.Add(id, preview{t, time.Now()})
+	r.previews.Add(id, preview{t, read})
 	return t, nil
 }
 
