@@ -82,6 +82,20 @@ func verbHTTP(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
+// verbCapture reads the output of the last command or verb.
+func verbCapture(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		usage(ts, "capture NAME REGEXP")
+	}
+	re, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	found := re.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) != 2 {
+		ts.Fatalf("the output has nothing that the group in %s matches", re)
+	}
+	ts.Setenv(args[0], found[1])
+}
+
 func bodyOf(ts *testscript.TestScript, data string) []byte {
 	if file, ok := strings.CutPrefix(data, "@"); ok {
 		return []byte(ts.ReadFile(file))

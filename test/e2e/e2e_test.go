@@ -49,6 +49,8 @@ var verbs = map[string]func(*testscript.TestScript, bool, []string){
 	"gosite":    verbGoSite,    // gosite DIR                  copy examples/go, for use with the go command of the test
 	"zips":      verbZips,      // zips FROM TO                bundle the functions in FROM with Netlify's own bundler
 	"sameblob":  verbSameBlob,  // sameblob FILE...            each file is an artifact in the store, byte for byte
+	"netlify":   verbNetlify,   // netlify                     make `exec netlify` the netlify CLI, pointed at the services
+	"capture":   verbCapture,   // capture NAME REGEXP         set NAME to what the group in REGEXP matches in the last output
 	"redis":     verbRedis,     // redis start|kill|restart    a private server; sets NIGHTSHIFT_REDIS_URL
 	"s3":        verbS3,        // s3 start|kill|restart       an object store; sets NIGHTSHIFT_BLOB_URL and its credentials
 	"up":        verbUp,        // up NAME PROGRAM [KEY=VALUE]... [-- ARG...]

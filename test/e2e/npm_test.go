@@ -15,11 +15,19 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// bundler is the directory with Netlify's bundler in node_modules, as the lock
-// file in bundler/ has it. It is installed once per user and lock file, because
-// it is a hundred times larger than what it makes.
-var bundler = sync.OnceValues(func() (string, error) {
-	from := filepath.Join(harness.Root(), "test", "e2e", "bundler")
+// Netlify's programs are installed once per user and lock file, because they are
+// a hundred times larger than what they make.
+var (
+	// bundler is the directory with Netlify's bundler in node_modules.
+	bundler = sync.OnceValues(func() (string, error) { return installed("bundler") })
+	// netlifyCLI is the same with the netlify CLI, and a Node that runs it.
+	netlifyCLI = sync.OnceValues(func() (string, error) { return installed("netlify") })
+)
+
+// installed has npm install what a lock file in a directory beside this file
+// says, and returns the directory that has it in node_modules.
+func installed(name string) (string, error) {
+	from := filepath.Join(harness.Root(), "test", "e2e", name)
 	lock, err := os.ReadFile(filepath.Join(from, "package-lock.json"))
 	if err != nil {
 		return "", err
@@ -29,7 +37,7 @@ var bundler = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	sum := sha256.Sum256(lock)
-	dir := filepath.Join(cache, "nightshift-test", "bundler-"+hex.EncodeToString(sum[:8]))
+	dir := filepath.Join(cache, "nightshift-test", name+"-"+hex.EncodeToString(sum[:8]))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
@@ -44,18 +52,36 @@ var bundler = sync.OnceValues(func() (string, error) {
 	if err := os.CopyFS(temp, os.DirFS(from)); err != nil {
 		return "", err
 	}
-	// The bundler asks for a newer Node than the oldest that runs functions, and
-	// does without it.
+	// They ask for a newer Node than the oldest that runs functions. The bundler
+	// does without it, and the CLI brings one along.
 	npm := exec.Command("npm", "ci", "--no-engine-strict", "--loglevel=error")
 	npm.Dir = temp
 	if out, err := npm.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("installing Netlify's bundler: %w\n%s", err, out)
+		return "", fmt.Errorf("installing what %s needs: %w\n%s", from, err, out)
 	}
 	if err := os.Rename(temp, dir); err != nil && !errors.Is(err, fs.ErrExist) { // somebody else was first
 		return "", err
 	}
 	return dir, nil
-})
+}
+
+// verbNetlify makes `exec netlify` the netlify CLI, told by nothing but
+// environment variables where to go, as people do. What is started later runs
+// with its Node too, so services come first.
+func verbNetlify(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 0 || ts.Getenv("ADMIN") == "" {
+		usage(ts, "netlify, after services")
+	}
+	dir, err := netlifyCLI()
+	ts.Check(err)
+	modules := filepath.Join(dir, "node_modules")
+	ts.Setenv("NETLIFY_MODULES", modules)
+	ts.Setenv("PATH", filepath.Join(modules, ".bin")+string(filepath.ListSeparator)+ts.Getenv("PATH"))
+	ts.Setenv("NETLIFY_API_URL", ts.Getenv("ADMIN")+"/api/v1")
+	ts.Setenv("NETLIFY_AUTH_TOKEN", token)
+	ts.Setenv("CI", "1") // no questions, no telemetry
+	ts.Setenv("NO_UPDATE_NOTIFIER", "1")
+}
 
 func verbZips(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
