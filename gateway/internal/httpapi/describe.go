@@ -85,9 +85,12 @@ func (s *server) functions(c echo.Context) error {
 func describeAll(d deploy.Deploy, base string, now time.Time) []api.Function {
 	out := make([]api.Function, 0, len(d.Functions))
 	for i := range d.Functions {
-		f := &d.Functions[i]
-		shown := api.FromFunction(f, urls(f, base))
-		shown.NextRuns = next(f, now)
+		f := d.Functions[i]
+		if f.Kind == "" && f.Schedule != "" { // its upload has not told the rest yet
+			f.Kind = function.Scheduled
+		}
+		shown := api.FromFunction(&f, urls(&f, base))
+		shown.NextRuns = next(&f, now)
 		out = append(out, shown)
 	}
 	return out

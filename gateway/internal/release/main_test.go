@@ -52,7 +52,9 @@ func setup(t *testing.T) *bundle {
 	b.Service = release.New(release.Config{
 		Store: store.New(breakable, store.Options{}), Artifacts: breakableBlobs{blobs, b.faults},
 		Environment: noEnvironment{}, Router: noRouter{}, DefaultSite: "default",
-		SiteURL: func(site, label string) string { return "http://" + strings.TrimPrefix(label+"--"+site, "--") + ".localhost" },
+		SiteURL: func(site, label string) string {
+			return "http://" + strings.TrimPrefix(label+"--"+site, "--") + ".localhost"
+		},
 	})
 	return b
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/route"
 	"github.com/nightshift/nightshift/shared/deploy"
@@ -238,6 +240,164 @@ func TestPermalinksAreCached(t *testing.T) {
 	if e, ok := errors.AsType[*fault.Error](err); !ok || e.Kind != fault.Unavailable || e.RetryAfter == 0 {
 		t.Errorf("an unknown permalink without Redis: %v, want unavailable with a time", err)
 	}
+}
+
+// withBranches is a router of one site, where newest deploys of branches are
+// published, in the store, and gone.
+func withBranches(now func() time.Time) (*route.Router, *deploys) {
+	others := &deploys{all: map[string]deploy.Deploy{}}
+	for id, branch := range map[string]string{shopOld: "feature/Cart", mainLive: ""} {
+		d := site("shop", id, function.Function{Name: "f", Kind: function.Sync, Source: id})
+		d.Branch = branch
+		others.all[id] = d
+	}
+	foreign := site("main", shopBroken)
+	others.all[shopBroken] = foreign
+	live := site("shop", shopLive, function.Function{Name: "f", Kind: function.Sync, Source: shopLive})
+	live.Branch = "main"
+	r := route.New(route.Options{BaseDomain: "example.test", DefaultSite: "shop", Now: now}, others)
+	r.Update(store.Catalog{Version: 7, Published: map[string]deploy.Deploy{"shop": live}, Branches: map[string]map[string]string{
+		"shop": {
+			"main": shopLive, "feature-cart": shopOld, "gone": strings.Repeat("e", 24), "foreign": shopBroken,
+			mainLive: shopOld, // a branch that is called like a deploy
+		},
+	}})
+	return r, others
+}
+
+func TestBranches(t *testing.T) {
+	t.Parallel()
+	r, others := withBranches(nil)
+	tests := []struct {
+		name, label, want string // want: deploy, branch, context, published; or an error
+	}{
+		{"the published one", "main", shopLive + " main production true"},
+		{"another one", "feature-cart", shopOld + " feature/Cart branch-deploy false"},
+		{"in upper case", "Feature-Cart", shopOld + " feature/Cart branch-deploy false"},
+		{"its deploy", shopOld, shopOld + " feature/Cart branch-deploy false"},
+		{"called like a deploy that is there", mainLive, mainLive + "  deploy-preview false"},
+		{"whose deploy is gone", "gone", "Deploy not found..."},
+		{"whose deploy is another site's", "foreign", "Deploy not found..."},
+		{"that is not there", "nope", "Deploy not found..."},
+		{"no name at all", "", shopLive + " main production true"},
+		{"bad letters", "feature_cart", "Deploy not found..."},
+	}
+	for _, tt := range tests {
+		host := strings.TrimPrefix(tt.label+"--shop.example.test", "--")
+		target, err := r.Route(t.Context(), host, "GET", "/.netlify/functions/f")
+		if err != nil {
+			if !fault.Is(err, fault.NotFound) || !strings.HasPrefix(err.Error(), tt.want) {
+				t.Errorf("branch %s: Route(%s) = %v, want %s", tt.name, host, err, tt.want)
+			}
+			continue
+		}
+		if got := fmt.Sprint(target.Deploy, " ", target.Branch, " ", target.Context, " ", target.Published); got != tt.want || target.Function.Source != target.Deploy {
+			t.Errorf("branch %s: Route(%s) = %s with the function of %s, want %s", tt.name, host, got, target.Function.Source, tt.want)
+		}
+	}
+	if slices.Contains(others.asked, shopLive) || slices.Contains(others.asked, "feature_cart") {
+		t.Errorf("the store was asked for %v; the published deploy and bad names are none of its business", others.asked)
+	}
+	// The next deploy of the branch takes its name over with the next catalog.
+	newest := site("shop", shopBroken, function.Function{Name: "f", Kind: function.Sync, Source: shopBroken})
+	others.all[shopBroken] = newest
+	r.Update(store.Catalog{Version: 8, Branches: map[string]map[string]string{"shop": {"feature-cart": shopBroken}}})
+	if target, err := r.Route(t.Context(), "feature-cart--shop.example.test", "GET", "/.netlify/functions/f"); err != nil || target.Deploy != shopBroken {
+		t.Errorf("after the branch moved = %+v, %v; want %s", target, err, shopBroken)
+	}
+}
+
+// A permalink ends within a minute of its deploy, whether the deploy has expired
+// or is gone, and does not come back while the store is away.
+func TestPermalinksEnd(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(d *deploys){
+		"expired": func(d *deploys) {
+			expired := d.all[shopOld]
+			expired.State = deploy.Expired
+			d.all[shopOld] = expired
+		},
+		"removed": func(d *deploys) { delete(d.all, shopOld) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+			r, others := withBranches(func() time.Time { return now })
+			ask := func() error {
+				_, err := r.Route(t.Context(), shopOld+"--shop.example.test", "GET", "/.netlify/functions/f")
+				return err
+			}
+			if err := ask(); err != nil {
+				t.Fatal(err)
+			}
+			now = now.Add(59 * time.Second)
+			if err := ask(); err != nil || len(others.asked) != 1 {
+				t.Errorf("after 59 s: %v, and the store was asked %d times; want one", err, len(others.asked))
+			}
+			now = now.Add(time.Second)
+			if err := ask(); err != nil || len(others.asked) != 2 {
+				t.Errorf("after a minute: %v, and the store was asked %d times; want two", err, len(others.asked))
+			}
+			end(others)
+			now = now.Add(time.Minute)
+			if err := ask(); !fault.Is(err, fault.NotFound) {
+				t.Errorf("a minute after its end = %v, want not found", err)
+			}
+			others.err = fault.New(fault.Unavailable, "Redis is away")
+			if err := ask(); !fault.Is(err, fault.Unavailable) {
+				t.Errorf("then without Redis = %v, want unavailable", err)
+			}
+		})
+	}
+}
+
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := route.New(route.Options{BaseDomain: "localhost", DefaultSite: "main"}, &deploys{})
+		waits := func(version int64) (returned func() bool) {
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				r.Await(t.Context(), version)
+			}()
+			return func() bool {
+				synctest.Wait()
+				select {
+				case <-ended:
+					return true
+				default:
+					return false
+				}
+			}
+		}
+		zero, three, five := waits(0), waits(3), waits(5)
+		if zero() || three() || five() {
+			t.Error("Await returned before the first catalog")
+		}
+		r.Update(store.Catalog{Version: 2})
+		if !zero() || three() || five() {
+			t.Errorf("at version 2, Await of 0, 3 and 5 returned: %v, %v, %v; want the first", zero(), three(), five())
+		}
+		r.Update(store.Catalog{Version: 4}) // 3 was passed over
+		if !three() || five() {
+			t.Errorf("at version 4, Await of 3 and 5 returned: %v, %v; want the first", three(), five())
+		}
+		if !waits(4)() {
+			t.Error("Await of the version that is there did not return")
+		}
+		r.Update(store.Catalog{Version: 5})
+		if !five() {
+			t.Error("Await of 5 did not return at version 5")
+		}
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		r.Await(ctx, 6)
+		if took := time.Since(begun); took != 2*time.Second {
+			t.Errorf("Await of a version that never comes returned after %v, want when its context ends", took)
+		}
+	})
 }
 
 func TestUpdateSwapsWhole(t *testing.T) {
