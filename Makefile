@@ -60,7 +60,7 @@ test: ## run the tests of all modules with the race detector (without redis-serv
 
 .PHONY: e2e
 e2e: build $(QUICKSTART)/node_modules $(CONTRACT)/node_modules ## run the system tests on real processes (needs redis-server)
-	go test -race -count=1 ./test/e2e/... ./test/contract/...
+	go test -race -count=1 -timeout 20m ./test/e2e/... ./test/contract/...
 
 .PHONY: nextjs
 nextjs: build ## run the API routes of each supported Next.js on real processes (needs npm and redis-server)
