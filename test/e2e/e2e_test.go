@@ -64,7 +64,9 @@ var verbs = map[string]func(*testscript.TestScript, bool, []string){
 	"await":     verbAwait,     // await [-within D] URL STATE poll a record; prints it
 	"collector": verbCollector, // collector                   set COLLECTOR, to which functions report
 	"hits":      verbHits,      // hits [-within D] N          wait for N reports; sets HIT_… from the newest
-	"ticks":     verbTicks,     // ticks                       each reported tick once, without a gap
+	"ticks":     verbTicks,     // ticks [NAME]                each reported tick once, without a gap
+	"fires":     verbFires,     // fires [-within D] NAME      a tick from now on is reported by NAME
+	"silent":    verbSilent,    // silent [-for D] NAME...     no tick of a second from now on is reported by NAME
 	"mails":     verbMails,     // mails [-within D] N [REGEXP] of the SMTP sink at SMTP_ADDR
 }
 
