@@ -53,7 +53,7 @@ var verbs = map[string]func(*testscript.TestScript, bool, []string){
 	"s3":        verbS3,        // s3 start|kill|restart       an object store; sets NIGHTSHIFT_BLOB_URL and its credentials
 	"up":        verbUp,        // up NAME PROGRAM [KEY=VALUE]... [-- ARG...]
 	"secretkey": verbSecretKey, // secretkey NAME...           set each NAME to a key of nightshift secret-key
-	"services":  verbServices,  // services W S                a gateway, W workers, S schedulers; sets DATA and ADMIN
+	"services":  verbServices,  // services W S                a gateway, W workers, S schedulers; sets DATA and ADMIN, DATA_ADDR and ADMIN_ADDR
 	"crash":     verbCrash,     // crash NAME                  kill -9
 	"finish":    verbFinish,    // finish NAME INT|TERM        signal; must end with 0, and no child left
 	"gone":      verbGone,      // gone NAME                   nothing that NAME had started is alive
