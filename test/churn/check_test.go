@@ -26,7 +26,7 @@ func (w *world) check(h *history, leastRate float64) {
 	var waits []time.Duration
 	for _, c := range h.calls {
 		counts[c.kind]++
-		waits = append(waits, c.answered.Sub(c.sent))
+		waits = append(waits, c.answered.Sub(c.due))
 		problem := c.err
 		switch {
 		case errors.Is(c.err, errMixed):

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"sync"
 	"time"
@@ -49,12 +50,14 @@ func (m mix) order() []kind {
 
 // call is one call and how it was answered.
 type call struct {
-	kind           kind
-	gateway        int
-	sent, answered time.Time
-	version        string
-	location       string // of a background call's record
-	err            error
+	kind     kind
+	gateway  int
+	due      time.Time // it was to be sent then
+	sent     time.Time // it had a connection
+	answered time.Time
+	version  string
+	location string // of a background call's record
+	err      error
 }
 
 // move is one change of the pointer.
@@ -83,17 +86,30 @@ type caller struct {
 	w       *world
 	gateway int
 	base    string
-	http    *http.Client
+	pages   *http.Client
+	code    *http.Client
 }
+
+// How many connections a gateway gets. Calls beyond wait for one, as they would
+// in a proxy: a machine that falls behind for a moment must not be busy with new
+// connections then, nor be asked for more function processes than it has.
+const (
+	pageConnections     = 64
+	functionConnections = 4
+)
 
 func (w *world) callers() []*caller {
 	var all []*caller
 	for i, base := range w.services.Data {
-		transport := &http.Transport{MaxIdleConnsPerHost: 512, DisableCompression: true}
-		w.Cleanup(transport.CloseIdleConnections)
-		all = append(all, &caller{w, i, base, &http.Client{Transport: transport, Timeout: 30 * time.Second}})
+		all = append(all, &caller{w, i, base, w.http(pageConnections), w.http(functionConnections)})
 	}
 	return all
+}
+
+func (w *world) http(connections int) *http.Client {
+	transport := &http.Transport{MaxConnsPerHost: connections, MaxIdleConnsPerHost: connections, DisableCompression: true}
+	w.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
 // pause is how long each deploy stays published, once all gateways serve it.
@@ -102,7 +118,7 @@ const pause = 300 * time.Millisecond
 // churn publishes B and rolls back to A so many times, under load.
 func (w *world) churn(times int, m mix) *history {
 	w.Helper()
-	callers := w.callers()
+	callers, probes := w.callers(), w.callers()
 	w.warm(callers)
 	h := &history{}
 	now := time.Now()
@@ -114,10 +130,10 @@ func (w *world) churn(times int, m mix) *history {
 	load.Go(func() { h.took = generate(ctx, m, func(i int, k kind) { h.add(callers[i%len(callers)].call(k)) }) })
 	w.wait(pause)
 	for i := range times {
-		w.move(h, callers, "B", func(ctx context.Context) (api.Deploy, error) {
+		w.move(h, probes, "B", func(ctx context.Context) (api.Deploy, error) {
 			return w.control[i%3].Publish(ctx, "default", w.ids["B"])
 		})
-		w.move(h, callers, "A", func(ctx context.Context) (api.Deploy, error) {
+		w.move(h, probes, "A", func(ctx context.Context) (api.Deploy, error) {
 			return w.control[(i+1)%3].Rollback(ctx, "default")
 		})
 	}
@@ -138,12 +154,12 @@ func (w *world) wait(d time.Duration) {
 func (w *world) warm(callers []*caller) {
 	w.Helper()
 	var wait sync.WaitGroup
-	for i := range 48 {
+	for i := range 24 {
 		version := []string{"A", "B"}[i%2]
 		path := []string{"answer", "work-background"}[i/2%2]
 		wait.Go(func() {
 			c := callers[i%len(callers)]
-			_, _, err := c.exchange(http.MethodPost, "/.netlify/functions/"+path, w.ids[version]+"--default.localhost", 0)
+			_, _, err := c.exchange(w.Context(), c.code, http.MethodPost, "/.netlify/functions/"+path, w.ids[version]+"--default.localhost", 0)
 			if err != nil {
 				w.Error(err)
 			}
@@ -154,17 +170,17 @@ func (w *world) warm(callers []*caller) {
 }
 
 // move changes the pointer and waits until each gateway answers with the new
-// deploy.
-func (w *world) move(h *history, callers []*caller, version string, change func(context.Context) (api.Deploy, error)) {
+// deploy. The probes have connections of their own, so that they wait for nothing else.
+func (w *world) move(h *history, probes []*caller, version string, change func(context.Context) (api.Deploy, error)) {
 	w.Helper()
-	m := move{version: version, begun: time.Now(), adopted: make([]time.Time, len(callers))}
+	m := move{version: version, begun: time.Now(), adopted: make([]time.Time, len(probes))}
 	d, err := change(w.Context())
 	m.returned = time.Now()
 	if err != nil || d.ID != w.ids[version] || !d.Published {
 		w.Fatalf("moving to %s: deploy %s, published %t, %v", version, d.ID, d.Published, err)
 	}
 	var wait sync.WaitGroup
-	for i, c := range callers {
+	for i, c := range probes {
 		wait.Go(func() {
 			tick := time.NewTicker(2 * time.Millisecond)
 			defer tick.Stop()
@@ -185,7 +201,7 @@ func (w *world) move(h *history, callers []*caller, version string, change func(
 }
 
 // generate starts calls at a steady rate until ctx ends, whatever becomes of the
-// earlier ones, and waits for them. It returns for how long it started calls.
+// earlier ones, and waits for them. It returns how long all of it took.
 func generate(ctx context.Context, m mix, call func(i int, k kind)) time.Duration {
 	order := m.order()
 	var calling sync.WaitGroup
@@ -200,26 +216,27 @@ func generate(ctx context.Context, m mix, call func(i int, k kind)) time.Duratio
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			took := time.Since(begun)
 			calling.Wait()
-			return took
+			return time.Since(begun)
 		}
 	}
 }
 
 // call makes a call and looks at its answer.
 func (c *caller) call(k kind) call {
-	done := call{kind: k, gateway: c.gateway, sent: time.Now()}
-	method, path, host, status := http.MethodGet, "/", "", http.StatusOK
+	done := call{kind: k, gateway: c.gateway, due: time.Now()}
+	method, path, host, status, through := http.MethodGet, "/", "", http.StatusOK, c.pages
 	switch k {
 	case permalink:
 		host = c.w.ids["A"] + "--default.localhost"
 	case function:
-		method, path = http.MethodPost, "/.netlify/functions/answer"
+		method, path, through = http.MethodPost, "/.netlify/functions/answer", c.code
 	case background:
 		method, path, status = http.MethodPost, "/.netlify/functions/work-background", http.StatusAccepted
 	}
-	header, body, err := c.exchange(method, path, host, status)
+	done.sent = done.due
+	ctx := httptrace.WithClientTrace(c.w.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { done.sent = time.Now() }})
+	header, body, err := c.exchange(ctx, through, method, path, host, status)
 	done.answered = time.Now()
 	switch {
 	case err != nil:
@@ -253,7 +270,7 @@ func (w *world) page(header http.Header, body []byte) (version string, err error
 }
 
 // exchange makes one request; status 0 takes any success.
-func (c *caller) exchange(method, path, host string, status int) (http.Header, []byte, error) {
+func (c *caller) exchange(ctx context.Context, through *http.Client, method, path, host string, status int) (http.Header, []byte, error) {
 	target, err := url.JoinPath(c.base, path)
 	if err != nil {
 		return nil, nil, err
@@ -262,12 +279,12 @@ func (c *caller) exchange(method, path, host string, status int) (http.Header, [
 	if method == http.MethodPost {
 		content = bytes.NewReader([]byte(`{"n":1}`))
 	}
-	req, err := http.NewRequest(method, target, content)
+	req, err := http.NewRequestWithContext(ctx, method, target, content)
 	if err != nil {
 		return nil, nil, err
 	}
 	req.Host = host
-	res, err := c.http.Do(req)
+	res, err := through.Do(req)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -226,50 +225,12 @@ func verbHits(ts *testscript.TestScript, _ bool, args []string) {
 	for _, hit := range hits {
 		fmt.Fprintln(ts.Stdout(), hit.Query.Encode())
 	}
+	if len(hits) == 0 {
+		return
+	}
 	for key, values := range hits[len(hits)-1].Query {
 		ts.Setenv("HIT_"+strings.ToUpper(key), values[0])
 	}
-}
-
-// verbTicks reads the record of each invocation that reported its id, and
-// checks that their ticks are consecutive seconds, each of them once.
-func verbTicks(ts *testscript.TestScript, _ bool, _ []string) {
-	data, err := url.Parse(ts.Getenv("DATA"))
-	ts.Check(err)
-	ctx, cancel := timeout(10 * time.Second)
-	defer cancel()
-	var ticks int
-	// Reports of neighbouring ticks may come in any order, so a gap may close.
-	ts.Check(harness.Eventually(ctx, func() error {
-		seen := map[int64]string{}
-		for _, hit := range worldOf(ts).collector.Hits() {
-			id := hit.Query.Get("id")
-			inv, raw, err := record(data.JoinPath("/.nightshift/invocations", id).String())
-			ts.Check(err)
-			if inv.Tick == nil {
-				ts.Fatalf("invocation %s has no tick:\n%s", id, raw)
-			}
-			second := inv.Tick.Unix()
-			if other, twice := seen[second]; twice {
-				ts.Fatalf("the tick %v ran twice: %s and %s", inv.Tick, other, id)
-			}
-			seen[second] = id
-		}
-		ticks = len(seen)
-		return gap(seen)
-	}))
-	fmt.Fprintf(ts.Stdout(), "%d ticks, each once, none lost\n", ticks)
-}
-
-// gap finds the first second that is missing between the first and the last.
-func gap(seen map[int64]string) error {
-	seconds := slices.Sorted(maps.Keys(seen))
-	for i := 1; i < len(seconds); i++ {
-		if seconds[i] != seconds[i-1]+1 {
-			return fmt.Errorf("lost: no tick between %v and %v", time.Unix(seconds[i-1], 0).UTC(), time.Unix(seconds[i], 0).UTC())
-		}
-	}
-	return nil
 }
 
 // verbMails waits until the sink has N mails that match, and no more.

@@ -55,7 +55,7 @@ var verbs = map[string]func(*testscript.TestScript, bool, []string){
 	"s3":        verbS3,        // s3 start|kill|restart       an object store; sets NIGHTSHIFT_BLOB_URL and its credentials
 	"up":        verbUp,        // up NAME PROGRAM [KEY=VALUE]... [-- ARG...]
 	"secretkey": verbSecretKey, // secretkey NAME...           set each NAME to a key of nightshift secret-key
-	"services":  verbServices,  // services W S                a gateway, W workers, S schedulers; sets DATA and ADMIN
+	"services":  verbServices,  // services W S                a gateway, W workers, S schedulers; sets DATA and ADMIN, DATA_ADDR and ADMIN_ADDR
 	"crash":     verbCrash,     // crash NAME                  kill -9
 	"finish":    verbFinish,    // finish NAME INT|TERM        signal; must end with 0, and no child left
 	"gone":      verbGone,      // gone NAME                   nothing that NAME had started is alive
@@ -66,7 +66,9 @@ var verbs = map[string]func(*testscript.TestScript, bool, []string){
 	"await":     verbAwait,     // await [-within D] URL STATE poll a record; prints it
 	"collector": verbCollector, // collector                   set COLLECTOR, to which functions report
 	"hits":      verbHits,      // hits [-within D] N          wait for N reports; sets HIT_… from the newest
-	"ticks":     verbTicks,     // ticks                       each reported tick once, without a gap
+	"ticks":     verbTicks,     // ticks [NAME]                each reported tick once, without a gap
+	"fires":     verbFires,     // fires [-within D] NAME      a tick from now on is reported by NAME
+	"silent":    verbSilent,    // silent [-for D] NAME...     no tick of a second from now on is reported by NAME
 	"mails":     verbMails,     // mails [-within D] N [REGEXP] of the SMTP sink at SMTP_ADDR
 }
 

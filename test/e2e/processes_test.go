@@ -171,6 +171,8 @@ func verbServices(ts *testscript.TestScript, _ bool, args []string) {
 		return "127.0.0.1:" + strconv.Itoa(port)
 	}
 	data, admin := addr(), addr()
+	ts.Setenv("DATA_ADDR", data) // to start it again
+	ts.Setenv("ADMIN_ADDR", admin)
 	ts.Setenv("DATA", "http://"+data)
 	ts.Setenv("ADMIN", "http://"+admin)
 	ts.Setenv("NIGHTSHIFT_API_URL", "http://"+admin+"/api/v1")

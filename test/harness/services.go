@@ -12,6 +12,9 @@ import (
 type Setup struct {
 	Bin                           string // the directory of the binaries
 	Gateways, Workers, Schedulers int
+	// Apart is the time between the starts of gateways, so that what they do at
+	// intervals does not come at the same time.
+	Apart time.Duration
 	// Env is the environment of all of them and of the command line, beside what
 	// [Environ] gives: the settings that they have in common.
 	Env []string
@@ -34,6 +37,11 @@ func (f *Fleet) StartServices(ctx context.Context, setup Setup) (*Services, erro
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for i := range setup.Gateways {
+		select {
+		case <-time.After(setup.Apart * time.Duration(min(i, 1))):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 		data, err := freeAddr()
 		if err != nil {
 			return nil, err
