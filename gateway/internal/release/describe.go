@@ -66,9 +66,6 @@ func (s *Service) Describe(ctx context.Context, site, id string, in Description)
 	if err != nil {
 		return Progress{}, err
 	}
-	if d.State == deploy.Ready && in.describes(d) {
-		return Progress{Deploy: d}, nil
-	}
 	d.Functions, d.Files, d.Redirects, d.Headers = in.Functions, in.Files, in.Redirects, in.Headers
 	if err := check(d); err != nil {
 		return Progress{}, err
@@ -81,10 +78,27 @@ func (s *Service) Describe(ctx context.Context, site, id string, in Description)
 	if err != nil {
 		return Progress{}, err
 	}
-	if err := s.Store.Describe(ctx, d, sealed); err != nil {
+	err = s.Store.Describe(ctx, d, sealed)
+	if fault.Is(err, fault.Conflict) {
+		return s.describedBefore(ctx, id, in, err)
+	}
+	if err != nil {
 		return Progress{}, err
 	}
 	return s.settle(ctx, id)
+}
+
+// describedBefore finds out whether a deploy that takes no description any more
+// has become ready by the very same one, whose answer was lost.
+func (s *Service) describedBefore(ctx context.Context, id string, in Description, conflict error) (Progress, error) {
+	d, err := s.Store.Deploy(ctx, id)
+	if err != nil {
+		return Progress{}, err
+	}
+	if d.State != deploy.Ready || !in.describes(d) {
+		return Progress{}, conflict
+	}
+	return Progress{Deploy: d}, nil
 }
 
 // notKnownYet stands for the entry of a zip that has not been seen.

@@ -113,7 +113,7 @@ func TestDescribedAgainBesideUploads(t *testing.T) {
 			}
 			for range 2 {
 				group.Go(func() {
-					if _, err := b.Describe(t.Context(), site, p.ID, c.description()); err != nil && !fault.Is(err, fault.Conflict) {
+					if _, err := b.Describe(t.Context(), site, p.ID, c.description()); err != nil {
 						t.Errorf("Describe beside uploads: %v", err)
 					}
 				})

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(testing.TB) *artifact.Store) {
 		"tells code and files apart":     tellsKindsApart,
 		"takes files by their SHA-1":     takesSHA1,
 		"tells what a zip starts with":   inspects,
+		"takes zips made elsewhere":      takesForeign,
 		"lists what is there":            lists,
 		"deletes":                        deletes,
 		"refuses what is no digest":      refusesNoDigest,
@@ -281,6 +282,28 @@ func inspects(t *testing.T, s *artifact.Store) {
 	_, _, err := s.Inspect(t.Context(), digest, "g")
 	if message, _ := fault.Public(err); !fault.Is(err, fault.Invalid) || !strings.Contains(message, "function g cannot be deployed: the zip has nothing to start") {
 		t.Errorf("Inspect as another function = %v, want invalid", err)
+	}
+}
+
+func takesForeign(t *testing.T, s *artifact.Store) {
+	data, digest := Pack(t, artifact.File{Path: "f.mjs", Data: []byte("export const handler = 1")})
+	_, _, err := s.PutForeign(t.Context(), digest, "g", bytes.NewReader(data))
+	if message, _ := fault.Public(err); !fault.Is(err, fault.Invalid) || !strings.Contains(message, "function g cannot be deployed: the zip has nothing to start") {
+		t.Errorf("PutForeign as another function = %v, want invalid", err)
+	}
+	if _, _, err := s.PutForeign(t.Context(), digest, "f", bytes.NewReader(data[1:])); !fault.Is(err, fault.Invalid) {
+		t.Errorf("PutForeign of other bytes = %v, want invalid", err)
+	}
+	if got := Names(t, s); len(got) != 0 {
+		t.Errorf("after refusals the store holds %v, want nothing", got)
+	}
+	for _, upload := range []io.Reader{bytes.NewReader(data), iotest.ErrReader(errors.New("read although it is there"))} {
+		if runtime, entry, err := s.PutForeign(t.Context(), digest, "f", upload); err != nil || runtime != "node" || entry != "f.mjs" {
+			t.Errorf("PutForeign = %s, %s, %v; want node, f.mjs", runtime, entry, err)
+		}
+	}
+	if got, want := Names(t, s), []string{artifact.Code.Name(digest)}; !slices.Equal(got, want) {
+		t.Errorf("the store holds %v, want %v", got, want)
 	}
 }
 
