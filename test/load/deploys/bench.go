@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -122,12 +121,9 @@ func (b *bench) measure(ctx context.Context, m *measured) (err error) {
 // deploy runs the command line and returns how long it took.
 func (b *bench) deploy(ctx context.Context, fleet *harness.Fleet, services *harness.Services, m *measured) (time.Duration, error) {
 	api := services.Admin[0] + "/api/v1"
-	env := []string{"CI=1", "NIGHTSHIFT_API_URL=" + api, "NIGHTSHIFT_TOKEN=" + token, "NETLIFY_API_URL=" + api, "NETLIFY_AUTH_TOKEN=" + token}
+	env := harness.Environ("CI=1", "NIGHTSHIFT_API_URL="+api, "NIGHTSHIFT_TOKEN="+token, "NETLIFY_API_URL="+api, "NETLIFY_AUTH_TOKEN="+token)
 	for _, name := range m.env {
 		env = append(env, name+"="+os.Getenv(name))
-	}
-	if !slices.Contains(m.env, "HOME") {
-		env = append(env, harness.Environ()...)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

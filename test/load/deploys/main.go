@@ -45,7 +45,7 @@ type clients []*measured
 type measured struct {
 	name            string
 	command         []string
-	env             []string // as NAME, of ours, that it gets as well
+	env             []string // names of variables of ours that it gets
 	cold, unchanged []time.Duration
 }
 
@@ -54,7 +54,7 @@ func run(ctx context.Context) error {
 	files := flag.Int("files", 100, "how many static files it has")
 	runs := flag.Int("runs", 5, "how often each deploy is measured, 1 or more")
 	other := flag.String("other", "", "another command line to measure beside ours, with arguments, split at spaces")
-	pass := flag.String("pass", "PATH,HOME", "the environment variables that it gets, with commas between")
+	pass := flag.String("pass", "HOME", "environment variables that it gets beside PATH, with commas between")
 	flag.Parse()
 	if *functions < 1 || *files < 1 || *runs < 1 {
 		return errors.New("-functions, -files or -runs is out of its range, see -help")
