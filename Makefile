@@ -56,11 +56,13 @@ types: $(TYPES)/node_modules/.package-lock.json ## check the TypeScript types of
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
 	@command -v redis-server valkey-server >/dev/null || echo "no redis-server or valkey-server on the PATH: the tests run on miniredis"
 	@# No vet, which lint does, and no debugger's tables: a fifth of the time of a first run.
-	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(e2e|contract|nextjs)$$')
+	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(e2e|churn|contract|nextjs)$$')
 
 .PHONY: e2e
 e2e: build $(QUICKSTART)/node_modules $(CONTRACT)/node_modules ## run the system tests on real processes (needs redis-server)
 	go test -race -count=1 -timeout 20m ./test/e2e/... ./test/contract/...
+	@# Alone, because it loads the machine, and without the race detector, because it is the load.
+	go test -count=1 -v ./test/churn
 
 .PHONY: nextjs
 nextjs: build ## run the API routes of each supported Next.js on real processes (needs npm and redis-server)
@@ -68,13 +70,15 @@ nextjs: build ## run the API routes of each supported Next.js on real processes 
 
 .PHONY: chaos
 chaos: build ## kill, freeze and stop services while they work, and look for what got lost
-	go test -race -count=1 -run 'TestScripts/(worker-crash|worker-drain|scheduler-crash|redis-down)' ./test/e2e
+	go test -race -count=1 -run 'TestScripts/(worker-crash|worker-drain|scheduler-crash|redis-down|deploy-killed)' ./test/e2e
 	go test -race -count=1 -run TestExactlyOnceThroughFailovers ./scheduler
+	go test -count=1 -v ./test/churn
 
 .PHONY: bench
-bench: ## measure the parts, then 202 → handler start, idle cost and memory of the services
+bench: ## measure the parts, then 202 → handler start, idle cost and memory of the services, and deploys
 	go test -run '^$$' -bench . ./shared/queue ./shared/store ./gateway ./worker ./worker/internal/pool
 	go run ./test/load/latency
+	go run ./test/load/deploys
 
 .PHONY: up down
 up: ## start the whole system in containers (needs Docker and NIGHTSHIFT_TOKEN)
