@@ -43,6 +43,7 @@ func (b *bundle) env(method, path, body string) answer {
 func TestEnvironmentAsTheNetlifyCLICalls(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *gateway.Config) { c.SecretKey = secretKey(t) })
+	b.site("shop")
 	id := func(context, branch string) string {
 		return environ.Value{Context: context, Parameter: branch}.ID()
 	}
@@ -91,7 +92,7 @@ func TestEnvironmentAsTheNetlifyCLICalls(t *testing.T) {
 		{"without a site", "POST", "", `[{"key":"A","values":[{"context":"all","value":"1"}]}]`, 400, `…belong to a site here`},
 		{"without a site, PUT", "PUT", "/A", `{"key":"A","values":[{"context":"all","value":"1"}]}`, 400, `…belong to a site here`},
 		{"without a site, DELETE", "DELETE", "/A", "", 400, `…belong to a site here`},
-		{"no site", "GET", "?site_id=No--site", "", 404, `…cannot be the name of a site`},
+		{"no site", "GET", "?site_id=No--site", "", 404, `…there is no site`},
 		{"read-only", "POST", "?site_id=shop", `[{"key":"DEPLOY_ID","values":[{"context":"all","value":"` + canary + `"}]}]`, 400, `…DEPLOY_ID is read-only: every deploy gets it from Nightshift`},
 		{"no JSON", "POST", "?site_id=shop", `[{"key":"A","values":"` + canary + `"}]`, 400, `…the body is not the JSON that is expected`},
 		{"too much", "POST", "?site_id=shop", `[{"key":"A","values":[{"context":"all","value":"` + strings.Repeat("x", 8<<20) + `"}]}]`, 413, `…over the limit`},
@@ -127,6 +128,7 @@ func TestEnvironmentAsTheNetlifyCLICalls(t *testing.T) {
 func TestEnvironmentClient(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *gateway.Config) { c.SecretKey = secretKey(t) })
+	b.site("shop")
 	ctx := t.Context()
 	v := api.Variable{Key: "A", Values: []api.VariableValue{{Context: environ.All, Value: "1"}}}
 	if made, err := b.api.CreateVariables(ctx, "shop", []api.Variable{v}); err != nil || len(made) != 1 || made[0].Values[0].ID == "" {
@@ -158,6 +160,7 @@ func TestEnvironmentClient(t *testing.T) {
 
 func TestEnvironmentNeedsASecretKey(t *testing.T) {
 	t.Parallel()
+	b.site("shop")
 	b := setup(t, nil)
 	got := b.env("POST", "?site_id=shop", `[{"key":"A","values":[{"context":"all","value":"`+canary+`"}]}]`)
 	if got.status != 409 || !strings.Contains(got.body, "NIGHTSHIFT_SECRET_KEY is not set on the gateway; make one with: nightshift secret-key") {
@@ -252,6 +255,7 @@ func TestDeploysFreezeTheirEnvironment(t *testing.T) {
 	ctx := t.Context()
 	key := secretKey(t)
 	b := setup(t, func(c *gateway.Config) { c.SecretKey = key })
+	b.site("shop")
 	box, err := secret.Parse(key)
 	if err != nil {
 		t.Fatal(err)

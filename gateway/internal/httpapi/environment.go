@@ -73,16 +73,15 @@ func ofAccount(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// siteOf is the site that a call is about, or fault.Invalid.
-func siteOf(c echo.Context) (string, error) {
-	site := deploy.SiteName(c.QueryParam("site_id"))
-	switch {
-	case site == "":
+// siteOf is the site that a call is about; fault.Invalid if it says none,
+// fault.NotFound if there is none.
+func (s *server) siteOf(c echo.Context) (string, error) {
+	name := deploy.SiteName(c.QueryParam("site_id"))
+	if name == "" {
 		return "", fault.New(fault.Invalid, "environment variables belong to a site here, not to the account; say which one with site_id (the netlify CLI: --site NAME)")
-	case !deploy.ValidSite(site):
-		return "", fault.New(fault.NotFound, "%.80q cannot be the name of a site", site)
 	}
-	return site, nil
+	site, err := s.Release.Site(c.Request().Context(), name)
+	return site.Name, err
 }
 
 // listVariables answers with the variables of a site, those of a scope and of a
@@ -94,7 +93,7 @@ func (s *server) listVariables(c echo.Context) error {
 	if deploy.SiteName(c.QueryParam("site_id")) == "" {
 		return c.JSON(http.StatusOK, out)
 	}
-	site, err := siteOf(c)
+	site, err := s.siteOf(c)
 	if err != nil {
 		return err
 	}
@@ -129,7 +128,7 @@ func queryOf(c echo.Context, name string) string {
 
 // createVariables makes new variables, all of them or none.
 func (s *server) createVariables(c echo.Context) error {
-	site, err := siteOf(c)
+	site, err := s.siteOf(c)
 	if err != nil {
 		return err
 	}
@@ -158,7 +157,7 @@ func (s *server) variable(c echo.Context) error {
 	if deploy.SiteName(c.QueryParam("site_id")) == "" { // the account has none
 		return fault.New(fault.NotFound, "the account has no environment variable %.80q; they belong to sites: say which one with site_id", c.Param("key"))
 	}
-	site, err := siteOf(c)
+	site, err := s.siteOf(c)
 	if err != nil {
 		return err
 	}
@@ -182,7 +181,7 @@ func (s *server) setVariable(c echo.Context) error {
 }
 
 func (s *server) change(c echo.Context, status int, body any, change func(environ.Variable) (environ.Variable, error)) error {
-	site, err := siteOf(c)
+	site, err := s.siteOf(c)
 	if err != nil {
 		return err
 	}
@@ -199,7 +198,7 @@ func (s *server) change(c echo.Context, status int, body any, change func(enviro
 
 // removeVariable removes a variable with all its values.
 func (s *server) removeVariable(c echo.Context) error {
-	site, err := siteOf(c)
+	site, err := s.siteOf(c)
 	if err != nil {
 		return err
 	}
@@ -212,7 +211,7 @@ func (s *server) removeVariable(c echo.Context) error {
 
 // removeValue removes the value of a variable in one context.
 func (s *server) removeValue(c echo.Context) error {
-	site, err := siteOf(c)
+	site, err := s.siteOf(c)
 	if err != nil {
 		return err
 	}
