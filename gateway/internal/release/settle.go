@@ -5,11 +5,17 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
+	"golang.org/x/sync/errgroup" // bounds the questions to the blob store
 )
+
+// lookups is how many blobs are looked for at once: in an object store each
+// takes a round trip, of which a site of thousands of files cannot wait one by one.
+const lookups = 32
 
 // Blob names something that a deploy waits for.
 type Blob struct {
@@ -112,26 +118,41 @@ func (s *Service) complete(ctx context.Context, d deploy.Deploy) (whole deploy.D
 	if err != nil {
 		return d, nil, err
 	}
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(lookups)
 	for blob, asked := range w {
-		there := !slices.Contains(doomed, blob.String())
-		switch {
-		case !there:
-		case blob.Kind == artifact.Code:
-			there, err = s.Artifacts.Has(ctx, blob.Digest)
-		case blob.Kind == artifact.Static:
-			there, err = s.Artifacts.HasFile(ctx, blob.Digest)
-		default:
-			there = false // known by a SHA-1 only, which no store is asked for
-		}
-		if err != nil {
-			return d, nil, err
-		}
-		if !there {
-			missing = append(missing, asked)
-		}
+		group.Go(func() error {
+			there, err := false, error(nil)
+			if !slices.Contains(doomed, blob.String()) {
+				there, err = s.stored(ctx, blob)
+			}
+			if err == nil && !there {
+				mu.Lock()
+				defer mu.Unlock()
+				missing = append(missing, asked)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return d, nil, err
 	}
 	slices.SortFunc(missing, func(a, b Blob) int { return strings.Compare(a.String(), b.String()) })
 	return d, missing, nil
+}
+
+// stored asks the blob store for a blob. One that is known by a SHA-1 only is
+// not there: no store can be asked for it.
+func (s *Service) stored(ctx context.Context, blob Blob) (bool, error) {
+	switch blob.Kind {
+	case artifact.Code:
+		return s.Artifacts.Has(ctx, blob.Digest)
+	case artifact.Static:
+		return s.Artifacts.HasFile(ctx, blob.Digest)
+	default:
+		return false, nil
+	}
 }
 
 // wants are the blobs that a deploy needs, each with the one that its client
