@@ -160,8 +160,8 @@ func TestEnvironmentClient(t *testing.T) {
 
 func TestEnvironmentNeedsASecretKey(t *testing.T) {
 	t.Parallel()
-	b.site("shop")
 	b := setup(t, nil)
+	b.site("shop")
 	got := b.env("POST", "?site_id=shop", `[{"key":"A","values":[{"context":"all","value":"`+canary+`"}]}]`)
 	if got.status != 409 || !strings.Contains(got.body, "NIGHTSHIFT_SECRET_KEY is not set on the gateway; make one with: nightshift secret-key") {
 		t.Errorf("without a key = %d %s, want 409 and what to do", got.status, got.body)
@@ -182,6 +182,7 @@ func TestValuesAreNowhereToBeFound(t *testing.T) {
 	b := setup(t, func(c *gateway.Config) {
 		c.SecretKey, c.Logger = key, slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
+	b.site("shop")
 	body := func(name string) string {
 		return `{"key":"` + name + `","is_secret":true,"values":[{"context":"production","value":"` + canary + `"}]}`
 	}
