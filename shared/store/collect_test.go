@@ -285,8 +285,8 @@ func (b *backend) collects(t testing.TB) {
 		t.Errorf("Expire = %v, %v, want one", expired, err)
 	}
 	seen := 0
-	if err := b.EachDeploy(t.Context(), nil, func(h Held) error { seen++; return nil }); err != nil || seen != 3 {
-		t.Errorf("EachDeploy gave %d deploys, %v, want three", seen, err)
+	if err := b.EachDeploy(t.Context(), nil, func(h Held) error { seen++; return nil }); err != nil || seen != 4 {
+		t.Errorf("EachDeploy gave %d deploys, %v, want four", seen, err)
 	}
 	if removed, err := b.Remove(t.Context(), "draft-only", "old", -time.Second, time.Hour); err != nil || !removed {
 		t.Errorf("Remove = %t, %v, want that it is removed", removed, err)
