@@ -131,10 +131,10 @@ func (w *world) churn(times int, m mix) *history {
 	w.wait(pause)
 	for i := range times {
 		w.move(h, probes, "B", func(ctx context.Context) (api.Deploy, error) {
-			return w.control[i%3].Publish(ctx, "default", w.ids["B"])
+			return w.control[i%w.movers].Publish(ctx, "default", w.ids["B"])
 		})
 		w.move(h, probes, "A", func(ctx context.Context) (api.Deploy, error) {
-			return w.control[(i+1)%3].Rollback(ctx, "default")
+			return w.control[(i+1)%w.movers].Rollback(ctx, "default")
 		})
 	}
 	stop()
