@@ -83,7 +83,7 @@ func TestLostMessages(t *testing.T) {
 type world struct {
 	*testing.T
 	services  *harness.Services
-	movers    int               // moves are made through the first so many gateways
+	movers    int              // moves are made through the first so many gateways
 	control   []*client.Client // of each gateway
 	collector *harness.Collector
 	deaf      []*harness.Deaf
