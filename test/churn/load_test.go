@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/test/harness"
 )
 
 // errMixed says that an answer is of more than one deploy.
@@ -131,10 +132,10 @@ func (w *world) churn(times int, m mix) *history {
 	w.wait(pause)
 	for i := range times {
 		w.move(h, probes, "B", func(ctx context.Context) (api.Deploy, error) {
-			return w.control[i%3].Publish(ctx, "default", w.ids["B"])
+			return w.control[i%w.movers].Publish(ctx, "default", w.ids["B"])
 		})
 		w.move(h, probes, "A", func(ctx context.Context) (api.Deploy, error) {
-			return w.control[(i+1)%3].Rollback(ctx, "default")
+			return w.control[(i+1)%w.movers].Rollback(ctx, "default")
 		})
 	}
 	stop()
@@ -153,14 +154,19 @@ func (w *world) wait(d time.Duration) {
 // some time of being called: what is shown is the move, not the start of Node.
 func (w *world) warm(callers []*caller) {
 	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+	defer cancel()
 	var wait sync.WaitGroup
 	for i := range 24 {
 		version := []string{"A", "B"}[i%2]
 		path := []string{"answer", "work-background"}[i/2%2]
 		wait.Go(func() {
 			c := callers[i%len(callers)]
-			_, _, err := c.exchange(w.Context(), c.code, http.MethodPost, "/.netlify/functions/"+path, w.ids[version]+"--default.localhost", 0)
-			if err != nil {
+			// So many starts at once may take a busy machine longer than a call may take.
+			if err := harness.Eventually(ctx, func() error {
+				_, _, err := c.exchange(ctx, c.code, http.MethodPost, "/.netlify/functions/"+path, w.ids[version]+"--default.localhost", 0)
+				return err
+			}); err != nil {
 				w.Error(err)
 			}
 		})
