@@ -32,25 +32,7 @@ const promise = time.Second
 // binDir holds the binaries under test.
 var binDir string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-// run builds what is tested, unless NIGHTSHIFT_TEST_BIN names a directory with
-// the four programs already built.
-func run(m *testing.M) int {
-	if binDir = os.Getenv("NIGHTSHIFT_TEST_BIN"); binDir != "" {
-		return m.Run()
-	}
-	dir, err := os.MkdirTemp("", "nightshift-bin")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		binDir, err = dir, harness.Build(context.Background(), dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(harness.RunBuilt(m, &binDir)) }
 
 // The two tests take turns, because each needs all of the machine: no t.Parallel.
 

@@ -49,6 +49,25 @@ func Build(ctx context.Context, dir string) error {
 	return nil
 }
 
+// RunBuilt runs the tests of a package that need the programs, after it has built
+// them and set dir to where they are; or to NIGHTSHIFT_TEST_BIN, if that names a
+// directory with all of them. It returns the exit code.
+func RunBuilt(tests interface{ Run() int }, dir *string) int {
+	if *dir = os.Getenv("NIGHTSHIFT_TEST_BIN"); *dir != "" {
+		return tests.Run()
+	}
+	temp, err := os.MkdirTemp("", "nightshift-bin")
+	if err == nil {
+		defer os.RemoveAll(temp)
+		*dir, err = temp, Build(context.Background(), temp)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return tests.Run()
+}
+
 // Fleet is a set of processes that end together.
 type Fleet struct {
 	mu        sync.Mutex

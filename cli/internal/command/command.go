@@ -137,6 +137,18 @@ func (w World) client() (*client.Client, error) {
 	return client.New(cmp.Or(w.Getenv("NIGHTSHIFT_API_URL"), defaultAPI), w.Getenv("NIGHTSHIFT_TOKEN"), nil)
 }
 
+// online makes a command of a function that talks to the installation.
+func (w World) online(run func(ctx context.Context, api *client.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		api, err := w.client()
+		if err != nil {
+			return err
+		}
+		defer api.Close()
+		return run(cmd.Context(), api, args)
+	}
+}
+
 // siteFlag is --site.
 func siteFlag(cmd *cobra.Command, into *string) {
 	cmd.Flags().StringVar(into, "site", defaultSite, "`name` of the site")

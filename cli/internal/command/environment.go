@@ -1,12 +1,14 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/nightshift/nightshift/cli/internal/view"
 	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/client"
 	"github.com/nightshift/nightshift/shared/environ"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/secret"
@@ -40,13 +42,8 @@ func (w World) envList() *cobra.Command {
 		Use:   "list",
 		Short: "List the environment variables of a site; secrets are masked",
 		Args:  arguments(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			api, err := w.client()
-			if err != nil {
-				return err
-			}
-			defer api.Close()
-			list, err := api.Variables(cmd.Context(), site)
+		RunE: w.online(func(ctx context.Context, api *client.Client, _ []string) error {
+			list, err := api.Variables(ctx, site)
 			if err != nil {
 				return err
 			}
@@ -64,7 +61,7 @@ func (w World) envList() *cobra.Command {
 			}
 			view.Variables(w.Stdout, view.StyleOf(w.Stdout), variableRows(list))
 			return nil
-		},
+		}),
 	}
 	siteFlag(cmd, &site)
 	cmd.Flags().StringVar(&in, "context", "", "list what a deploy of this `context` gets (production, deploy-preview, branch-deploy, dev, branch:NAME)")
@@ -117,17 +114,12 @@ func (w World) envGet() *cobra.Command {
 		Use:   "get KEY",
 		Short: "Print the value that a deploy gets; not that of a secret",
 		Args:  arguments("the name of a variable"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: w.online(func(ctx context.Context, api *client.Client, args []string) error {
 			at, err := contextOf(in)
 			if err != nil {
 				return err
 			}
-			api, err := w.client()
-			if err != nil {
-				return err
-			}
-			defer api.Close()
-			v, err := api.Variable(cmd.Context(), site, args[0])
+			v, err := api.Variable(ctx, site, args[0])
 			if err != nil {
 				return err
 			}
@@ -142,7 +134,7 @@ func (w World) envGet() *cobra.Command {
 			}
 			fmt.Fprintln(w.Stdout, string(value.Value))
 			return nil
-		},
+		}),
 	}
 	siteFlag(cmd, &site)
 	cmd.Flags().StringVar(&in, "context", environ.Production, "`context` of the deploy (production, deploy-preview, branch-deploy, dev, branch:NAME)")

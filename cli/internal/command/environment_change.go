@@ -47,7 +47,7 @@ func (w World) envSet() *cobra.Command {
 Without VALUE the value is read from standard input, or asked for on a terminal:
 what stands on a command line is seen by other users and kept by the shell.`,
 		Args: arguments("the name of a variable", "[VALUE]"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: w.online(func(ctx context.Context, client *client.Client, args []string) error {
 			where, err := a.where()
 			if err != nil {
 				return err
@@ -59,12 +59,7 @@ what stands on a command line is seen by other users and kept by the shell.`,
 			if err != nil {
 				return err
 			}
-			client, err := w.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			v, err := a.set(cmd.Context(), client, args[0], value, where)
+			v, err := a.set(ctx, client, args[0], value, where)
 			if err != nil {
 				return err
 			}
@@ -74,7 +69,7 @@ what stands on a command line is seen by other users and kept by the shell.`,
 			fmt.Fprintf(w.Stdout, "%s %s for %s\n", view.StyleOf(w.Stdout).Good("Set"), v.Key, wordContexts(where))
 			fmt.Fprintln(w.Stderr, nextDeploy)
 			return nil
-		},
+		}),
 	}
 	a.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the variable as JSON")
@@ -159,23 +154,18 @@ func (w World) envUnset() *cobra.Command {
 		Use:   "unset KEY",
 		Short: "Remove an environment variable, or its value for some contexts",
 		Args:  arguments("the name of a variable"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: w.online(func(ctx context.Context, client *client.Client, args []string) error {
 			where, err := a.where()
 			if err != nil {
 				return err
 			}
-			client, err := w.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			if err := a.unset(cmd.Context(), client, args[0], where); err != nil {
+			if err := a.unset(ctx, client, args[0], where); err != nil {
 				return err
 			}
 			fmt.Fprintf(w.Stdout, "%s %s for %s\n", view.StyleOf(w.Stdout).Good("Removed"), args[0], wordContexts(where))
 			fmt.Fprintln(w.Stderr, nextDeploy)
 			return nil
-		},
+		}),
 	}
 	siteFlag(cmd, &a.site)
 	cmd.Flags().StringArrayVar(&a.contexts, "context", nil, "`context` whose value is removed; may be repeated (default: the whole variable)")
@@ -218,7 +208,7 @@ func (w World) envImport() *cobra.Command {
 		Use:   "import FILE",
 		Short: "Set the variables of a .env file; - is standard input",
 		Args:  arguments("a .env file"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: w.online(func(ctx context.Context, client *client.Client, args []string) error {
 			where, err := a.where()
 			if err != nil {
 				return err
@@ -227,12 +217,7 @@ func (w World) envImport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := w.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			list, err := a.importAll(cmd.Context(), client, read, where)
+			list, err := a.importAll(ctx, client, read, where)
 			if err != nil {
 				return err
 			}
@@ -242,7 +227,7 @@ func (w World) envImport() *cobra.Command {
 			fmt.Fprintf(w.Stdout, "%s %s for %s: %s\n", view.StyleOf(w.Stdout).Good("Set"), view.Count(len(read), "variable"), wordContexts(where), strings.Join(slices.Sorted(maps.Keys(read)), ", "))
 			fmt.Fprintln(w.Stderr, nextDeploy)
 			return nil
-		},
+		}),
 	}
 	a.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the variables as JSON")

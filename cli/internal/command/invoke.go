@@ -35,22 +35,17 @@ func (w World) invoke() *cobra.Command {
 The answer of a sync function is printed. Of a background function the ID of the
 invocation is printed, and with --wait, once it is finished, its result.`,
 		Args: arguments("the NAME of a function"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: w.online(func(ctx context.Context, control *client.Client, args []string) error {
 			body, contentType, err := w.payload(payload)
 			if err != nil {
 				return err
 			}
-			control, err := w.client()
+			target, err := find(ctx, control, site, args[0])
 			if err != nil {
 				return err
 			}
-			defer control.Close()
-			target, err := find(cmd.Context(), control, site, args[0])
-			if err != nil {
-				return err
-			}
-			return w.call(cmd.Context(), control, target, body, contentType, wait)
-		},
+			return w.call(ctx, control, target, body, contentType, wait)
+		}),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&payload, "payload", "", "`JSON` to send, or @FILE with the body (@- is standard input)")

@@ -28,14 +28,9 @@ func (w World) release(use, short, long string, args cobra.PositionalArgs, run f
 	r := release{World: w}
 	cmd := &cobra.Command{
 		Use: use, Short: short, Long: long, Args: args,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			api, err := w.client()
-			if err != nil {
-				return err
-			}
-			defer api.Close()
-			return run(cmd.Context(), r, api, args)
-		},
+		RunE: w.online(func(ctx context.Context, api *client.Client, args []string) error {
+			return run(ctx, r, api, args)
+		}),
 	}
 	siteFlag(cmd, &r.site)
 	jsonFlag(cmd, &r.asJSON)

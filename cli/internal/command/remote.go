@@ -20,19 +20,14 @@ func (w World) functions() *cobra.Command {
 		Use:   "functions",
 		Short: "List the functions of a site's published deploy",
 		Args:  arguments(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			api, err := w.client()
-			if err != nil {
-				return err
-			}
-			defer api.Close()
-			list, err := api.Functions(cmd.Context(), site)
+		RunE: w.online(func(ctx context.Context, api *client.Client, _ []string) error {
+			list, err := api.Functions(ctx, site)
 			if err != nil {
 				return err
 			}
 			view.Functions(w.Stdout, view.StyleOf(w.Stdout), list, time.Now())
 			return nil
-		},
+		}),
 	}
 	siteFlag(cmd, &site)
 	return cmd
@@ -44,14 +39,9 @@ func (w World) logs() *cobra.Command {
 		Use:   "logs ID",
 		Short: "Print what an invocation wrote",
 		Args:  arguments("the ID of an invocation"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			api, err := w.client()
-			if err != nil {
-				return err
-			}
-			defer api.Close()
-			return w.printLog(cmd.Context(), api, args[0], follow)
-		},
+		RunE: w.online(func(ctx context.Context, api *client.Client, args []string) error {
+			return w.printLog(ctx, api, args[0], follow)
+		}),
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the invocation is finished")
 	return cmd
@@ -92,13 +82,8 @@ func (w World) cancel() *cobra.Command {
 		Use:   "cancel ID",
 		Short: "End an invocation, whether it waits or runs",
 		Args:  arguments("the ID of an invocation"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			api, err := w.client()
-			if err != nil {
-				return err
-			}
-			defer api.Close()
-			inv, err := api.Cancel(cmd.Context(), args[0])
+		RunE: w.online(func(ctx context.Context, api *client.Client, args []string) error {
+			inv, err := api.Cancel(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -108,7 +93,7 @@ func (w World) cancel() *cobra.Command {
 			}
 			fmt.Fprintf(w.Stdout, "%s is being stopped by its worker\n", inv.ID)
 			return nil
-		},
+		}),
 	}
 }
 

@@ -1,10 +1,12 @@
 package command
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/nightshift/nightshift/cli/internal/view"
 	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/client"
 	"github.com/spf13/cobra"
 )
 
@@ -50,13 +52,8 @@ func (w World) createSite() *cobra.Command {
 		Long: `Make a site. Its name becomes a part of its host name: lower-case letters, digits
 and single hyphens between them, 37 at most.`,
 		Args: arguments("the NAME of the site"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			api, err := w.client()
-			if err != nil {
-				return err
-			}
-			defer api.Close()
-			site, err := api.CreateSite(cmd.Context(), args[0])
+		RunE: w.online(func(ctx context.Context, api *client.Client, args []string) error {
+			site, err := api.CreateSite(ctx, args[0])
 			switch {
 			case err != nil:
 				return err
@@ -67,7 +64,7 @@ and single hyphens between them, 37 at most.`,
 			fmt.Fprintf(w.Stdout, "%s %s is made, for %s\n", style.Good("Site"), site.Name, site.URL)
 			fmt.Fprintf(w.Stdout, "  %s nightshift deploy --prod --site %s\n", style.Dim("deploy"), site.Name)
 			return nil
-		},
+		}),
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd
