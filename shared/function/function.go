@@ -77,7 +77,8 @@ type Function struct {
 
 	// OnRollback says which code runs what was accepted before the site went to
 	// another deploy: "pinned" (default) is that of the deploy that accepted it,
-	// "latest" that of the published one, if it has this function.
+	// "latest" that of the published one, if it has this function. Calls of a
+	// preview always run on it.
 	OnRollback string `json:"on_rollback,omitempty"`
 
 	// Paths are the URL patterns that the function is served on instead of its

@@ -51,6 +51,9 @@ type Target struct {
 	Site     string `json:"site"`
 	Deploy   string `json:"deploy"`
 	Function string `json:"function"`
+	// Published says that the call was for what is published, not for this very
+	// deploy: a function may ask to run on what is published by then.
+	Published bool `json:"published,omitempty"`
 }
 
 // Task is one invocation on its way to a worker.

@@ -145,7 +145,7 @@ func (i *Invoker) accept(w http.ResponseWriter, r *http.Request, target route.Ta
 	f := target.Function
 	verdict, err := i.cfg.Queue.Enqueue(r.Context(), queue.Task{
 		ID: id, Queue: f.Kind, Timeout: f.Timeout(),
-		Target: queue.Target{Site: target.Site, Deploy: target.Deploy, Function: f.Name},
+		Target: queue.Target{Site: target.Site, Deploy: target.Deploy, Function: f.Name, Published: target.Published},
 	}, i.cfg.Records.Create(invocation.Invocation{
 		ID: id, Site: target.Site, Deploy: target.Deploy, Function: f.Name, Kind: f.Kind, State: invocation.Queued,
 	}, event))

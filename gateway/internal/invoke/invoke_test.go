@@ -581,7 +581,7 @@ func TestAccept(t *testing.T) {
 				t.Fatalf("%d tasks were enqueued, want 1", n)
 			}
 			task := b.queue.tasks[0]
-			if task.Queue != function.Background || task.Timeout != 15*time.Minute || task.Target != (queue.Target{Site: "main", Deploy: "d1", Function: "hello"}) || b.queue.steps[0].Keys[0] != task.ID {
+			if task.Queue != function.Background || task.Timeout != 15*time.Minute || task.Target != (queue.Target{Site: "main", Deploy: "d1", Function: "hello", Published: true}) || b.queue.steps[0].Keys[0] != task.ID {
 				t.Errorf("task = %+v", task)
 			}
 		})

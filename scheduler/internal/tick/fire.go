@@ -77,7 +77,7 @@ func (t *termLoop) prepare(e *entry, now time.Time) *firing {
 		task: queue.Task{
 			ID:      id,
 			Queue:   function.Scheduled,
-			Target:  queue.Target{Site: e.site, Deploy: e.deploy, Function: e.function.Name},
+			Target:  queue.Target{Site: e.site, Deploy: e.deploy, Function: e.function.Name, Published: true},
 			Timeout: e.function.Timeout(),
 		},
 		invocation: invocation.Invocation{

@@ -50,7 +50,7 @@ func TestInvocation(t *testing.T) {
 			t.Fatalf("%d ticks in ten minutes, want 1", len(w.fired))
 		}
 		got := w.fired[0]
-		if got.task.Target != (queue.Target{Site: "acme", Deploy: "d1", Function: "report"}) || got.task.Queue != function.Scheduled || got.task.Timeout != 7*time.Second {
+		if got.task.Target != (queue.Target{Site: "acme", Deploy: "d1", Function: "report", Published: true}) || got.task.Queue != function.Scheduled || got.task.Timeout != 7*time.Second {
 			t.Errorf("task = %+v", got.task)
 		}
 		inv := got.invocation

@@ -89,7 +89,8 @@ func (s *Source) Load(ctx context.Context, target queue.Target) (*Loaded, error)
 	if !ok {
 		return nil, fault.New(fault.NotFound, "the deploy %s has no function %s", d.ID, target.Function)
 	}
-	if f.OnRollback == "latest" {
+	// Sync calls say nothing of it: a gateway has chosen the deploy just now.
+	if target.Published && f.OnRollback == "latest" {
 		if d, f, err = s.latest(ctx, d, f); err != nil {
 			return nil, err
 		}
@@ -125,10 +126,14 @@ func (s *Source) latest(ctx context.Context, d *known, f *function.Function) (*k
 	if err != nil {
 		return nil, nil, err
 	}
-	if now, ok := published.Function(f.Name); ok && now.Kind == f.Kind {
-		return published, now, nil
+	now, ok := published.Function(f.Name)
+	if !ok || now.Kind != f.Kind {
+		return d, f, nil
 	}
-	return d, f, nil
+	run := *now
+	// The queue was told how long an attempt may take when the call was accepted.
+	run.TimeoutMS = min(now.Timeout(), f.Timeout()).Milliseconds()
+	return published, &run, nil
 }
 
 func (s *Source) deploy(ctx context.Context, id string) (*known, error) {
@@ -200,10 +205,11 @@ func (s *Source) Keys(digest string) []string {
 }
 
 // environment is what every function of a deploy sees beside its own variables,
-// over which these go, and what the runtime itself sets: the names that Netlify has for where code runs. SITE_NAME,
-// SITE_ID and URL are what Netlify gives to running functions; the others it
-// gives to builds only, and functions ask for them all the same. NETLIFY is not
-// among them, because code takes it for a promise of Netlify's own services.
+// over which these go, and what the runtime itself sets: the names that Netlify
+// has for where code runs. SITE_NAME, SITE_ID and URL are what Netlify gives to
+// running functions; the others it gives to builds only, and functions ask for
+// them all the same. NETLIFY is not among them, because code takes it for a
+// promise of Netlify's own services.
 func environment(d *deploy.Deploy, dev bool) []string {
 	env := []string{
 		"SITE_NAME=" + d.Site,

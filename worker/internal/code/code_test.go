@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/environ"
@@ -250,7 +251,11 @@ func TestFrozenEnvironment(t *testing.T) {
 func TestLoadOfTheLatest(t *testing.T) {
 	t.Parallel()
 	fn := func(name string, kind function.Kind, digit, onRollback string) function.Function {
-		return function.Function{Name: name, Kind: kind, Artifact: strings.Repeat(digit, 64), OnRollback: onRollback}
+		f := function.Function{Name: name, Kind: kind, Artifact: strings.Repeat(digit, 64), OnRollback: onRollback}
+		if digit == "a" { // those of the old deploy
+			f.TimeoutMS = time.Minute.Milliseconds()
+		}
+		return f
 	}
 	old := deploy.Deploy{ID: "old", Site: "shop", State: deploy.Expired, Functions: []function.Function{
 		fn("stays", function.Background, "a", ""), fn("pinned", function.Background, "a", "pinned"), fn("goes", function.Background, "a", "latest"),
@@ -264,26 +269,31 @@ func TestLoadOfTheLatest(t *testing.T) {
 		function, published string
 		err                 error
 		want                string
+		preview             bool // the call was for this very deploy
 	}{
-		"not said":               {"stays", "now", nil, "old"},
-		"pinned":                 {"pinned", "now", nil, "old"},
-		"latest":                 {"goes", "now", nil, "now"},
-		"latest is itself":       {"goes", "old", nil, "old"},
-		"nothing is published":   {"goes", "", nil, "old"},
-		"no such function there": {"gone", "now", nil, "old"},
-		"another kind there":     {"other", "now", nil, "old"},
-		"not known":              {"goes", "", away, ""},
+		"not said":               {"stays", "now", nil, "old", false},
+		"pinned":                 {"pinned", "now", nil, "old", false},
+		"latest":                 {"goes", "now", nil, "now", false},
+		"latest is itself":       {"goes", "old", nil, "old", false},
+		"nothing is published":   {"goes", "", nil, "old", false},
+		"no such function there": {"gone", "now", nil, "old", false},
+		"another kind there":     {"other", "now", nil, "old", false},
+		"not known":              {"goes", "", away, "", false},
+		"of a preview":           {"goes", "now", nil, "old", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := &deploys{known: map[string]deploy.Deploy{"old": old, "now": now}, published: test.published, publishedErr: test.err}
 			s := NewSource(d, &bundles{}, nil, false)
-			got, err := s.Load(t.Context(), queue.Target{Site: "shop", Deploy: "old", Function: test.function})
+			got, err := s.Load(t.Context(), queue.Target{Site: "shop", Deploy: "old", Function: test.function, Published: !test.preview})
 			if test.err != nil {
 				if !fault.Is(err, fault.Unavailable) {
 					t.Errorf("Load = %v, want unavailable", err)
 				}
 				return
+			}
+			if err == nil && got.Function.Timeout() > time.Minute {
+				t.Errorf("the attempt may take %v, more than the minute that the queue was told", got.Function.Timeout())
 			}
 			if err != nil || got.Deploy != test.want || !slices.Contains(got.Env, "DEPLOY_ID="+test.want) {
 				t.Errorf("Load = %+v, %v; want the code and the environment of deploy %s", got, err, test.want)
