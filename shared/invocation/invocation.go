@@ -10,7 +10,9 @@
 //
 // running → running is one worker taking over from another that died, and
 // running → queued is a draining worker handing the work back uncounted.
-// succeeded, dead and cancelled are terminal. Whoever stores an invocation
+// succeeded, dead and cancelled are terminal: nothing leaves them by itself. The
+// one way out is dead → queued, when somebody asks for a retry; an invocation
+// that is retried gets its attempts anew. Whoever stores an invocation
 // moves it along [CanMove] only, and lets only the newest attempt do so: the
 // attempt number is the fencing token.
 package invocation
@@ -40,6 +42,7 @@ var transitions = map[State][]State{
 	Queued:  {Running, Cancelled, Dead},
 	Running: {Running, Queued, Succeeded, Failed, Dead, Cancelled},
 	Failed:  {Running, Cancelled, Dead},
+	Dead:    {Queued},
 }
 
 // CanMove reports whether an invocation may go from one state to another.
@@ -57,7 +60,7 @@ func From(to State) []State {
 	return from
 }
 
-// Terminal reports whether nothing follows the state.
+// Terminal reports whether nothing follows the state by itself.
 func (s State) Terminal() bool { return s == Succeeded || s == Dead || s == Cancelled }
 
 // Outcome is how an attempt ended. It drives retry, metrics and the console alike.
@@ -112,7 +115,34 @@ type Invocation struct {
 	Attempts []Attempt
 	// Result is what the function returned; nil unless Succeeded.
 	Result *Result
+
+	// NotBefore is when the first attempt may start; zero is at once.
+	NotBefore time.Time
+	// ReplayOf is the invocation whose event this one repeats, or empty.
+	ReplayOf string
+	// Callback is who is told of the end, or nil.
+	Callback *Callback
+	// Awaited says that somebody waits for the end, when the record is made.
+	Awaited bool
 }
+
+// Callback is a URL that the end of an invocation is posted to.
+type Callback struct {
+	URL      string
+	State    CallbackState
+	Attempts int    // requests made so far
+	Error    string // what the last one met; empty if it was taken
+}
+
+// CallbackState is where a callback stands.
+type CallbackState string
+
+// The closed list of states of a callback.
+const (
+	CallbackPending   CallbackState = "pending"   // the invocation is not finished, or not yet told
+	CallbackDelivered CallbackState = "delivered" // the receiver answered 2xx
+	CallbackDead      CallbackState = "dead"      // given up; it can be sent again by hand
+)
 
 // Attempt is one try to run an invocation.
 type Attempt struct {

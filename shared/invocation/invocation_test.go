@@ -13,12 +13,16 @@ var states = []invocation.State{
 	invocation.Queued, invocation.Running, invocation.Failed, invocation.Succeeded, invocation.Dead, invocation.Cancelled,
 }
 
-func TestNothingFollowsATerminalState(t *testing.T) {
+func TestNothingFollowsATerminalStateButARetryOfADeadOne(t *testing.T) {
 	t.Parallel()
 	for _, from := range states {
 		moves := 0
 		for _, to := range states {
-			if invocation.CanMove(from, to) {
+			retry := from == invocation.Dead && to == invocation.Queued
+			if retry && !invocation.CanMove(from, to) {
+				t.Error("a dead invocation cannot be retried")
+			}
+			if !retry && invocation.CanMove(from, to) {
 				moves++
 			}
 		}
