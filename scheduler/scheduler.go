@@ -2,8 +2,8 @@
 //
 // Any number of schedulers run side by side; one of them leads and the others
 // stand by. The leader turns due ticks into invocations, exactly one per tick,
-// hands tasks of dead workers back to their queues, and removes deploys that
-// nobody needs any more, with their blobs. When it stops, a standby
+// hands tasks of dead workers back to their queues, has waiting tasks released as
+// the fleet grows, and removes deploys that nobody needs any more, with their blobs. When it stops, a standby
 // takes over at once; when it is killed, within LockTTL and a quarter. No tick
 // is lost or fired twice by that: package internal/leader says why the lock need
 // not be perfect, and internal/tick what happens to ticks that are late.
@@ -43,6 +43,9 @@ type Config struct {
 	// LockTTL is how long a killed leader stays in the way of a successor, 2s to
 	// 60s. Shorter values make a busy Redis cost leadership more often. Default 5s.
 	LockTTL time.Duration `env:"SCHEDULER_LOCK_TTL"`
+	// SiteConcurrency is how many tasks of one site, of each kind, may be pending
+	// or running at once, over all workers: 0 or more. Default 0, no limit.
+	SiteConcurrency int `env:"SITE_CONCURRENCY"`
 	// UpkeepOnly hands back the tasks of dead workers but fires no tick: for
 	// development, where schedules are fired by hand. Default false.
 	UpkeepOnly bool `env:"SCHEDULER_UPKEEP_ONLY"`
@@ -81,6 +84,8 @@ func (c *Config) prepare() error {
 		return fault.New(fault.Invalid, "NIGHTSHIFT_REDIS_URL is not set; it looks like redis://user:password@host:6379/0")
 	case c.LockTTL < 2*time.Second || c.LockTTL > time.Minute:
 		return fault.New(fault.Invalid, "NIGHTSHIFT_SCHEDULER_LOCK_TTL is %v; it must be 2s to 60s", c.LockTTL)
+	case c.SiteConcurrency < 0:
+		return fault.New(fault.Invalid, "NIGHTSHIFT_SITE_CONCURRENCY is %d; it must be 0, for no limit, or more", c.SiteConcurrency)
 	case !strings.HasPrefix(c.PublicURL, "http://") && !strings.HasPrefix(c.PublicURL, "https://"):
 		return fault.New(fault.Invalid, "NIGHTSHIFT_PUBLIC_URL is %q; it looks like https://example.com", c.PublicURL)
 	case c.DeployRetention != Forever && c.DeployRetention < minDeployRetention:
@@ -109,7 +114,7 @@ type Scheduler struct {
 	queue   *queue.Client
 	elector *leader.Elector
 	ticks   *tick.Loop
-	reaper  *queue.Reaper
+	records *store.Store
 	blobs   *artifact.Store    // nil without a BlobURL, as is the next
 	garbage *collect.Collector // used by the term that leads
 	http    *daemon.HTTP       // nil without an address
@@ -134,12 +139,12 @@ func New(cfg Config) (*Scheduler, error) {
 	if err != nil {
 		return nil, errors.Join(err, rdb.Close())
 	}
-	s := &Scheduler{cfg: cfg, rdb: rdb, lockRDB: lockRDB, reaper: queue.NewReaper(rdb, cfg.Logger)}
+	s := &Scheduler{cfg: cfg, rdb: rdb, lockRDB: lockRDB, records: store.New(rdb, cfg.Records)}
 	s.stop = sync.OnceValue(s.close)
 	if s.queue, err = queue.NewClient(rdb, false); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
-	records := store.New(rdb, cfg.Records)
+	records := s.records
 	redisNow := func(ctx context.Context) (time.Time, error) { return redisdb.Now(ctx, rdb) }
 	if cfg.BlobURL != "" {
 		if s.blobs, err = artifact.Open(context.Background(), cfg.BlobURL); err != nil {
@@ -174,7 +179,12 @@ func (s *Scheduler) lead(ctx context.Context, term int64) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var parts sync.WaitGroup
-	parts.Go(func() { sweep.Run(ctx, s.reaper, s.cfg.Logger) })
+	parts.Go(func() {
+		sweep.Run(ctx, sweep.Config{
+			Reaper: queue.NewReaper(s.rdb, s.cfg.Logger), Lanes: queue.NewLanes(s.rdb, s.cfg.Logger),
+			Workers: s.records, SiteLimit: s.cfg.SiteConcurrency, Logger: s.cfg.Logger,
+		})
+	})
 	if s.garbage != nil {
 		parts.Go(func() { s.garbage.Run(ctx, term) })
 	}

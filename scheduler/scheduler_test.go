@@ -32,6 +32,7 @@ func TestConfig(t *testing.T) {
 		"retention too short": {Config{RedisURL: url, Records: store.Options{Retention: time.Second}, Logger: quiet()}, "it must be 1m or more"},
 		"bad blobs":           {Config{RedisURL: url, BlobURL: "ftp://x", Logger: quiet()}, "the blob URL has the scheme"},
 		"deploys too short":   {Config{RedisURL: url, DeployRetention: Retention(time.Minute), Logger: quiet()}, "NIGHTSHIFT_DEPLOY_RETENTION is 1m0s; it must be 1h or more, or off"},
+		"a negative limit":    {Config{RedisURL: url, SiteConcurrency: -1, Logger: quiet()}, "NIGHTSHIFT_SITE_CONCURRENCY is -1; it must be 0"},
 		"port out of range":   {Config{RedisURL: url, Addr: "127.0.0.1:99999", Logger: quiet()}, "cannot listen"},
 	}
 	for name, tt := range tests {

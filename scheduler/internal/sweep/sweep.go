@@ -1,45 +1,112 @@
-// Package sweep does the upkeep that one process is enough for: handing tasks
-// of dead workers back to their queues. The leader runs it, so that the cost
-// does not grow with the number of standbys; two at once would do no harm.
+// Package sweep does the upkeep of the queue that one process is enough for:
+// handing tasks of dead workers back, and telling the lanes how large the fleet
+// is, which releases who waits. The leader runs it, so that the cost does not
+// grow with the number of standbys; two at once would do no harm.
 package sweep
 
 import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/nightshift/nightshift/shared/queue"
+	"github.com/nightshift/nightshift/shared/store"
 )
 
 // Interval is the time between two sweeps. It adds to how long the task of a
-// dead worker stays away, on top of the 30 s of its lease.
+// dead worker stays away, on top of the 30 s of its lease, and to how long tasks
+// wait for the first worker.
 const Interval = time.Second
 
-// Sweeper does one round; queue.Reaper is one.
-type Sweeper interface {
+// Reaper hands back tasks of dead workers; queue.Reaper is one.
+type Reaper interface {
 	// Sweep returns how many tasks it handed back.
 	Sweep(ctx context.Context) (int, error)
 }
 
+// Lanes releases waiting tasks; queue.Lanes is one.
+type Lanes interface {
+	// Sweep returns how many tasks it released.
+	Sweep(ctx context.Context, fleet queue.Fleet) (int, error)
+}
+
+// Workers lists the live workers; store.Store does.
+type Workers interface {
+	Workers(ctx context.Context) ([]store.Worker, error)
+}
+
+// Config says what to sweep. All but SiteLimit are required.
+type Config struct {
+	Reaper  Reaper
+	Lanes   Lanes
+	Workers Workers
+	// SiteLimit is how many tasks of one site may run at once, over all workers.
+	// 0: no limit.
+	SiteLimit int
+	Logger    *slog.Logger
+}
+
 // Run sweeps until ctx ends. An error is said once, and again after it was over.
-func Run(ctx context.Context, s Sweeper, log *slog.Logger) {
+func Run(ctx context.Context, cfg Config) {
 	ticker := time.NewTicker(Interval)
 	defer ticker.Stop()
-	failing := false
+	reap := &round{log: cfg.Logger, problem: "cannot look for tasks of dead workers"}
+	tune := &round{log: cfg.Logger, problem: "cannot release waiting tasks"}
 	for {
-		n, err := s.Sweep(ctx)
+		n, err := cfg.Reaper.Sweep(ctx)
 		if n > 0 {
-			log.Warn("tasks of dead workers handed back", "tasks", n)
+			cfg.Logger.Warn("tasks of dead workers handed back", "tasks", n)
 		}
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil && !failing {
-			log.Warn("cannot look for tasks of dead workers", "error", err)
-		}
-		failing = err != nil
+		reap.ended(ctx, err)
+		tune.ended(ctx, cfg.lanes(ctx))
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
 	}
+}
+
+func (cfg *Config) lanes(ctx context.Context) error {
+	workers, err := cfg.Workers.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	n, err := cfg.Lanes.Sweep(ctx, queue.Fleet{Capacity: capacity(workers), SiteLimit: cfg.SiteLimit})
+	if n > 0 {
+		cfg.Logger.Debug("waiting tasks released", "tasks", n)
+	}
+	return err
+}
+
+// capacity is how many tasks the workers run at once. A draining worker counts
+// for what it still runs: that has its slots until it is finished, which can be
+// minutes, and must not keep its successor idle.
+func capacity(workers []store.Worker) int {
+	n := 0
+	for _, w := range workers {
+		if w.Draining {
+			n += min(w.Busy, w.Concurrency)
+		} else {
+			n += w.Concurrency
+		}
+	}
+	return n
+}
+
+// round is one part of each sweep.
+type round struct {
+	log     *slog.Logger
+	problem string
+	failing bool
+}
+
+func (r *round) ended(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil && !r.failing {
+		r.log.Warn(r.problem, "error", err)
+	}
+	r.failing = err != nil
 }
