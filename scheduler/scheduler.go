@@ -3,10 +3,11 @@
 // Any number of schedulers run side by side; one of them leads and the others
 // stand by. The leader turns due ticks into invocations, exactly one per tick,
 // hands tasks of dead workers back to their queues, has waiting tasks released as
-// the fleet grows, and removes deploys that nobody needs any more, with their blobs. When it stops, a standby
-// takes over at once; when it is killed, within LockTTL and a quarter. No tick
-// is lost or fired twice by that: package internal/leader says why the lock need
-// not be perfect, and internal/tick what happens to ticks that are late.
+// the fleet grows, takes expired invocations off their index, and removes deploys
+// that nobody needs any more, with their blobs. When it stops, a standby takes
+// over at once; when it is killed, within LockTTL and a quarter. No tick is lost
+// or fired twice by that: package internal/leader says why the lock need not be
+// perfect, and internal/tick what happens to ticks that are late.
 //
 // A scheduler keeps no state of its own. It may start before Redis does.
 package scheduler
@@ -25,6 +26,7 @@ import (
 	"github.com/nightshift/nightshift/scheduler/internal/leader"
 	"github.com/nightshift/nightshift/scheduler/internal/sweep"
 	"github.com/nightshift/nightshift/scheduler/internal/tick"
+	"github.com/nightshift/nightshift/scheduler/internal/trim"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/fault"
@@ -112,9 +114,9 @@ type Scheduler struct {
 	rdb     redis.UniversalClient
 	lockRDB redis.UniversalClient
 	queue   *queue.Client
+	records *store.Store
 	elector *leader.Elector
 	ticks   *tick.Loop
-	records *store.Store
 	blobs   *artifact.Store    // nil without a BlobURL, as is the next
 	garbage *collect.Collector // used by the term that leads
 	http    *daemon.HTTP       // nil without an address
@@ -185,6 +187,7 @@ func (s *Scheduler) lead(ctx context.Context, term int64) {
 			Workers: s.records, SiteLimit: s.cfg.SiteConcurrency, Logger: s.cfg.Logger,
 		})
 	})
+	parts.Go(func() { trim.Run(ctx, s.records, s.cfg.Logger) })
 	if s.garbage != nil {
 		parts.Go(func() { s.garbage.Run(ctx, term) })
 	}
