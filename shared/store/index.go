@@ -29,10 +29,10 @@ var (
 
 // Bounds of a list and of a trim.
 const (
-	maxListed  = 200  // records of a list
-	listEffort = 500  // entries that a list looks at, of each kind
-	trimBatch  = 500  // entries that one script looks at
-	trimRounds = 20   // scripts of a call, of each kind
+	maxListed  = 200 // records of a list
+	listEffort = 500 // entries that a list looks at, of each kind
+	trimBatch  = 500 // entries that one script looks at
+	trimRounds = 20  // scripts of a call, of each kind
 )
 
 // Filter says which invocations are listed. Site is required; what else is zero
