@@ -230,7 +230,8 @@ func (c *crew) picture() *picture {
 		if id, ok := strings.CutPrefix(key, taskKeyPrefix(c.kind)); ok {
 			p.tasks[id] = hash(key)
 		}
-		if !strings.Contains(key, "{"+string(c.kind)+"}") && !strings.Contains(key, "{scheduled}") && key != "asynq:queues" {
+		ours := strings.HasPrefix(key, queuePrefix(c.kind)) || !strings.HasPrefix(key, "asynq:")
+		if ours && !strings.Contains(key, "{"+string(c.kind)+"}") && !strings.Contains(key, "{scheduled}") {
 			c.Errorf("the key %s is in another slot", key)
 		}
 	}
