@@ -369,6 +369,38 @@ func TestWithdrawAndMissing(t *testing.T) {
 	})
 }
 
+// Every script keeps to one slot, or the node refuses it.
+func TestRedisCluster(t *testing.T) {
+	t.Parallel()
+	if !redistest.Real() {
+		return // miniredis knows no slots
+	}
+	open := redistest.StartCluster(t)
+	for _, kind := range queues {
+		c := newCrew(setupOn(t, open(t)))
+		c.kind = kind
+		c.sweep(2, 1)
+		for _, id := range []string{"a", "b", "c"} {
+			c.put(id, "shop/"+id, concurrency(1))
+		}
+		for id, how := range map[string]string{"a": "retry", "b": "archive", "c": "hand back"} {
+			if got := c.takeAll(); len(got) != 1 {
+				t.Fatalf("released %v; want one of the site", got)
+			} else if _, err := c.client.Withdraw(t.Context(), kind, id); err != nil {
+				t.Errorf("Withdraw: %v", err)
+			} else {
+				c.end(got[0], how)
+			}
+		}
+		c.forward()
+		c.reap()
+		c.sweep(2, 0)
+		if _, err := c.client.Missing(t.Context(), kind, []string{"a", "d"}); err != nil {
+			t.Errorf("Missing: %v", err)
+		}
+	}
+}
+
 // The two rows of each script that no other table has.
 func TestLaneScriptsFail(t *testing.T) {
 	t.Parallel()
