@@ -31,7 +31,7 @@ type life struct {
 func TestRandomLives(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, c *crew) {
-		for seed := range uint64(8) {
+		for seed := range uint64(5) {
 			c.must(c.rdb.FlushAll(t.Context()).Err())
 			c = newCrew(setupOn(t, c.rdb)) // clients remember what they have announced
 			l := &life{crew: c, random: rand.New(rand.NewPCG(seed, 1)), capacity: -1,
