@@ -153,46 +153,55 @@ func BenchmarkIdle(b *testing.B) {
 	b.ReportMetric(100*(cpu()-cpu0).Seconds()/seconds, "%cpu")
 }
 
-// BenchmarkDeliver measures tasks through the server, with handlers that do nothing.
+// BenchmarkDeliver measures tasks through the server, with handlers that do
+// nothing. Those that wait come to the worker one by one, through their lane.
 func BenchmarkDeliver(b *testing.B) {
 	for _, loops := range []int{1, 2, 4} {
-		b.Run(fmt.Sprintf("loops=%d", loops), func(b *testing.B) {
-			rdb := redistest.New(b)
-			client, err := NewClient(rdb, true)
-			if err != nil {
-				b.Fatal(err)
+		b.Run(fmt.Sprintf("loops=%d", loops), func(b *testing.B) { benchmarkDeliver(b, loops, false) })
+	}
+	b.Run("loops=2/waiting", func(b *testing.B) { benchmarkDeliver(b, 2, true) })
+}
+
+func benchmarkDeliver(b *testing.B, loops int, waiting bool) {
+	rdb := redistest.New(b)
+	if waiting {
+		if _, err := NewLanes(rdb, testLog(b)).Sweep(b.Context(), Fleet{Capacity: 32}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	client, err := NewClient(rdb, true)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Add(b.N)
+	s, err := NewServer(ServerConfig{Redis: rdb, Concurrency: 32, Loops: loops, Logger: testLog(b),
+		Handler: func(context.Context, Delivery) Disposition {
+			all.Done()
+			return Done()
+		}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var callers sync.WaitGroup
+	for range 32 {
+		callers.Go(func() {
+			for n := left.Add(-1); n >= 0; n = left.Add(-1) {
+				if _, err := client.Enqueue(context.Background(), task(fmt.Sprintf("t%09d", n))); err != nil {
+					b.Error(err)
+				}
 			}
-			var all sync.WaitGroup
-			all.Add(b.N)
-			s, err := NewServer(ServerConfig{Redis: rdb, Concurrency: 32, Loops: loops, Logger: testLog(b),
-				Handler: func(context.Context, Delivery) Disposition {
-					all.Done()
-					return Done()
-				}})
-			if err != nil {
-				b.Fatal(err)
-			}
-			var left atomic.Int64
-			left.Store(int64(b.N))
-			var callers sync.WaitGroup
-			for range 32 {
-				callers.Go(func() {
-					for n := left.Add(-1); n >= 0; n = left.Add(-1) {
-						if _, err := client.Enqueue(context.Background(), task(fmt.Sprintf("t%09d", n))); err != nil {
-							b.Error(err)
-						}
-					}
-				})
-			}
-			callers.Wait()
-			b.ResetTimer()
-			if err := s.Start(); err != nil {
-				b.Fatal(err)
-			}
-			all.Wait()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
-			b.StopTimer()
-			_ = s.Stop(context.Background())
 		})
 	}
+	callers.Wait()
+	b.ResetTimer()
+	if err := s.Start(); err != nil {
+		b.Fatal(err)
+	}
+	all.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+	b.StopTimer()
+	_ = s.Stop(context.Background())
 }

@@ -15,9 +15,9 @@ type Disposition struct{ err error } // in asynq's terms: what its handler retur
 // Done acknowledges: the task is gone, and its ID is free again.
 func Done() Disposition { return Disposition{} }
 
-// RetryIn delivers the task again after d, at the tail of its queue: never
-// earlier, and at most 2 s later, because asynq keeps whole seconds and looks
-// once a second.
+// RetryIn delivers the task again after d, at the tail of its lane: never
+// earlier, and released at most 2 s later if the lane has room, because asynq
+// keeps whole seconds and looks once a second.
 func RetryIn(d time.Duration) Disposition { return Disposition{retryError{max(d, 0)}} }
 
 // Bury moves the task to asynq's archive, where asynqmon shows it with the
@@ -56,7 +56,8 @@ func delay(err error, nth int64) time.Duration {
 		return time.Duration(nth)*time.Second - handBackEra
 	}
 	if retry, ok := errors.AsType[retryError](err); ok {
-		// asynq cuts the time off to whole seconds; the task must not be early.
+		// asynq cuts the time off to whole seconds; the task must not be early. It
+		// counts only if dueTimes does not know better.
 		return retry.after + time.Second - 1
 	}
 	// asynq gave the task up by itself: the lease expired, somebody cancelled it

@@ -3,12 +3,12 @@
 //
 // # The life of a task
 //
-//	Enqueue ──▶ pending ──▶ active ──▶ gone            Done
-//	               ▲          │ ├────▶ archived        Bury
-//	               │          │ └────▶ retry ──┐       RetryIn
-//	               ├── head ──┤ ◀─ HandBack    │
-//	               ├── head ──┘ ◀─ Reaper      │
-//	               └───────── tail ◀───────────┘ when due
+//	Enqueue ──▶ lane ──▶ pending ──▶ active ──▶ gone            Done
+//	              ▲         ▲          │ ├────▶ archived        Bury
+//	              │         │          │ └────▶ retry ──┐       RetryIn
+//	              │         ├── head ──┤ ◀─ HandBack    │
+//	              │         └── head ──┘ ◀─ Reaper      │
+//	              └─────────────────────────────────────┘ when due
 //
 // A task is delivered at least once. A worker holds it under a lease of 30 s
 // that asynq extends every 5 s; a worker that dies or loses Redis loses the
@@ -33,6 +33,33 @@
 //
 // asynq retries nothing by itself here: [Disposition] says what follows a
 // delivery. Its retry count is set out of reach.
+//
+// # Lanes
+//
+// asynq's pending list is first in, first out: a function that is called 10,000
+// times would keep all others waiting. So tasks of one site and function form a
+// lane, and a task is released to the pending list only while there is room:
+//
+//   - for its lane: as many as the function's concurrency. Without one, all that
+//     the fleet can run at once, less an eighth, and less one at least;
+//   - for its site: as many as the limit says, if there is one;
+//   - for the fleet: as many as it can run at once, for all lanes together.
+//
+// What has no room waits in its lane, first in, first out. Lanes with room take
+// turns. The bound: when a task is the first of its lane, and its lane and site
+// have room, each other lane releases at most one task before it. On a fleet of
+// 2 or more with one lane that floods, that means at once, or after the next task
+// that ends. What is released already runs first; it is never more than the
+// fleet can run at once.
+//
+// A released task holds a slot until its delivery is settled, also while its
+// worker is dead and the task not yet handed back. So a function's concurrency
+// holds over all workers, whatever happens to them. The script that settles a
+// delivery frees the slot and releases the next task.
+//
+// The leader says how large the fleet is and what the limit of a site is
+// ([Lanes]). While nobody has for a minute, the capacity is unknown, and bounds
+// nothing. Each queue has its lanes and its bounds by itself.
 //
 // A queue is a priority class and never a site or a function, since each
 // dequeue asks all queues in turn. Its name is the kind of function.

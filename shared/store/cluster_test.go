@@ -3,10 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"os/exec"
-	"strconv"
 	"testing"
 	"time"
 
@@ -14,9 +10,7 @@ import (
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/redisdb"
-	"github.com/nightshift/nightshift/shared/redisdb/embedded"
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
-	"github.com/redis/go-redis/v9"
 )
 
 // Every script keeps to one slot, or the node refuses it.
@@ -25,7 +19,7 @@ func TestRedisCluster(t *testing.T) {
 	if !redistest.Real() {
 		return // miniredis knows no slots
 	}
-	b := newBackend(t, startCluster(t))
+	b := newBackend(t, redistest.StartCluster(t))
 	ctx := t.Context()
 
 	watched := make(chan Catalog, 10)
@@ -157,67 +151,4 @@ func (b *backend) listsAndRetries(t testing.TB) {
 	if n, err := b.TrimIndex(t.Context()); err != nil || n != 1 {
 		t.Errorf("TrimIndex = %d, %v, want 1", n, err)
 	}
-}
-
-// startCluster starts a Redis Cluster of one node, which refuses scripts whose
-// keys are in several slots just as a large one does, and returns a maker of
-// clients.
-func startCluster(t testing.TB) func(testing.TB) redis.UniversalClient {
-	t.Helper()
-	path, _, _ := embedded.Find()
-	// The port may be taken between our look and the server's bind; then another one is not.
-	for range 5 {
-		if addr, ok := tryCluster(t, path); ok {
-			return func(t testing.TB) redis.UniversalClient {
-				rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, ContextTimeoutEnabled: true})
-				t.Cleanup(func() { _ = rdb.Close() })
-				return rdb
-			}
-		}
-	}
-	t.Fatal("no Redis Cluster came up")
-	return nil
-}
-
-func tryCluster(t testing.TB, path string) (addr string, ok bool) {
-	t.Helper()
-	port := freePort(t)
-	addr = fmt.Sprintf("127.0.0.1:%d", port)
-	server := exec.Command(path, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(),
-		"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(freePort(t)), "--save", "", "--appendonly", "no")
-	if err := server.Start(); err != nil {
-		t.Fatalf("starting a Redis Cluster: %v", err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
-	rdb := redis.NewClient(&redis.Options{Addr: addr})
-	defer rdb.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	for rdb.ClusterAddSlotsRange(ctx, 0, 16383).Err() != nil {
-		if pause(ctx, 10*time.Millisecond) != nil {
-			return "", false
-		}
-	}
-	for {
-		info, err := rdb.ClusterInfo(ctx).Result()
-		if err == nil && len(info) > 0 && info[:len("cluster_state:ok")] == "cluster_state:ok" {
-			return addr, true
-		}
-		if pause(ctx, 10*time.Millisecond) != nil {
-			return "", false
-		}
-	}
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
 }
