@@ -308,3 +308,24 @@ func TestStress(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestACancelledCallHasLittleGrace(t *testing.T) {
+	t.Parallel()
+	p := start(t, Config{Max: 1, Grace: time.Minute})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, _, err := do(ctx, p, corpus(t, "deaf", "deaf.js"), "x", true)
+		ended <- err
+	}()
+	eventually(t, "it runs", func() bool { return p.Stats().Busy == 1 })
+	cancel(ErrCancelled)
+	select {
+	case err := <-ended:
+		if f := failedOf(err); f == nil || f.Outcome != invocation.Aborted {
+			t.Errorf("cancelled call: %v, want Aborted", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("a call that was cancelled was left the grace of one that is not")
+	}
+}
