@@ -91,12 +91,17 @@ func (e *Executor) askForCancels(ctx context.Context) {
 	}
 }
 
-// cancel ends the attempt of an invocation if it runs here.
+// cancel ends the attempt of an invocation if it runs here. It may be asked
+// again while the attempt is ending.
 func (e *Executor) cancel(id string) {
 	e.mu.Lock()
 	r, ok := e.running[id]
-	e.mu.Unlock()
+	first := ok && !r.cancelled
 	if ok {
+		r.cancelled = true
+	}
+	e.mu.Unlock()
+	if first {
 		e.log.Info("cancelling", "invocation", id)
 		r.cancel(pool.ErrCancelled)
 	}

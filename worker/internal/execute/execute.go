@@ -99,8 +99,9 @@ type Executor struct {
 
 // running is an attempt that can be cancelled.
 type running struct {
-	kind   function.Kind
-	cancel context.CancelCauseFunc
+	kind      function.Kind
+	cancel    context.CancelCauseFunc
+	cancelled bool
 }
 
 // New makes an executor.
@@ -172,7 +173,7 @@ func (e *Executor) load(ctx context.Context, target queue.Target) (*code.Loaded,
 
 // track notes a delivery as running until the returned function is called.
 func (e *Executor) track(d queue.Delivery, cancel context.CancelCauseFunc) (untrack func()) {
-	r := &running{d.Queue, cancel}
+	r := &running{kind: d.Queue, cancel: cancel}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.running[d.ID] = r

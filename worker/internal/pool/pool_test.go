@@ -313,12 +313,14 @@ func TestACancelledCallHasLittleGrace(t *testing.T) {
 	t.Parallel()
 	p := start(t, Config{Max: 1, Grace: time.Minute})
 	ctx, cancel := context.WithCancelCause(t.Context())
-	ended := make(chan error, 1)
+	log, ended := &lines{}, make(chan error, 1)
 	go func() {
-		_, _, err := do(ctx, p, corpus(t, "deaf", "deaf.js"), "x", true)
+		_, err := p.Invoke(ctx, corpus(t, "deaf", "deaf.js"), Call{
+			ID: "x", Attempt: 1, Event: []byte("{}"), Deadline: time.Now().Add(time.Hour), Log: log.add,
+		}, true)
 		ended <- err
 	}()
-	eventually(t, "it runs", func() bool { return p.Stats().Busy == 1 })
+	eventually(t, "it does not listen", func() bool { return log.String() != "" })
 	cancel(ErrCancelled)
 	select {
 	case err := <-ended:
