@@ -41,6 +41,7 @@ type session struct {
 	queued   *Exchange // invoked, not delivered
 	current  *Exchange // delivered
 	answered bool
+	meddled  bool // the last request was on its way together with another one
 	owner    sync.WaitGroup
 }
 
@@ -133,13 +134,16 @@ func (c *session) step() {
 
 // next asks for work. One that does not hang up asks only where it does not wait.
 func (c *session) next(hangUp bool) {
-	busy := c.current != nil && !c.answered || c.depth > 0
-	if !busy && c.queued == nil {
+	busy := c.current != nil && !c.answered
+	if !busy && c.queued == nil || c.depth > 0 {
 		hangUp = true
 	}
 	before := c.current
 	status := c.send(http.MethodGet, prefix+"invocation/next", nil, hangUp)
 	switch {
+	case c.depth > 0:
+		c.want(status, 0, 403)
+		return
 	case busy:
 		c.want(status, 403)
 		return
@@ -192,15 +196,17 @@ func (c *session) post(path string, body []byte, length int64, header http.Heade
 		r.Trailer = http.Header{errorTypeHeader: {trailer}, errorBodyHeader: {trailer}}
 	}
 	r.Body = io.NopCloser(&meddler{session: c, rest: body, end: end})
-	isResponse, isInit := path != "init/error", path == "init/error"
-	free := c.current != nil && !c.answered && c.depth == 0
+	free := c.current != nil && !c.answered
+	c.meddled = c.depth > 0
 	status := c.do(r, prefix+path)
 	switch {
-	case isInit:
+	case c.meddled: // either of two may have been the first
+		c.want(status, 202, 400, 403, 413)
+	case path == "init/error":
 		c.want(status, 202, 403)
-	case isResponse && path == "invocation/two/response":
+	case path == "invocation/two/response":
 		c.want(status, 400, 403)
-	case free && isResponse && c.current != nil:
+	case free:
 		c.want(status, 202, 400, 413)
 	default:
 		c.want(status, 403)
@@ -221,6 +227,7 @@ func (m *meddler) Read(b []byte) (int, error) {
 		m.depth++
 		m.step()
 		m.depth--
+		m.meddled = true
 	}
 	if len(m.rest) == 0 {
 		if m.end != nil {
