@@ -74,6 +74,15 @@ chaos: build ## kill, freeze and stop services while they work, and look for wha
 	go test -race -count=1 -run TestExactlyOnceThroughFailovers ./scheduler
 	go test -count=1 -v ./test/churn
 
+FUZZTIME ?= 60s
+
+.PHONY: fuzz
+fuzz: ## fuzz all that reads what others wrote, each for FUZZTIME (60s); what fails is kept in testdata/fuzz
+	@git grep -o '^func Fuzz[A-Za-z]*' -- '*_test.go' | while IFS=: read -r file func; do \
+	  echo "== $${func#func }, $$(dirname "$$file")"; \
+	  go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null || exit 1; \
+	done
+
 .PHONY: bench
 bench: ## measure the parts, then 202 → handler start, idle cost and memory of the services, and deploys
 	go test -run '^$$' -bench . ./shared/queue ./shared/store ./gateway ./worker ./worker/internal/pool

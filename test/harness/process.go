@@ -99,6 +99,13 @@ func (p *Process) Kill(ctx context.Context) error {
 	return err
 }
 
+// Freeze stops the process alone, as a machine that has lost its power to a
+// neighbour does; what it has started runs on. Resume lets it go on.
+func (p *Process) Freeze() error { return p.Signal(syscall.SIGSTOP) }
+
+// Resume ends Freeze.
+func (p *Process) Resume() error { return p.Signal(syscall.SIGCONT) }
+
 // Owns reports whether pid is the process or a descendant of it.
 func (p *Process) Owns(pid int) bool {
 	if pid == p.Pid() {
@@ -110,6 +117,19 @@ func (p *Process) Owns(pid int) bool {
 		}
 	}
 	return false
+}
+
+// Descendant is a process that one of ours has started.
+type Descendant struct{ proc proc }
+
+// Alive reports whether it still runs; what has ended and waits to be collected
+// does not, nor does a later process with the same ID.
+func (d Descendant) Alive() bool { return d.proc.alive() }
+
+// FindDescendant finds a running process by its ID.
+func FindDescendant(pid int) (Descendant, error) {
+	p, err := readProc(pid)
+	return Descendant{p}, err
 }
 
 // Survivors lists the remembered descendants that are still alive.

@@ -29,11 +29,18 @@ type Services struct {
 	Admin []string // and of its control plane
 	fleet *Fleet
 	setup Setup
+	units map[string]unit // by name
+}
+
+// unit is how a service was started.
+type unit struct {
+	spec  Spec
+	ready string // where it says whether it is ready
 }
 
 // StartServices starts services and waits until each is ready.
 func (f *Fleet) StartServices(ctx context.Context, setup Setup) (*Services, error) {
-	s := &Services{fleet: f, setup: setup}
+	s := &Services{fleet: f, setup: setup, units: map[string]unit{}}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for i := range setup.Gateways {
@@ -76,11 +83,22 @@ func (s *Services) start(ctx context.Context, program string, i int, addrKey str
 	if url := s.setup.RedisURLs[name]; url != "" {
 		settings = append(settings, "NIGHTSHIFT_REDIS_URL="+url) // the last one counts
 	}
-	p, err := s.fleet.Start(Spec{Name: name, Path: filepath.Join(s.setup.Bin, program), Env: settings})
-	if err != nil {
-		return "", err
+	s.units[name] = unit{Spec{Name: name, Path: filepath.Join(s.setup.Bin, program), Env: settings}, "http://" + addr + "/readyz"}
+	return addr, s.Again(ctx, name)
+}
+
+// Again starts a service that has ended, with the settings and the addresses
+// that it had, and waits until it is ready.
+func (s *Services) Again(ctx context.Context, name string) error {
+	u, ok := s.units[name]
+	if !ok {
+		return fmt.Errorf("no service was started under the name %s", name)
 	}
-	return addr, Eventually(ctx, func() error { return ready(ctx, p, "http://"+addr+"/readyz") })
+	p, err := s.fleet.Start(u.spec)
+	if err != nil {
+		return err
+	}
+	return Eventually(ctx, func() error { return ready(ctx, p, u.ready) })
 }
 
 func ready(ctx context.Context, p *Process, url string) error {

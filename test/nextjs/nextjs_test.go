@@ -241,8 +241,8 @@ func background(t *testing.T, w *world) {
 		if got.State != invocation.Dead || len(got.Attempts) != 2 {
 			t.Errorf("ends %s after %d attempts, want dead after 2", got.State, len(got.Attempts))
 		}
-		if text := fault(got); !strings.Contains(text, "TypeError") || !strings.Contains(text, "no luck") {
-			t.Errorf("the record says %s, want the TypeError", text)
+		if text := fault(got); !strings.Contains(text, "TypeError") || !strings.Contains(text, "no luck in attempt 2") {
+			t.Errorf("the record says %s, want the TypeError of the second attempt", text)
 		}
 	})
 	t.Run("app", func(t *testing.T) {

@@ -32,9 +32,9 @@ const server = http.createServer({ maxHeaderSize: MAX_HEADER }, (req, res) => {
   run(req, res).then(settle, fail)
 })
 
-exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
   const call = await loaded
-  const request = requestOf(event)
+  const request = requestOf(event, context)
   const [near, far] = pair()
   far.remoteAddress = near.remoteAddress = request.ip
   far.encrypted = request.url.protocol === 'https:'
@@ -66,7 +66,7 @@ exports.handler = awslambda.streamifyResponse(async (event, stream) => {
 
 // requestOf reads an event. A scheduled call comes to the URL that functions
 // have in general, as a POST; the route knows its own.
-function requestOf(event) {
+function requestOf(event, context) {
   const url = new URL(event.rawUrl)
   let method = event.httpMethod ?? 'GET'
   if (url.pathname.startsWith('/.netlify/functions/')) {
@@ -82,6 +82,8 @@ function requestOf(event) {
   for (const [key, [name, list]] of values) {
     if (!HOP.has(key)) for (const value of list) headers.push(name, latin1(value))
   }
+  // Routes have no context. Callers cannot send such a header: the gateway drops it.
+  if (context.attempt) headers.push('nightshift-attempt', String(context.attempt))
   if (!values.has('host')) headers.push('host', url.host)
   const hasBody = method !== 'GET' && method !== 'HEAD'
   const body = Buffer.from((hasBody && event.body) || '', event.isBase64Encoded ? 'base64' : 'utf8')
