@@ -178,14 +178,13 @@ func (c *crew) sweep(capacity, siteLimit int) {
 
 // picture is everything that Redis has of a queue's tasks.
 type picture struct {
-	pending, active               []string // pending: head first
-	delayed, retry, buried        []string
-	never                         map[string]bool // of the delayed ones, those that wait in a lane
-	held, counts, limits, parked  map[string]string
-	ring                          []string
-	waiting, blocked              map[string][]string
-	tasks                         map[string]map[string]string
-	capacity, siteLimit, released int
+	pending, active              []string // pending: head first
+	delayed, retry, buried       []string
+	never                        map[string]bool // of the delayed ones, those that wait in a lane
+	held, counts, limits, parked map[string]string
+	ring                         []string
+	waiting, blocked             map[string][]string
+	tasks                        map[string]map[string]string
 }
 
 func (c *crew) picture() *picture {
