@@ -100,6 +100,9 @@ func (g *Gateway) open() error {
 			}
 		}),
 	}
+	if !g.cfg.Dev {
+		g.loops = append(g.loops, daemon.NewLoop(func(ctx context.Context) { redisdb.Warn(ctx, g.redis, g.log) }))
+	}
 	return g.serve(records)
 }
 

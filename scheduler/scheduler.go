@@ -164,6 +164,9 @@ func New(cfg Config) (*Scheduler, error) {
 		Store: records, Queue: s.queue, BaseURL: cfg.baseURL, Dev: cfg.Dev, Logger: cfg.Logger,
 		RedisNow: redisNow,
 	})
+	if !cfg.Dev {
+		s.stack.Add("check of Redis", daemon.NewLoop(func(ctx context.Context) { redisdb.Warn(ctx, rdb, cfg.Logger) }))
+	}
 	s.stack.Add("leadership", daemon.NewLoop(func(ctx context.Context) { s.elector.Lead(ctx, s.lead) }))
 	return s, nil
 }
