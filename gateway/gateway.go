@@ -83,6 +83,9 @@ func (g *Gateway) open() error {
 	if g.queue, err = queue.NewClient(g.redis, true); err != nil {
 		return err
 	}
+	if err := g.queue.AwaitReplicas(g.cfg.RedisWaitReplicas); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
 	if g.artifacts, err = artifact.Open(ctx, g.cfg.BlobURL); err != nil {

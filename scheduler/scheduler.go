@@ -38,6 +38,9 @@ import (
 type Config struct {
 	// RedisURL is where everything meets; redisdb.Open lists the forms. Required.
 	RedisURL string `env:"REDIS_URL"`
+	// RedisWaitReplicas is how many replicas of Redis must have a tick's invocation
+	// and its cursor before it counts as fired, 0 to 10. Default 0.
+	RedisWaitReplicas int `env:"REDIS_WAIT_REPLICAS"`
 	// Addr is host:port for GET /healthz and GET /readyz. Default: no listener.
 	Addr string `env:"SCHEDULER_ADDR"`
 	// LockTTL is how long a killed leader stays in the way of a successor, 2s to
@@ -137,6 +140,9 @@ func New(cfg Config) (*Scheduler, error) {
 	s := &Scheduler{cfg: cfg, rdb: rdb, lockRDB: lockRDB, reaper: queue.NewReaper(rdb, cfg.Logger)}
 	s.stop = sync.OnceValue(s.close)
 	if s.queue, err = queue.NewClient(rdb, false); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	if err := s.queue.AwaitReplicas(cfg.RedisWaitReplicas); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
 	records := store.New(rdb, cfg.Records)

@@ -135,6 +135,9 @@ var refusals = []string{"OOM", "READONLY", "NOREPLICAS", "MISCONF", "MASTERDOWN"
 // enqueueFault says whose fault it is. Everything that Redis, the network or a
 // deadline did is Unavailable; a script that Redis cannot run is a bug of ours.
 func enqueueFault(err error, id string) error {
+	if errors.Is(err, errReplicas) {
+		return fault.Wrap(err, fault.Unavailable, "The call is stored, but not on as many replicas as it should be. It may run all the same, and may get lost.").After(2 * time.Second)
+	}
 	text := err.Error()
 	// Redis names its script in each error of one; miniredis speaks of compiling.
 	broken := !slices.ContainsFunc(refusals, func(word string) bool { return strings.HasPrefix(text, word+" ") }) &&

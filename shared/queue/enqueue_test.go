@@ -444,11 +444,15 @@ func TestARedisThatRefusesWritesIsUnavailable(t *testing.T) {
 		name   string
 		refuse func(ctx context.Context, rdb redis.UniversalClient) error
 	}{
-		{"a replica", func(ctx context.Context, rdb redis.UniversalClient) error { return rdb.SlaveOf(ctx, "127.0.0.1", "1").Err() }},
+		{"a replica", func(ctx context.Context, rdb redis.UniversalClient) error {
+			return rdb.SlaveOf(ctx, "127.0.0.1", "1").Err()
+		}},
 		{"too few replicas", func(ctx context.Context, rdb redis.UniversalClient) error {
 			return rdb.ConfigSet(ctx, "min-replicas-to-write", "1").Err()
 		}},
-		{"full", func(ctx context.Context, rdb redis.UniversalClient) error { return rdb.ConfigSet(ctx, "maxmemory", "1").Err() }},
+		{"full", func(ctx context.Context, rdb redis.UniversalClient) error {
+			return rdb.ConfigSet(ctx, "maxmemory", "1").Err()
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
