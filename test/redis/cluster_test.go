@@ -18,6 +18,7 @@ import (
 // background calls, a schedule, a sync call, logs and a cancellation; and then
 // through the death of the master that has the background queue.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	redis, err := w.fleet.StartCluster(t.Context())
 	w.must(err)
