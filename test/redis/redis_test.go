@@ -2,8 +2,8 @@
 // Sentinel, as a Cluster, with a server that stalls or restarts. Real binaries,
 // real redis-servers on loopback.
 //
-// Most of the tests mostly wait, so they do that together. The one that does not
-// runs before them, alone.
+// The tests mostly wait, for a failover or for a lease to end, so they do that
+// together.
 package redis
 
 import (

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// deadline is what the gateway waits for Redis, and slack what a busy machine
-	// with two cores and 200 callers adds to that.
+	// deadline is what the gateway waits for Redis, and slack what two cores with
+	// 200 callers add to that.
 	deadline = 2 * time.Second
 	slack    = 2 * time.Second
 	// crowd is the number of callers that call without a pause.
@@ -61,8 +61,10 @@ func TestStalledRedis(t *testing.T) {
 	if got := tally(refused); got[http.StatusServiceUnavailable] != len(refused) || len(refused) < crowd {
 		t.Errorf("background calls were answered %v, want 503 for all", got)
 	}
-	if d := longest(refused); d > deadline+slack {
-		t.Errorf("a background call was answered after %v", d)
+	// A machine that is busy with other things is late with everything; how late,
+	// a page tells, which has nothing to do with Redis.
+	if d, late := longest(refused), longest(pages); d > deadline+slack+2*late {
+		t.Errorf("a background call was answered after %v, where a page takes up to %v", d, late)
 	}
 	for what, all := range map[string][]answer{"static files": pages, "sync calls": answers} {
 		if got := tally(all); got[http.StatusOK] != len(all) || len(all) < 20 {
@@ -102,6 +104,7 @@ func TestStalledRedis(t *testing.T) {
 // TestReconnect lets Redis go and come back under many callers, and counts the
 // connections that it gets.
 func TestReconnect(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	redis, err := w.fleet.StartNode(t.Context(), "redis1")
 	w.must(err)
