@@ -234,18 +234,6 @@ func (w *world) callers(n, gateway int, method, path string, rest time.Duration)
 	return l
 }
 
-// last is the newest answer with a status, if there is one.
-func (l *load) last(status int) (answer, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := len(l.answers) - 1; i >= 0; i-- {
-		if l.answers[i].status == status {
-			return l.answers[i], true
-		}
-	}
-	return answer{}, false
-}
-
 // end stops the callers and returns all answers.
 func (l *load) end() []answer {
 	l.stop()
