@@ -56,11 +56,12 @@ types: $(TYPES)/node_modules/.package-lock.json ## check the TypeScript types of
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
 	@command -v redis-server valkey-server >/dev/null || echo "no redis-server or valkey-server on the PATH: the tests run on miniredis"
 	@# No vet, which lint does, and no debugger's tables: a fifth of the time of a first run.
-	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(e2e|churn|contract|nextjs)$$')
+	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(e2e|churn|contract|nextjs|redis)$$')
 
 .PHONY: e2e
 e2e: build $(QUICKSTART)/node_modules $(CONTRACT)/node_modules ## run the system tests on real processes (needs redis-server)
 	go test -race -count=1 -timeout 20m ./test/e2e/... ./test/contract/...
+	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -race -count=1 -parallel 4 -v ./test/redis
 	@# Alone, because it loads the machine, and without the race detector, because it is the load.
 	go test -count=1 -v ./test/churn
 
@@ -88,6 +89,7 @@ bench: ## measure the parts, then 202 → handler start, idle cost and memory of
 	go test -run '^$$' -bench . ./shared/queue ./shared/store ./gateway ./worker ./worker/internal/pool
 	go run ./test/load/latency
 	go run ./test/load/deploys
+	go run ./test/load/accept
 
 .PHONY: up down
 up: ## start the whole system in containers (needs Docker and NIGHTSHIFT_TOKEN)
