@@ -29,10 +29,10 @@ var (
 
 // Bounds of a list and of a trim.
 const (
-	maxListed  = 200  // records of a list
-	listEffort = 1000 // entries that a list looks at, of each kind
-	trimBatch  = 500  // entries that one script looks at
-	trimRounds = 20   // scripts of a call, of each kind
+	maxListed  = 200 // records of a list
+	listEffort = 500 // entries that a list looks at, of each kind
+	trimBatch  = 500 // entries that one script looks at
+	trimRounds = 20  // scripts of a call, of each kind
 )
 
 // Filter says which invocations are listed. Site is required; what else is zero
@@ -107,7 +107,7 @@ func (f Filter) validate() error {
 // other limits are brought to the nearest. cursor is "" for the first page; next
 // is that of the following page, and "" at the end. Results are left out.
 //
-// A call looks at about 2,000 records, so with a Deploy a page may have less
+// A call looks at about 1,000 records, so with a Deploy a page may have less
 // than limit records, or none, and a next one all the same. Records that are made
 // while one pages are in none of the following pages; each other one is in
 // exactly one, unless it moves out of the filter's state or expires meanwhile.

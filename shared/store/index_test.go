@@ -379,7 +379,7 @@ func TestInvocationsBoundTheirWork(t *testing.T) {
 			b.createdAt(t, id, time.UnixMilli(int64(900-at)))
 			want = append(want, id)
 		}
-		b.crowd(t, function.Background, "shop", "f", 2*listEffort+listEffort/2)
+		b.crowd(t, function.Background, "shop", "f", invocation.Queued, 2*listEffort+listEffort/2)
 		var got []string
 		pages := 0
 		for cursor := ""; pages == 0 || cursor != ""; pages++ {
@@ -399,19 +399,19 @@ func TestInvocationsBoundTheirWork(t *testing.T) {
 	})
 }
 
-// crowd makes many queued records of one site and function, 1 ms apart from 1000 on,
-// on deploys d0 to d99 in turn, without their scripts.
-func (b *backend) crowd(t testing.TB, kind function.Kind, site, fn string, n int) {
+// crowd makes many records of one site, function and state, 1 ms apart from 1000
+// on, on deploys d0 to d99 in turn, without their scripts.
+func (b *backend) crowd(t testing.TB, kind function.Kind, site, fn string, state invocation.State, n int) {
 	t.Helper()
-	own := indexKey(kind) + "queued:" + site
+	own := string(state) + ":" + site
 	for i := 0; i < n; {
 		_, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 			for end := min(i+2000, n); i < end; i++ {
 				id, created := newID(), 1000+i
 				p.HSet(t.Context(), recordKey(kind, id), fieldID, id, fieldSite, site, fieldFunction, fn, fieldKind, string(kind),
-					fieldDeploy, fmt.Sprint("d", i%100), fieldState, "queued", fieldCreated, created, fieldAttempt, 0)
-				for _, set := range []string{indexKey(kind) + "queued", own, own + ":" + fn} {
-					p.ZAdd(t.Context(), set, redis.Z{Score: float64(created), Member: id})
+					fieldDeploy, fmt.Sprint("d", i%100), fieldState, string(state), fieldCreated, created, fieldAttempt, 0)
+				for _, set := range []string{own, own + ":" + fn} {
+					p.ZAdd(t.Context(), indexKey(kind)+set, redis.Z{Score: float64(created), Member: id})
 				}
 			}
 			return nil

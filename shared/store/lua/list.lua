@@ -16,68 +16,61 @@
 --
 -- Atomic: a record that moves from set to set is seen once. Entries of records
 -- that have expired are removed. Records share the slot of the index.
-local index, records, least, greatest = KEYS[1], KEYS[2], ARGV[2], ARGV[3]
+local index, records, least, greatest = KEYS[1], KEYS[2], ARGV[2], tonumber(ARGV[3])
 local before, deploy, limit, effort = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local chunk = math.min(limit + 1, 100)
 
-local cursors = {}
-for name in string.gmatch(ARGV[1], '%S+') do
-  cursors[#cursors + 1] = {set = index .. name, offset = 0, at = 1, entries = {}, gone = {}}
+-- advance moves a cursor to its next entry; it has no ID when there is none.
+local function advance(c)
+  repeat
+    if not c.entries[c.at] then
+      c.entries = redis.call('ZREVRANGEBYSCORE', c.set, ARGV[3], least, 'WITHSCORES', 'LIMIT', c.offset, chunk)
+      c.offset, c.at = c.offset + chunk, 1
+    end
+    c.id, c.created = c.entries[c.at], tonumber(c.entries[c.at + 1])
+    c.at = c.at + 2
+  until not c.id or before == '' or c.created < greatest or c.id < before
 end
 
--- peek is the ID and the time of the entry that a cursor stands at, or nil.
-local function peek(c)
-  if c.over then
-    return nil
+local cursors = {}
+for name in string.gmatch(ARGV[1], '%S+') do
+  local c = {set = index .. name, offset = 0, at = 1, entries = {}, gone = {}}
+  advance(c)
+  if c.id then
+    cursors[#cursors + 1] = c
   end
-  if not c.entries[c.at] then
-    c.entries = redis.call('ZREVRANGEBYSCORE', c.set, greatest, least, 'WITHSCORES', 'LIMIT', c.offset, chunk)
-    c.offset, c.at = c.offset + chunk, 1
-    if #c.entries == 0 then
-      c.over = true
-      return nil
+end
+
+-- newest is the cursor that stands at the newest entry, or nil.
+local function newest()
+  local best
+  for _, c in ipairs(cursors) do
+    if c.id and (not best or c.created > best.created or (c.created == best.created and c.id > best.id)) then
+      best = c
     end
   end
-  local id, created = c.entries[c.at], tonumber(c.entries[c.at + 1])
-  if before ~= '' and created == tonumber(greatest) and id >= before then
-    c.at = c.at + 2
-    return peek(c)
-  end
-  return id, created
+  return best
 end
 
 local found, looked, id, created = {}, 0, '', 0
-while #found < limit and looked < effort do
-  local newest, newestID, newestAt
-  for _, c in ipairs(cursors) do
-    local i, at = peek(c)
-    if i and (not newest or at > newestAt or (at == newestAt and i > newestID)) then
-      newest, newestID, newestAt = c, i, at
-    end
-  end
-  if not newest then
-    break
-  end
-  id, created, looked = newestID, newestAt, looked + 1
-  newest.at = newest.at + 2
+local c = newest()
+while c and #found < limit and looked < effort do
+  id, created, looked = c.id, c.created, looked + 1
   local of = deploy
   if deploy ~= '' then
     of = redis.call('HGET', records .. id, 'deploy')
   end
   local values = of == deploy and redis.call('HMGET', records .. id, unpack(ARGV, 8))
   if not of or values and not values[1] then
-    newest.gone[#newest.gone + 1] = id
+    c.gone[#c.gone + 1] = id
   elseif values then
     found[#found + 1] = values
   end
+  advance(c)
+  c = newest()
 end
 
-local exhausted = 1
-for _, c in ipairs(cursors) do
-  if peek(c) then
-    exhausted = 0
-  end
-end
+local exhausted = c and 0 or 1
 for _, c in ipairs(cursors) do
   for _, gone in ipairs(c.gone) do
     redis.call('ZREM', c.set, gone)

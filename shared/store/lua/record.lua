@@ -63,14 +63,16 @@ local function enter(from, state, at, retention)
   local callback, awaited
   r.id, r.site, r.fn, r.created, callback, awaited =
     unpack(redis.call('HMGET', record, 'id', 'site', 'function', 'created', 'callback', 'awaited'))
-  redis.call('HSET', record, 'state', state)
-  redis.call('HDEL', record, 'next')
+  if from == 'failed' then
+    redis.call('HDEL', record, 'next')
+  end
   relist(index, counts, r, from, state, at + retention)
   if not terminal[state] then
+    redis.call('HSET', record, 'state', state)
     return
   end
   unpin()
-  redis.call('HSET', record, 'finished', at)
+  redis.call('HSET', record, 'state', state, 'finished', at)
   if callback then
     redis.call('ZADD', outbox, at, r.id)
     retention = math.max(tonumber(retention), untoldFor)
