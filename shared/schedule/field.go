@@ -308,26 +308,6 @@ func (fs *fields) perDay() int {
 	return n
 }
 
-// explicit spells the fields for the calendar search: value lists only, so that
-// nothing is left to its reading of ranges and steps, and seven fields, so that
-// nothing is left to its counting them.
-func (fs *fields) explicit() string {
-	var parts []string
-	for i, f := range fs {
-		if i != dayOfMonthField && i != dayOfWeekField && f.values == kinds[i].all() {
-			f.any = true // the same there, and sixty times as fast to read
-		}
-		parts = append(parts, f.spell(func(values []int) []string {
-			var texts []string
-			for _, v := range values {
-				texts = append(texts, strconv.Itoa(v))
-			}
-			return texts
-		}))
-	}
-	return strings.Join(parts, " ") + " *"
-}
-
 // canonical spells the fields for people and for keys: five of them when the
 // second is 0, runs as ranges.
 func (fs *fields) canonical() string {

@@ -45,7 +45,6 @@ import (
 	// same on every machine that reads it. Costs 450 KB.
 	_ "time/tzdata"
 
-	"github.com/hashicorp/cronexpr" // calendar search with L, # and the either-day rule; parses once, unlike gronx
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
@@ -55,7 +54,7 @@ type Schedule struct {
 	expr string // canonical
 	zone *time.Location
 	// calendar searches in plain calendar time; it knows nothing of zones.
-	calendar cronexpr.Expression
+	calendar calendar
 	// elapsed: every hour is allowed; see the package doc on daylight saving time.
 	elapsed bool
 	// perDay is how many ticks a day has that has any and whose clock is not set.
@@ -87,14 +86,10 @@ func parse(owner, expr, zone string) (*Schedule, error) {
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := cronexpr.Parse(fields.explicit())
-	if err != nil { // cannot happen: it is given checked values only
-		return nil, fault.Wrap(err, fault.Invalid, "schedule %q cannot be read; %s", expr, hint)
-	}
 	s := &Schedule{
 		expr:     fields.canonical(),
 		zone:     location,
-		calendar: *parsed,
+		calendar: newCalendar(&fields),
 		elapsed:  fields.everyHour(),
 		perDay:   fields.perDay(),
 	}
