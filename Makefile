@@ -85,11 +85,12 @@ fuzz: ## fuzz all that reads what others wrote, each for FUZZTIME (60s); what fa
 	done
 
 .PHONY: bench
-bench: ## measure the parts, then 202 → handler start, idle cost and memory of the services, and deploys
+bench: ## measure the parts, then 202 → handler start, idle cost and memory of the services, deploys, and schedules
 	go test -run '^$$' -bench . ./shared/queue ./shared/store ./gateway ./worker ./worker/internal/pool
 	go run ./test/load/latency
 	go run ./test/load/deploys
 	go run ./test/load/accept
+	go run ./test/load/schedules
 
 .PHONY: up down
 up: ## start the whole system in containers (needs Docker and NIGHTSHIFT_TOKEN)
