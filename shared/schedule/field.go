@@ -237,6 +237,15 @@ func number(text string) (int, error) {
 // everyHour reports whether no hour is excluded.
 func (fs *fields) everyHour() bool { return fs[hourField].values == kinds[hourField].all() }
 
+// perDay is how many ticks the fields make on a day that they allow.
+func (fs *fields) perDay() int {
+	n := 1
+	for _, f := range fs[:dayOfMonthField] {
+		n *= bits.OnesCount64(f.values)
+	}
+	return n
+}
+
 // explicit spells the fields for the calendar search: value lists only, so that
 // nothing is left to its reading of ranges and steps, and seven fields, so that
 // nothing is left to its counting them.

@@ -53,6 +53,8 @@ type Schedule struct {
 	calendar cronexpr.Expression
 	// elapsed: every hour is allowed; see the package doc on daylight saving time.
 	elapsed bool
+	// perDay is how many ticks a day has that has any and whose clock is not set.
+	perDay int
 }
 
 // maxLength bounds an expression's text, in bytes.
@@ -79,6 +81,7 @@ func Parse(expr, zone string) (*Schedule, error) {
 		zone:     location,
 		calendar: *parsed,
 		elapsed:  fields.everyHour(),
+		perDay:   fields.perDay(),
 	}
 	if _, fires := s.Next(firstYear); !fires {
 		return nil, fault.New(fault.Invalid, "schedule %q never fires: no such day exists; %s", expr, hint)
@@ -142,4 +145,11 @@ func (s *Schedule) String() string { return s.expr + " " + s.zone.String() }
 // schedule does, and another one is a new schedule with a new key.
 func Key(site, function string, s *Schedule) string {
 	return strings.Join([]string{site, function, s.String()}, "/")
+}
+
+// Owner is the part of a Key that names the function: its site and itself,
+// joined by a slash.
+func Owner(key string) string {
+	parts := strings.SplitN(key, "/", 3)
+	return strings.Join(parts[:min(len(parts), 2)], "/")
 }

@@ -106,6 +106,23 @@ func termKey() string { return "nightshift:{" + string(function.Scheduled) + "}:
 // cursorsKey is the hash of schedule cursors.
 func cursorsKey() string { return "nightshift:{" + string(function.Scheduled) + "}:cursors" }
 
+// lastFiredKey is the hash of the newest invocations that schedules made, by
+// site and function.
+func lastFiredKey() string { return "nightshift:{" + string(function.Scheduled) + "}:last" }
+
+// pausesKey is the hash of the pauses of a site's schedules, by function.
+func pausesKey(site string) string {
+	return "nightshift:{" + string(function.Scheduled) + "}:pauses:" + site
+}
+
+// ledgerKey is the stream of what became of a schedule's ticks.
+func ledgerKey(schedule string) string {
+	return "nightshift:{" + string(function.Scheduled) + "}:ledger:" + schedule
+}
+
+// tickTotalsKey is the hash of how many ticks had which outcome.
+func tickTotalsKey() string { return "nightshift:{" + string(function.Scheduled) + "}:ticks" }
+
 // cancelChannel carries IDs of running invocations that are to be cancelled.
 func cancelChannel() string { return "nightshift:cancel" }
 

@@ -125,7 +125,10 @@ func (w *world) check(term int64, key string, tick time.Time) int {
 	return queue.Queued
 }
 
-func (w *world) Skip(_ context.Context, term int64, key string, tick time.Time) error {
+func (w *world) Suppress(context.Context, int64, string, time.Time) error { return nil }
+
+func (w *world) Skip(_ context.Context, term int64, k store.Skipping) error {
+	key, tick := k.Key, k.To
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.down {
@@ -142,8 +145,8 @@ func (w *world) Skip(_ context.Context, term int64, key string, tick time.Time) 
 	return nil
 }
 
-func (w *world) Fire(term int64, key string, tick time.Time) redisdb.Step {
-	return redisdb.Step{Args: []any{term, key, tick}}
+func (w *world) Fire(term int64, f store.Firing) redisdb.Step {
+	return redisdb.Step{Args: []any{term, f.Key, f.Tick}}
 }
 
 func (w *world) Create(inv invocation.Invocation, event []byte) redisdb.Step {

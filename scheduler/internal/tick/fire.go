@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"math"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/deploy"
@@ -29,7 +30,7 @@ func (t *termLoop) deal(ctx context.Context, e *entry, now time.Time) error {
 		e.firing = t.prepare(e, now)
 	}
 	verdict, err := t.Queue.Enqueue(ctx, e.firing.task,
-		t.Store.Fire(t.term, e.key, e.due), t.Store.Create(e.firing.invocation, e.firing.event))
+		t.Store.Fire(t.term, t.firing(e)), t.Store.Create(e.firing.invocation, e.firing.event))
 	log := t.log.With("site", e.site, "function", e.function.Name, "tick", e.due, "invocation", e.firing.task.ID)
 	switch {
 	case err != nil && unavailable(err):
@@ -51,6 +52,15 @@ func (t *termLoop) deal(ctx context.Context, e *entry, now time.Time) error {
 		t.hold(e, now, fault.New(fault.Internal, "the queue answered with the unknown verdict %d", verdict))
 	}
 	return nil
+}
+
+// firing describes the entry's next tick to the store.
+func (t *termLoop) firing(e *entry) store.Firing {
+	due, _ := e.schedule.Count(e.cursor, e.due, math.MaxInt)
+	return store.Firing{
+		Key: e.key, Site: e.site, Function: e.function.Name, After: e.cursor, Tick: e.due, Due: due,
+		CaughtUp: !e.due.After(e.judged), SkipOverlap: e.function.Overlap == "skip", Invocation: e.firing.task.ID,
+	}
 }
 
 // next goes on to the tick after one.
@@ -112,7 +122,8 @@ func (t *termLoop) judge(ctx context.Context, e *entry, until time.Time) error {
 
 // skip passes over all ticks up to one.
 func (t *termLoop) skip(ctx context.Context, e *entry, tick time.Time) error {
-	err := t.Store.Skip(ctx, t.term, e.key, tick)
+	count, _ := e.schedule.Count(e.cursor, tick, math.MaxInt)
+	err := t.Store.Skip(ctx, t.term, store.Skipping{Key: e.key, After: e.cursor, From: e.due, To: tick, Count: count, Reason: store.SkipCatchUpNone})
 	switch {
 	case err == nil:
 		t.next(e, tick)

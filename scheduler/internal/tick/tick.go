@@ -57,8 +57,9 @@ const Window = 5 * time.Minute
 type Store interface {
 	WatchCatalog(ctx context.Context, fn func(store.Catalog)) error
 	SyncCursors(ctx context.Context, term int64, keys []string) (map[string]time.Time, error)
-	Skip(ctx context.Context, term int64, key string, tick time.Time) error
-	Fire(term int64, key string, tick time.Time) redisdb.Step
+	Skip(ctx context.Context, term int64, k store.Skipping) error
+	Suppress(ctx context.Context, term int64, key string, tick time.Time) error
+	Fire(term int64, f store.Firing) redisdb.Step
 	Create(inv invocation.Invocation, event []byte) redisdb.Step
 }
 
