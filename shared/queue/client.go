@@ -62,7 +62,8 @@ func NewClient(rdb redis.UniversalClient, pipelined bool) (*Client, error) {
 // The verdict, if err is nil:
 //
 //   - [Queued] (1): the task is in its queue, now or from an earlier try with
-//     the same ID, and every step's Apply has run.
+//     the same ID, and every step's Apply has run. A task of that ID that was
+//     buried is taken out of the archive and runs anew.
 //   - anything else is the integer with which the first unwilling step's Check
 //     stopped the script; then this call has written nothing. [Existed] (0)
 //     means by convention that an earlier try had stored everything and only
@@ -82,7 +83,7 @@ func (c *Client) Enqueue(ctx context.Context, t Task, steps ...redisdb.Step) (ve
 	if err != nil {
 		return 0, fault.Wrap(err, fault.Internal, "encoding the target of task %s", t.ID)
 	}
-	p := &plan{steps: steps}
+	p := &plan{task: &t, steps: steps}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueTimeout)
 	defer cancel()
 	_, err = c.asynq.EnqueueContext(context.WithValue(ctx, planKey{}, p), asynq.NewTask(taskType, payload),
@@ -114,6 +115,10 @@ func (t *Task) validate() error {
 		return fault.New(fault.Internal, "enqueuing a task: the ID %q is empty or has a brace or a space", t.ID)
 	case !isQueue(t.Queue):
 		return fault.New(fault.Internal, "enqueuing task %s: there is no queue %q, only background and scheduled", t.ID, t.Queue)
+	case strings.Contains(t.Target.Function, "/"):
+		return fault.New(fault.Internal, "enqueuing task %s: the function %q has a slash", t.ID, t.Target.Function)
+	case t.Concurrency < 0:
+		return fault.New(fault.Internal, "enqueuing task %s: the concurrency is %d and must be 0 or more", t.ID, t.Concurrency)
 	case t.Timeout <= 0:
 		return fault.New(fault.Internal, "enqueuing task %s: the timeout is %v and must be more than 0", t.ID, t.Timeout)
 	}
@@ -146,6 +151,7 @@ func isFault(err error) bool {
 
 // plan rides on the context through asynq to [enqueueClient.EvalSha].
 type plan struct {
+	task    *Task
 	steps   []redisdb.Step
 	verdict int
 	err     error
@@ -169,7 +175,7 @@ func (c *enqueueClient) EvalSha(ctx context.Context, _ string, keys []string, ar
 		cmd.SetErr(fault.New(fault.Internal, "asynq runs an enqueue script of an unknown shape: %d keys, %d arguments", len(keys), len(args)))
 		return cmd
 	}
-	if p.verdict, p.err = c.run(ctx, p.steps, keys, args); p.err != nil {
+	if p.verdict, p.err = c.run(ctx, p.task, args[0], p.steps); p.err != nil {
 		cmd.SetErr(p.err)
 		return cmd
 	}
@@ -177,12 +183,17 @@ func (c *enqueueClient) EvalSha(ctx context.Context, _ string, keys []string, ar
 	return cmd
 }
 
-func (c *enqueueClient) run(ctx context.Context, steps []redisdb.Step, keys []string, args []any) (int, error) {
+// run runs our script. Of what asynq gave its own, the message is what we cannot make.
+func (c *enqueueClient) run(ctx context.Context, t *Task, message any, steps []redisdb.Step) (int, error) {
 	script, err := c.scripts.script(steps)
 	if err != nil {
 		return 0, err
 	}
-	keys, args = operands(keys, args, steps)
+	notBefore := int64(0)
+	if !t.NotBefore.IsZero() {
+		notBefore = t.NotBefore.UnixMilli()
+	}
+	keys, args := operands(laneKeys(t.Queue), []any{message, t.ID, t.Target.lane(), t.Concurrency, notBefore}, steps)
 	if c.batch == nil {
 		return script.Run(ctx, c.UniversalClient, keys, args...).Int()
 	}

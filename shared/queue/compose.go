@@ -7,12 +7,25 @@ import (
 	"sync/atomic"
 
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/redis/go-redis/v9"
 )
 
-//go:embed enqueue.lua
-var enqueueTemplate string
+var (
+	//go:embed lane.lua
+	laneHead string
+	//go:embed enqueue.lua
+	enqueueBody string
+)
+
+// laneScript makes a script of a body that lane.lua is the head of.
+func laneScript(body string) *redis.Script { return redis.NewScript(laneHead + body) }
+
+// laneKeys are the first keys of such a script.
+func laneKeys(kind function.Kind, more ...string) []string {
+	return append([]string{queuePrefix(kind), lanePrefix(kind)}, more...)
+}
 
 // maxCompositions bounds the scripts that a process composes. A program has a
 // handful of combinations; more means that somebody writes values into a step's
@@ -98,7 +111,7 @@ func compose(steps []redisdb.Step) composition {
 		b.WriteString("  {\n    check = function(KEYS, ARGV)\n" + check + "\n    end,\n")
 		b.WriteString("    apply = function(KEYS, ARGV)\n" + s.Apply + "\n    end,\n  },\n")
 	}
-	made.script = redis.NewScript(strings.Replace(enqueueTemplate, "--[[STEPS]]\n", b.String(), 1))
+	made.script = laneScript(strings.Replace(enqueueBody, "--[[STEPS]]\n", b.String(), 1))
 	return made
 }
 

@@ -1,12 +1,13 @@
--- Puts a task into its queue together with the steps that ride along.
+-- Body of the script that puts a task into its queue together with the steps
+-- that ride along; the head is lane.lua.
 --
--- KEYS[1]  asynq:{queue}:t:<id>     hash of the task
--- KEYS[2]  asynq:{queue}:pending    list of the queue
 -- KEYS[3…] the keys of the first step, then those of the second …
 -- ARGV[1]  task message, encoded by asynq
 -- ARGV[2]  task ID
--- ARGV[3]  now, Unix ns
--- ARGV[4…] for each step: the number of its keys, the number of its arguments, the arguments
+-- ARGV[3]  lane
+-- ARGV[4]  concurrency of the lane, 0: no bound of its own
+-- ARGV[5]  not before, Unix ms; 0: now
+-- ARGV[6…] for each step: the number of its keys, the number of its arguments, the arguments
 -- Result   1: the task is in the queue, now or from an earlier try, and all
 --          steps are applied; otherwise what the check of a step returned, and
 --          nothing was written.
@@ -17,7 +18,7 @@ local steps = {
 --[[STEPS]]
 }
 
-local key, arg = 3, 4
+local key, arg = 3, 6
 for _, step in ipairs(steps) do
   local keys, args = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
   arg = arg + 2
@@ -35,9 +36,34 @@ for _, step in ipairs(steps) do
   if verdict ~= 1 then return verdict end
 end
 
-if redis.call("EXISTS", KEYS[1]) == 0 then
-  redis.call("HSET", KEYS[1], "msg", ARGV[1], "state", "pending", "pending_since", ARGV[3])
-  redis.call("LPUSH", KEYS[2], ARGV[2])
+local id, lane = ARGV[2], ARGV[3]
+local state = redis.call('HGET', tasks .. id, 'state')
+if state == 'archived' then -- buried; somebody runs it once more
+  redis.call('ZREM', queue .. 'archived', id)
+  redis.call('DEL', tasks .. id)
+  state = false
+end
+if not state then
+  look_around()
+  local concurrency, not_before = tonumber(ARGV[4]), tonumber(ARGV[5])
+  local changed = limit(lane) ~= concurrency
+  if changed then
+    known[lane] = concurrency
+    if concurrency > 0 then
+      redis.call('HSET', limits, lane, concurrency)
+    else
+      redis.call('HDEL', limits, lane)
+    end
+    unpark(lane)
+  end
+  redis.call('HSET', tasks .. id, 'msg', ARGV[1], 'lane', lane)
+  if not_before > now then
+    redis.call('HSET', tasks .. id, 'state', 'scheduled')
+    redis.call('ZADD', delayed, due(not_before), id)
+  else
+    admit(id, lane)
+  end
+  if changed then promote(10) end
 end
 
 for _, step in ipairs(steps) do step.apply(step.keys, step.args) end

@@ -2,24 +2,14 @@ package queue
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"log/slog"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/redis/go-redis/v9"
 )
-
-// settleTimeout bounds one try to acknowledge, retry, archive or hand back.
-const settleTimeout = 5 * time.Second
-
-//go:embed handback.lua
-var handBackSource string
-
-var handBackScript = redis.NewScript(handBackSource)
 
 // loopClient is the Redis that one asynq server sees. It is a client and not a
 // go-redis hook, so that a parked loop is no slow command in anybody's traces,
@@ -33,6 +23,8 @@ type loopClient struct {
 	// rang is the queue that ended the last wait, until it is asked. Only
 	// asynq's dequeuing goroutine uses it.
 	rang function.Kind
+	// due remembers when the tasks are to run again whose handlers said so.
+	due *dueTimes
 }
 
 // EvalSha is how asynq runs its scripts.
@@ -81,7 +73,11 @@ func (c *loopClient) script(ctx context.Context, keys []string, args []any, run 
 	switch _, settles := ctx.Deadline(); {
 	case dequeueShape.matches(keys, args):
 		return c.dequeue(ctx, keys[0], run)
-	case settles: // asynq bounds only these, by the end of the task's lease
+	case forwardShape.matches(keys, args), returnShape.matches(keys, args):
+		return c.forward(ctx, keys[0])
+	case doneShape.matches(keys, args), retryShape.matches(keys, args), archiveShape.matches(keys, args):
+		return c.settle(ctx, keys, args, run)
+	case settles: // asynq bounds these by the end of the task's lease
 		return c.settle(ctx, keys, args, run)
 	default:
 		return run(ctx)
@@ -119,40 +115,8 @@ func (c *loopClient) dequeue(ctx context.Context, pending string, run func(conte
 	return cmd
 }
 
-// settle runs a script that ends a delivery. asynq cancels the context of the
-// first try and repeats a failed one under it, which can only fail: then the
-// task would run again although it is finished. The deadline of the context is
-// that of the lease and stays: what is over belongs to somebody else.
-func (c *loopClient) settle(ctx context.Context, keys []string, args []any, run func(context.Context) *redis.Cmd) *redis.Cmd {
-	deadline := time.Now().Add(settleTimeout)
-	if lease, _ := ctx.Deadline(); lease.Before(deadline) {
-		deadline = lease
-	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
-	defer cancel()
-
-	cmd := c.settleScript(ctx, keys, args, run)
-	if redis.HasErrorPrefix(cmd.Err(), "NOT FOUND") {
-		// The task is not active: an earlier try got through and its reply was
-		// lost, or the lease was over and the task is somebody else's. Repeating
-		// could only take it away from a worker that has it now.
-		c.log.Warn("the task was settled before", "key", keys[0])
-		cmd.SetErr(nil)
-		cmd.SetVal("OK")
-	}
-	return cmd
-}
-
-func (c *loopClient) settleScript(ctx context.Context, keys []string, args []any, run func(context.Context) *redis.Cmd) *redis.Cmd {
-	if !retryShape.matches(keys, args) {
-		return run(ctx)
-	}
-	retryAt, ok := args[2].(int64)
-	if !ok || !isHandBack(retryAt, time.Now().Unix()) {
-		return run(ctx)
-	}
-	task, active, lease := keys[0], keys[1], keys[2]
-	pending := lease[:len(lease)-len("lease")] + "pending"
-	token := c.server + ":" + time.Unix(retryAt, 0).UTC().Format(time.RFC3339)
-	return handBackScript.Run(ctx, c.UniversalClient, []string{active, lease, pending, task}, args[0], token)
+// forward moves tasks that are due, in place of asynq's script.
+func (c *loopClient) forward(ctx context.Context, source string) *redis.Cmd {
+	kind, name := splitKey(source)
+	return forwardScript.Run(ctx, c.UniversalClient, laneKeys(kind), name)
 }

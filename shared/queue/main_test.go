@@ -205,6 +205,12 @@ func matching(s shape) func(redis.Cmder) bool {
 	}
 }
 
+// settling says whether the command runs settle.lua.
+func settling(cmd redis.Cmder) bool {
+	call, ok := scriptOf(cmd)
+	return ok && len(call.keys) == 4 && slices.Contains([]any{"done", "retry", "archived"}, call.args[1])
+}
+
 // watch is a hook that shows all commands to see.
 type watch struct {
 	redistest.Breaker // passes everything on

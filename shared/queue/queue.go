@@ -63,7 +63,17 @@ type Task struct {
 	Target Target
 	// Timeout is the function's own limit, more than 0. asynq's stands 30 s above it.
 	Timeout time.Duration
+	// NotBefore is when it may run at the earliest, by the clock of Redis; it is
+	// looked for once a second. Zero, or past: now.
+	NotBefore time.Time
+	// Concurrency bounds how many tasks of the same site and function are pending
+	// or running at once, over all workers. 0: no bound of its own. The task that
+	// was enqueued last decides for all of them.
+	Concurrency int
 }
+
+// lane is what tasks have in common that wait for each other.
+func (t *Target) lane() string { return t.Site + "/" + t.Function }
 
 // Delivery is a task that a worker was given.
 type Delivery struct {

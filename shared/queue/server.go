@@ -74,6 +74,7 @@ type Server struct {
 	blocking redis.UniversalClient // derived, or nil
 	loops    []*asynq.Server
 	handed   atomic.Int64 // hand-backs so far
+	due      dueTimes
 
 	ctx    context.Context // ends with ErrStopping
 	cancel context.CancelCauseFunc
@@ -125,7 +126,7 @@ func (s *Server) newLoop(i int) *asynq.Server {
 	for rank, q := range queues {
 		priorities[string(q)] = len(queues) - rank
 	}
-	rdb := &loopClient{UniversalClient: s.cfg.Redis, waker: s.waker, clock: s.clock, server: uuid.NewString(), log: s.cfg.Logger}
+	rdb := &loopClient{UniversalClient: s.cfg.Redis, waker: s.waker, clock: s.clock, due: &s.due, server: uuid.NewString(), log: s.cfg.Logger}
 	cfg := asynq.Config{
 		Concurrency:              concurrency,
 		Queues:                   priorities,
@@ -248,7 +249,12 @@ func (s *Server) process(lease context.Context, t *asynq.Task) error {
 	defer cancel(nil)
 	defer context.AfterFunc(lease, func() { cancel(ErrLeaseLost) })()
 	defer context.AfterFunc(s.ctx, func() { cancel(ErrStopping) })()
-	return s.handle(ctx, d)
+	s.due.forget(id)
+	err := s.handle(ctx, d)
+	if retry, ok := errors.AsType[retryError](err); ok {
+		s.due.set(id, retry.after)
+	}
+	return err
 }
 
 func (s *Server) handle(ctx context.Context, d Delivery) (err error) {

@@ -14,8 +14,6 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-var doneShape = shape{keys: []string{"active", "lease", "t:", "processed:", "processed"}, args: 3}
-
 func TestServerValidates(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -310,7 +308,7 @@ func TestHandBackTwiceTakesNothing(t *testing.T) {
 			t.Parallel()
 			b := setupOn(t, open(t))
 			b.enqueue("a")
-			c := &loopClient{UniversalClient: b.rdb, server: "w1", log: testLog(t), waker: newWaker(b.rdb, testLog(t)), clock: &clock{rdb: b.rdb, log: testLog(t), now: time.Now}}
+			c := &loopClient{UniversalClient: b.rdb, server: "w1", log: testLog(t), due: new(dueTimes), waker: newWaker(b.rdb, testLog(t)), clock: &clock{rdb: b.rdb, log: testLog(t), now: time.Now}}
 			q := function.Background
 			activate := func() {
 				t.Helper()
@@ -375,7 +373,7 @@ func TestFailedAcknowledgementIsRepaired(t *testing.T) {
 			b := setup(t)
 			var breaker redistest.Breaker
 			b.rdb.AddHook(&breaker)
-			breaker.Break(1, how, matching(doneShape))
+			breaker.Break(1, how, settling)
 			var runs atomic.Int64
 			s := b.serve(ServerConfig{Handler: func(context.Context, Delivery) Disposition {
 				runs.Add(1)

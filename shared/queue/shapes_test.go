@@ -57,7 +57,7 @@ func TestShapesOfAsynq(t *testing.T) {
 	client := asynq.NewClientFromRedisClient(rdb)
 	started := make(chan struct{})
 	srv := asynq.NewServerFromRedisClient(rdb, asynq.Config{
-		Concurrency: 4, Queues: map[string]int{"background": 1}, TaskCheckInterval: 10 * time.Millisecond,
+		Concurrency: 4, Queues: map[string]int{"background": 1}, TaskCheckInterval: 10 * time.Millisecond, DelayedTaskCheckInterval: 10 * time.Millisecond,
 		ShutdownTimeout: time.Millisecond, Logger: asynqLog{testLog(t)},
 		RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return time.Hour },
 	})
@@ -89,6 +89,8 @@ func TestShapesOfAsynq(t *testing.T) {
 		"enqueue": "t:done pending | bytes done int64",
 		"expired": "lease | int64 t:",
 		"dequeue": "pending paused active lease | int64 t:",
+		"forward": "scheduled pending | int64 t: int64 g:",
+		"return":  "retry pending | int64 t: int64 g:",
 		"done":    "active lease t:done processed:<date> processed | done int64 int64",
 		"retry":   "t:retry active lease retry processed:<date> failed:<date> processed failed | retry bytes int64 int64 bool int64",
 		"archive": "t:archive active lease archived processed:<date> failed:<date> processed failed t: | archive bytes int64 int64 int int64 int64",
@@ -113,7 +115,8 @@ func TestShapesOfAsynq(t *testing.T) {
 // Each shape is told from all others.
 func TestShapesAreDistinct(t *testing.T) {
 	t.Parallel()
-	shapes := map[string]shape{"enqueue": enqueueShape, "dequeue": dequeueShape, "retry": retryShape, "expired": expiredShape, "done": doneShape}
+	shapes := map[string]shape{"enqueue": enqueueShape, "dequeue": dequeueShape, "retry": retryShape, "expired": expiredShape, "done": doneShape,
+		"archive": archiveShape, "forward": forwardShape, "return": returnShape}
 	for name, s := range shapes {
 		var keys []string
 		for _, k := range s.keys {
