@@ -273,6 +273,10 @@ func TestPoisonIsGivenUp(t *testing.T) {
 				t.Errorf("attempt %d is %+v, want worker_lost", a.Number, a)
 			}
 		}
+		want := []*invocation.Failure{nil, nil, {Type: "Nightshift.WorkerLost", Message: "the worker died while it ran this; given up after 3"}}
+		if diff := cmp.Diff(want, []*invocation.Failure{inv.Attempts[0].Error, inv.Attempts[1].Error, inv.Attempts[2].Error}); diff != "" {
+			t.Errorf("what the attempts say (-want +got):\n%s", diff)
+		}
 		b.wantRetention(t, id, b.opts.DeadRetention)
 	})
 }
