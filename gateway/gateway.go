@@ -21,9 +21,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nightshift/nightshift/gateway/internal/await"
 	"github.com/nightshift/nightshift/gateway/internal/environment"
 	"github.com/nightshift/nightshift/gateway/internal/fleet"
 	"github.com/nightshift/nightshift/gateway/internal/httpapi"
+	"github.com/nightshift/nightshift/gateway/internal/intake"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
 	"github.com/nightshift/nightshift/gateway/internal/release"
@@ -50,6 +52,8 @@ type Gateway struct {
 	queue     *queue.Client
 	artifacts *artifact.Store
 	router    *route.Router
+	intake    *intake.Intake
+	waiters   *await.Waiters
 	invoker   *invoke.Invoker
 	loops     []*daemon.Loop
 	data      *daemon.HTTP
@@ -91,7 +95,12 @@ func (g *Gateway) open() error {
 	records := store.New(g.redis, store.Options{Retention: g.cfg.Retention, DeadRetention: g.cfg.DeadRetention})
 	workers := fleet.New(fleet.Config{Workers: records, Logger: g.log})
 	g.router = route.New(route.Options{BaseDomain: g.cfg.BaseDomain, DefaultSite: g.cfg.DefaultSite, Dev: g.cfg.Dev}, records)
-	g.invoker = invoke.New(invoke.Config{Queue: g.queue, Records: records, Fleet: workers, Dev: g.cfg.Dev, Logger: g.log})
+	g.intake = intake.New(intake.Config{Queue: g.queue, Records: records, Backlog: g.cfg.SiteBacklog})
+	g.waiters = await.New(await.Config{Records: records, Logger: g.log})
+	g.invoker = invoke.New(invoke.Config{
+		Intake: g.intake, Waiters: g.waiters, Fleet: workers, Dev: g.cfg.Dev, Logger: g.log, CheckCallback: g.cfg.checkCallback,
+		Now: func(ctx context.Context) (time.Time, error) { return redisdb.Now(ctx, g.redis) },
+	})
 	g.loops = []*daemon.Loop{
 		daemon.NewLoop(workers.Run),
 		daemon.NewLoop(func(ctx context.Context) {
@@ -176,11 +185,12 @@ func (g *Gateway) ready(ctx context.Context) error {
 	return nil
 }
 
-// Stop lets /readyz fail, waits for load balancers to notice (Config.LameDuck),
+// Stop lets /readyz fail, ends all waiting for invocations, waits for load balancers to notice (Config.LameDuck),
 // lets running requests end (Config.Drain), and then closes everything.
 func (g *Gateway) Stop(ctx context.Context) error {
 	g.stop.Do(func() {
 		close(g.stopping)
+		g.waiters.Close()
 		if g.cfg.LameDuck > 0 {
 			select {
 			case <-time.After(g.cfg.LameDuck):
@@ -202,6 +212,9 @@ func (g *Gateway) close(ctx context.Context) error {
 	}
 	drain, cancel := context.WithTimeout(ctx, g.cfg.Drain)
 	defer cancel()
+	if g.waiters != nil {
+		g.waiters.Close()
+	}
 	if g.data != nil {
 		failed("the data plane", g.data.Stop(drain))
 	}
