@@ -36,8 +36,8 @@ var (
 
 // Create is the step that makes a record in state queued, in the same script
 // that enqueues its task. Its Check returns 0 when the record is there already.
-// Of inv it stores ID, Site, Deploy, Function, Kind and Tick; the time of
-// creation is Redis's own.
+// Of inv it stores ID, Site, Deploy, Function, Kind, Tick and the callback's
+// URL; the time of creation is Redis's own.
 //
 // An ID that is not a ULID, or a kind without records, is a bug of the caller:
 // the script then ends with an error that says so, and nothing is stored.
@@ -58,6 +58,9 @@ func (s *Store) Create(inv invocation.Invocation, event []byte) redisdb.Step {
 	}
 	if !inv.Tick.IsZero() {
 		args = append(args, fieldTick, inv.Tick.UnixMilli())
+	}
+	if inv.Callback != nil {
+		args = append(args, fieldCallback, inv.Callback.URL)
 	}
 	return redisdb.Step{Check: createCheck, Apply: createApply, Keys: []string{recordKey(inv.Kind, inv.ID), pinsKey(inv.Kind)}, Args: args}
 }
@@ -293,7 +296,7 @@ func (s *Store) recordKeys(kind function.Kind, id string) []string {
 
 // moveKeys are the keys that every script is given that moves a record.
 func (s *Store) moveKeys(kind function.Kind, id string) []string {
-	return append(s.recordKeys(kind, id), pinsKey(kind))
+	return append(s.recordKeys(kind, id), pinsKey(kind), callbacksKey(kind))
 }
 
 // unknownInvocation is the fault for an ID without a record. The ID may be

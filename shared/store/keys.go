@@ -26,6 +26,24 @@ func logKey(kind function.Kind, id string) string {
 // pinsKey is the hash of how many unfinished invocations each deploy has.
 func pinsKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:pins" }
 
+// callbacksKey is the outbox: the sorted set of IDs of finished invocations
+// whose callback is to be made, by when it is due.
+func callbacksKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:callbacks" }
+
+// deadCallbacksKey is the sorted set of IDs of invocations of a site whose
+// callback was given up, by when that was.
+func deadCallbacksKey(kind function.Kind, site string) string {
+	return callbacksKey(kind) + ":dead:" + site
+}
+
+// callbackCountsKey is the hash of how many callbacks ended how.
+func callbackCountsKey(kind function.Kind) string { return callbacksKey(kind) + ":counts" }
+
+// callbackClaimKey is what a claim answered, by the token of the call.
+func callbackClaimKey(kind function.Kind, token string) string {
+	return callbacksKey(kind) + ":claim:" + token
+}
+
 // deployKey is the hash of a deploy.
 func deployKey(id string) string { return "nightshift:{catalog}:deploy:" + id }
 

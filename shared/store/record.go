@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,12 +37,19 @@ const (
 	fieldCancel   = "cancel"   // there if somebody asked for a cancellation
 	fieldResult   = "result"   // JSON
 	fieldEvent    = "event"    // as it was accepted, up to hundreds of KiB
+
+	// See lua/callback.lua.
+	fieldCallback         = "callback"
+	fieldCallbackState    = "callback_state"
+	fieldCallbackAttempts = "callback_attempts"
+	fieldCallbackError    = "callback_error"
 )
 
 // publicFields are what an [invocation.Invocation] is made of: not the event.
 var publicFields = []string{
 	fieldID, fieldSite, fieldDeploy, fieldFunction, fieldKind, fieldState,
 	fieldCreated, fieldStarted, fieldFinished, fieldNext, fieldTick, fieldAttempts, fieldResult,
+	fieldCallback, fieldCallbackState, fieldCallbackAttempts, fieldCallbackError,
 }
 
 // Bounds of what a record keeps of a function's own words. The worker cuts
@@ -87,6 +95,7 @@ func (r record) invocation() (invocation.Invocation, error) {
 		FinishedAt:    r.instant(fieldFinished),
 		NextAttemptAt: r.instant(fieldNext),
 		Tick:          r.instant(fieldTick),
+		Callback:      r.callback(),
 	}
 	var err error
 	if inv.Attempts, err = readJournal(r[fieldAttempts]); err != nil {
@@ -98,6 +107,19 @@ func (r record) invocation() (invocation.Invocation, error) {
 		}
 	}
 	return inv, nil
+}
+
+// callback translates what the record has of a callback; nil if there is none.
+func (r record) callback() *invocation.Callback {
+	if r[fieldCallback] == "" {
+		return nil
+	}
+	return &invocation.Callback{
+		URL:      r[fieldCallback],
+		State:    invocation.CallbackState(cmp.Or(r[fieldCallbackState], string(invocation.CallbackPending))),
+		Attempts: int(r.number(fieldCallbackAttempts)),
+		Error:    r[fieldCallbackError],
+	}
 }
 
 // journalLine is one line of the journal of attempts: a start (worker, start)

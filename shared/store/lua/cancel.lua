@@ -3,6 +3,7 @@
 -- KEYS[1] record
 -- KEYS[2] log
 -- KEYS[3] pins by deploy
+-- KEYS[4] outbox of callbacks
 -- ARGV[1] token of this call, so that a repetition by the driver is known
 -- ARGV[2] allowed moves
 -- ARGV[3] retention of a cancelled record, ms

@@ -3,6 +3,7 @@
 -- KEYS[1] record
 -- KEYS[2] log
 -- KEYS[3] pins by deploy
+-- KEYS[4] outbox of callbacks
 -- ARGV[1] attempt number
 -- ARGV[2] outcome
 -- ARGV[3] state to move to

@@ -1,7 +1,12 @@
 -- Head of begin.lua, finish.lua and cancel.lua: what every move of a record
 -- needs. The record is a hash; running means that its newest attempt is open.
 -- A record's moves are checked against the list that the caller passes, which
--- comes from the one table of package invocation.
+-- comes from the one table of package invocation. KEYS[4] is the outbox of
+-- callbacks in all of them.
+
+-- toldFor is how long a record with a callback is kept at least for it, ms: a
+-- day, in which no worker may be there to make it.
+local toldFor = 24 * 60 * 60 * 1000
 
 -- now is Redis's clock in milliseconds.
 local function now()
@@ -43,13 +48,17 @@ local function unpin(record, pins)
 end
 
 -- enter puts the record into a state. retention is in milliseconds, and 0 for
--- the states that are not terminal.
+-- the states that are not terminal. A terminal one is told, if there is a callback.
 local function enter(record, log, pins, state, at, retention)
   redis.call('HSET', record, 'state', state)
   redis.call('HDEL', record, 'next')
   if tonumber(retention) > 0 then
     unpin(record, pins)
     redis.call('HSET', record, 'finished', at)
+    if redis.call('HEXISTS', record, 'callback') == 1 then
+      redis.call('ZADD', KEYS[4], at, redis.call('HGET', record, 'id'))
+      retention = math.max(tonumber(retention), toldFor)
+    end
     redis.call('PEXPIRE', record, retention)
     redis.call('PEXPIRE', log, retention)
   end
