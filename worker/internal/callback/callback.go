@@ -79,6 +79,7 @@ type Deliverer struct {
 	log    *slog.Logger
 	client *http.Client
 	kicked chan struct{}
+	grace  time.Duration // stopGrace
 
 	inFlight atomic.Int32
 	full     atomic.Bool // the last look found as much as there was room for
@@ -90,7 +91,7 @@ func New(cfg Config) *Deliverer {
 	return &Deliverer{
 		cfg: cfg, log: cfg.Logger.With("component", "callback"),
 		client: newClient(cfg.Allowed, cfg.Resolver, cfg.TLS),
-		kicked: make(chan struct{}, 1),
+		kicked: make(chan struct{}, 1), grace: stopGrace,
 	}
 }
 
@@ -117,7 +118,7 @@ func (d *Deliverer) Run(ctx context.Context) {
 		case <-ticker.C:
 		}
 	}
-	defer time.AfterFunc(stopGrace, cut).Stop()
+	defer time.AfterFunc(d.grace, cut).Stop()
 	d.requests.Wait()
 	d.client.CloseIdleConnections()
 }
