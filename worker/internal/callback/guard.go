@@ -54,7 +54,7 @@ func transport(guard *ssrf.Guardian, resolver *net.Resolver, trust *tls.Config) 
 	return &http.Transport{
 		Proxy:                  nil, // a proxy would connect on our behalf, unguarded
 		DialContext:            dialer.DialContext,
-		TLSClientConfig:        trust,
+		TLSClientConfig:        trust.Clone(), // the transport writes to its own
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true,
 		MaxIdleConns:           maxInFlight,

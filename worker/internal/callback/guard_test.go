@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -52,7 +53,7 @@ func TestNothingLeadsToWhereNobodyMayGo(t *testing.T) {
 		http.Redirect(rw, r, redirects[r.URL.Query().Get("to")], http.StatusTemporaryRedirect)
 	})
 	ids := map[string]string{}
-	for name, target := range targets {
+	for name, target := range maps.Clone(targets) {
 		redirects[name] = target.url
 		ids[name] = w.end(t, target.url)
 		redirected := "redirect to " + name
@@ -60,7 +61,7 @@ func TestNothingLeadsToWhereNobodyMayGo(t *testing.T) {
 		ids[redirected] = w.end(t, outside.url("receiver.example")+"&to="+strings.ReplaceAll(name, " ", "+"))
 	}
 	w.names.addresses["rebinds.example"] = []string{"127.0.0.2"} // for the redirect too
-	run(t, w.deliverer(t, w.Store))
+	run(t, w.deliverer(t, patient{w.Store}))
 	for name, id := range ids {
 		c := w.tried(t, id, 1)
 		says := false
@@ -116,7 +117,7 @@ func TestRedirects(t *testing.T) {
 	for name, test := range tests {
 		ids[name] = w.end(t, "https://receiver.example:"+hops.port+test.path)
 	}
-	run(t, w.deliverer(t, w.Store))
+	run(t, w.deliverer(t, patient{w.Store}))
 	delivered := 0
 	for name, id := range ids {
 		c := w.tried(t, id, 1)
@@ -152,7 +153,7 @@ func TestHTTPInsideAnAllowedNetwork(t *testing.T) {
 	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header.Get("Webhook-Signature") })}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
-	run(t, w.deliverer(t, w.Store))
+	run(t, w.deliverer(t, patient{w.Store}))
 	id := w.end(t, "http://receiver.example:"+strings.TrimPrefix(listener.Addr().String(), "127.0.0.1:")+"/")
 	if c := w.tried(t, id, 1); c.State != invocation.CallbackDelivered || !strings.HasPrefix(<-got, "v1,") {
 		t.Errorf("callback = %+v", c)
@@ -165,7 +166,7 @@ func TestCertificates(t *testing.T) {
 	w := newWorld(t)
 	w.names.addresses["stranger.example"] = []string{"127.0.0.1"}
 	r := w.receiver(t, "127.0.0.1", nil)
-	run(t, w.deliverer(t, w.Store))
+	run(t, w.deliverer(t, patient{w.Store}))
 	if c := w.tried(t, w.end(t, r.url("stranger.example")), 1); c.State != invocation.CallbackPending || !strings.Contains(c.Error, "certificate") {
 		t.Errorf("callback = %+v, want one that says why the certificate is refused", c)
 	}
