@@ -304,7 +304,7 @@ func TestNobodyElseGetsAClaim(t *testing.T) {
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {
-				for {
+				for range 2 * len(want) {
 					claims, err := b.ClaimCallbacks(t.Context(), 7, time.Minute)
 					if err != nil {
 						t.Errorf("ClaimCallbacks = %v", err)
