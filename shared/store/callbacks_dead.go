@@ -24,9 +24,6 @@ type DeadCallback struct {
 // MaxDeadCallbacks is how many dead callbacks a call lists at most.
 const MaxDeadCallbacks = 200
 
-// deadFields are what a list of dead callbacks tells: not the result.
-var deadFields = slices.DeleteFunc(slices.Clone(publicFields), func(field string) bool { return field == fieldResult })
-
 // grave is where a dead callback stands in the list: the later it died, the
 // further in front.
 type grave struct {
@@ -128,7 +125,7 @@ func (s *Store) readDead(ctx context.Context, site string, graves []grave) ([]*D
 	answers := make([]*redis.SliceCmd, len(graves))
 	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, g := range graves {
-			answers[i] = p.HMGet(ctx, recordKey(g.kind, g.id), deadFields...)
+			answers[i] = p.HMGet(ctx, recordKey(g.kind, g.id), listFields...)
 		}
 		return nil
 	})
@@ -137,12 +134,7 @@ func (s *Store) readDead(ctx context.Context, site string, graves []grave) ([]*D
 	}
 	dead := make([]*DeadCallback, len(graves))
 	for i, g := range graves {
-		r := record{}
-		for j, value := range answers[i].Val() {
-			if text, ok := value.(string); ok {
-				r[deadFields[j]] = text
-			}
-		}
+		r := recordOf(listFields, answers[i].Val())
 		switch {
 		case r[fieldState] == "":
 			if err := s.rdb.ZRem(ctx, deadCallbacksKey(g.kind, site), g.id).Err(); err != nil {

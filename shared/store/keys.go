@@ -26,12 +26,19 @@ func logKey(kind function.Kind, id string) string {
 // pinsKey is the hash of how many unfinished invocations each deploy has.
 func pinsKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:pins" }
 
-// callbacksKey is the outbox: the sorted set of IDs of finished invocations
-// whose callback is to be made, by when it is due.
+// indexKey is what the names of the sets begin with in which the records of a
+// kind are listed; lua/index.lua makes the rest. It is the name of no key itself.
+func indexKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:index:" }
+
+// countsKey is the hash of how many records were made and ended, by state.
+func countsKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:counts" }
+
+// callbacksKey is the sorted set of invocations whose end has to be told, by the
+// time at which that is due.
 func callbacksKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:callbacks" }
 
-// deadCallbacksKey is the sorted set of IDs of invocations of a site whose
-// callback was given up, by when that was.
+// deadCallbacksKey is the sorted set of invocations of a site whose callback was
+// given up, by the time at which that was.
 func deadCallbacksKey(kind function.Kind, site string) string {
 	return callbacksKey(kind) + ":dead:" + site
 }
@@ -42,6 +49,13 @@ func callbackCountsKey(kind function.Kind) string { return callbacksKey(kind) + 
 // callbackClaimKey is what a claim answered, by the token of the call.
 func callbackClaimKey(kind function.Kind, token string) string {
 	return callbacksKey(kind) + ":claim:" + token
+}
+
+// onceKey is the ID of the invocation that a function's caller made under an
+// idempotency key. Of that key it holds a digest: it is text of anybody's.
+func onceKey(kind function.Kind, site, function, key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return "nightshift:{" + string(kind) + "}:once:" + site + ":" + function + ":" + hex.EncodeToString(sum[:])
 }
 
 // deployKey is the hash of a deploy.
@@ -108,6 +122,9 @@ func cursorsKey() string { return "nightshift:{" + string(function.Scheduled) + 
 
 // cancelChannel carries IDs of running invocations that are to be cancelled.
 func cancelChannel() string { return "nightshift:cancel" }
+
+// finishedChannel carries IDs of finished invocations that somebody waits for.
+func finishedChannel() string { return "nightshift:finished" }
 
 // catalogChannel carries each new version of the catalog.
 func catalogChannel() string { return "nightshift:catalog" }
