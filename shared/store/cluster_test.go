@@ -95,6 +95,7 @@ func TestRedisCluster(t *testing.T) {
 		t.Errorf("Deploys = %v, %v, want two", all, err)
 	}
 	b.collects(t)
+	b.callbacks(t)
 	if err := b.Heartbeat(ctx, Worker{ID: "w1"}, time.Minute); err != nil {
 		t.Errorf("Heartbeat = %v", err)
 	}

@@ -295,7 +295,7 @@ var writes = []write{
 // stored is the whole write or nothing, and doing it again is safe.
 func TestWritesThatFail(t *testing.T) {
 	contract(t, func(t *testing.T, b *backend) {
-		for _, w := range slices.Concat(writes, stepWrites, collectWrites) {
+		for _, w := range slices.Concat(writes, stepWrites, collectWrites, callbackWrites) {
 			for kind, name := range map[redistest.Fault]string{redistest.Failed: "failed", redistest.FailedButDone: "failed but done"} {
 				t.Run(w.name+" "+name, func(t *testing.T) {
 					if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
@@ -351,6 +351,7 @@ func (b *backend) load(t testing.TB) {
 		beginScript, finishScript, cancelScript, logScript, deployCreateScript, deployDescribeScript, deployFailScript, deploySealScript,
 		siteCreateScript, lockScript, publishScript, rollbackScript, unpublishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript, suppressScript, pauseScript, resumeScript, environmentScript,
 		expireScript, deployRemoveScript, doomScript, listScript, trimScript, countsScript,
+		callbackClaimScript, callbackSettleScript, callbackRetryScript,
 	} {
 		if err := script.Load(t.Context(), b.rdb).Err(); err != nil {
 			t.Fatal(err)
@@ -404,7 +405,7 @@ func TestTheDriverRepeatsWrites(t *testing.T) {
 		})
 		t.Cleanup(func() { _ = rdb.Close() })
 		s := New(rdb, Options{})
-		for _, w := range slices.Concat(writes, stepWrites, collectWrites) {
+		for _, w := range slices.Concat(writes, stepWrites, collectWrites, callbackWrites) {
 			if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -429,6 +430,18 @@ func TestTheDriverRepeatsWrites(t *testing.T) {
 		begun, err := s.Begin(t.Context(), function.Background, id, "w")
 		if err != nil || begun.Attempt != 1 || len(begun.Invocation.Attempts) != 1 || string(begun.Event) != "event" {
 			t.Errorf("Begin = %+v, %v, want attempt 1", begun, err)
+		}
+
+		// Of a claim: whoever asked is given it, and the request counts once.
+		if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		b.load(t)
+		b.endTold(t, invocation.Succeeded)
+		armed.Store(true)
+		claims, err := s.ClaimCallbacks(t.Context(), 10, time.Minute)
+		if err != nil || len(claims) != 1 || claims[0].Request != 1 {
+			t.Errorf("ClaimCallbacks = %+v, %v, want the first request", claims, err)
 		}
 	})
 }
@@ -520,6 +533,8 @@ func TestWithoutRedisEverythingIsUnavailable(t *testing.T) {
 		"Ledger":          func() error { _, _, err := s.Ledger(ctx, "a", "", 1); return err },
 		"TickTotals":      func() error { _, err := s.TickTotals(ctx); return err },
 		"Paused":          func() error { _, err := s.Paused(ctx, "shop"); return err },
+		"CallbackCounts":  func() error { _, err := s.CallbackCounts(ctx); return err },
+		"DeadCallbacks":   func() error { _, _, err := s.DeadCallbacks(ctx, "shop", "", 1); return err },
 	} {
 		err := call()
 		if !fault.Is(err, fault.Unavailable) {

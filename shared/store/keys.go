@@ -37,6 +37,20 @@ func countsKey(kind function.Kind) string { return "nightshift:{" + string(kind)
 // time at which that is due.
 func callbacksKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:callbacks" }
 
+// deadCallbacksKey is the sorted set of invocations of a site whose callback was
+// given up, by the time at which that was.
+func deadCallbacksKey(kind function.Kind, site string) string {
+	return callbacksKey(kind) + ":dead:" + site
+}
+
+// callbackCountsKey is the hash of how many callbacks ended how.
+func callbackCountsKey(kind function.Kind) string { return callbacksKey(kind) + ":counts" }
+
+// callbackClaimKey is what a claim answered, by the token of the call.
+func callbackClaimKey(kind function.Kind, token string) string {
+	return callbacksKey(kind) + ":claim:" + token
+}
+
 // onceKey is the ID of the invocation that a function's caller made under an
 // idempotency key. Of that key it holds a digest: it is text of anybody's.
 func onceKey(kind function.Kind, site, function, key string) string {
