@@ -28,8 +28,11 @@ import (
 	"github.com/nightshift/nightshift/gateway/internal/intake"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
+	"github.com/nightshift/nightshift/gateway/internal/metrics"
 	"github.com/nightshift/nightshift/gateway/internal/release"
+	"github.com/nightshift/nightshift/gateway/internal/rerun"
 	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/gateway/internal/schedules"
 	"github.com/nightshift/nightshift/gateway/internal/static"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/daemon"
@@ -99,7 +102,7 @@ func (g *Gateway) open() error {
 	g.waiters = await.New(await.Config{Records: records, Logger: g.log})
 	g.invoker = invoke.New(invoke.Config{
 		Intake: g.intake, Waiters: g.waiters, Fleet: workers, Dev: g.cfg.Dev, Logger: g.log, CheckCallback: g.cfg.checkCallback,
-		Now: func(ctx context.Context) (time.Time, error) { return redisdb.Now(ctx, g.redis) },
+		Now: g.redisNow,
 	})
 	g.loops = []*daemon.Loop{
 		daemon.NewLoop(workers.Run),
@@ -130,12 +133,17 @@ func (g *Gateway) serve(records *store.Store) error {
 	}
 	var control http.Handler
 	siteURL, variables := g.cfg.siteURL(g.data.Addr()), environment.New(records, box)
+	releases := release.New(release.Config{
+		Store: records, Artifacts: g.artifacts, Environment: variables, Router: g.router, DefaultSite: g.cfg.DefaultSite, SiteURL: siteURL, Dev: g.cfg.Dev,
+	})
 	data, control = httpapi.New(httpapi.Config{
 		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Workers: records,
-		Environment: variables,
-		Release: release.New(release.Config{
-			Store: records, Artifacts: g.artifacts, Environment: variables, Router: g.router, DefaultSite: g.cfg.DefaultSite, SiteURL: siteURL, Dev: g.cfg.Dev,
+		Environment: variables, Callbacks: records, Metrics: metrics.Handler(records, g.log),
+		Rerun: rerun.New(rerun.Config{Store: records, Queue: g.queue, Intake: g.intake, Dev: g.cfg.Dev}),
+		Schedules: schedules.New(schedules.Config{
+			Store: records, Intake: g.intake, Site: releases.Site, SiteURL: siteURL, Dev: g.cfg.Dev, Now: g.redisNow,
 		}),
+		Release: releases,
 		Catalog: records.Catalog, Logger: g.log, Ready: g.ready, Stopping: g.stopping,
 		Token: g.cfg.Token, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus == "on", TrustProxy: g.cfg.TrustProxy,
 		SiteURL: siteURL, AdminURL: g.cfg.adminURL(),
@@ -143,6 +151,9 @@ func (g *Gateway) serve(records *store.Store) error {
 	g.control, err = daemon.NewHTTP(daemon.HTTPConfig{Addr: g.cfg.AdminAddr, Logger: g.log, Handler: control})
 	return err
 }
+
+// redisNow is the clock of Redis.
+func (g *Gateway) redisNow(ctx context.Context) (time.Time, error) { return redisdb.Now(ctx, g.redis) }
 
 // Addr is the data plane's bound host:port.
 func (g *Gateway) Addr() string { return g.data.Addr() }

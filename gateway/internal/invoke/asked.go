@@ -40,7 +40,7 @@ type asked struct {
 // read reads the headers of a background call. What is wrong is fault.Invalid,
 // with an example of what is right.
 func read(h http.Header) (a asked, err error) {
-	if a.key, err = readKey(h); err != nil {
+	if a.key, err = Key(h); err != nil {
 		return a, err
 	}
 	if a.delay, a.instant, err = readNotBefore(h); err != nil {
@@ -68,7 +68,8 @@ func one(h http.Header, name, example string) (value string, ok bool, err error)
 	}
 }
 
-func readKey(h http.Header) (string, error) {
+// Key reads the Idempotency-Key of a request; empty: none. A wrong one is fault.Invalid.
+func Key(h http.Header) (string, error) {
 	const example = "order-8421-receipt"
 	key, _, err := one(h, keyHeader, example)
 	if err != nil {
