@@ -250,6 +250,7 @@ func TestRerunsRefuse(t *testing.T) {
 		{"replay of less than none", "POST", "/sites/shop/invocations/replay", map[string]any{"limit": -1}, 400, []string{"1 to 1000"}},
 		{"replay by a misspelt filter", "POST", "/sites/shop/invocations/replay", map[string]any{"funktion": "a"}, 400, []string{"funktion"}},
 		{"replay by nonsense", "POST", "/sites/shop/invocations/replay", "nonsense", 400, []string{"not the JSON that is expected"}},
+		{"replay by a book", "POST", "/sites/shop/invocations/replay", `{"function": "` + strings.Repeat("x", 64<<10) + `"}`, 413, []string{"64 KiB"}},
 		{"replay from nowhere", "POST", "/sites/shop/invocations/replay", map[string]any{"cursor": "x"}, 400, []string{"not a cursor"}},
 		{"replay of another time", "POST", "/sites/shop/invocations/replay", map[string]any{"from": "monday"}, 400, []string{"not the JSON that is expected"}},
 		{"replay on no site", "POST", "/sites/nope/invocations/replay", nil, 404, []string{"nope"}},

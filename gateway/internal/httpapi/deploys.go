@@ -310,7 +310,10 @@ func decodeJSON(dec *json.Decoder, limit int64, into any) error {
 		return nil
 	}
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return fault.New(fault.TooLarge, "the body is over the limit of %d KiB", limit>>10)
+		if limit < 1<<20 {
+			return fault.New(fault.TooLarge, "the body is over the limit of %d KiB", limit>>10)
+		}
+		return fault.New(fault.TooLarge, "the body is over the limit of %d MiB", limit>>20)
 	}
 	what := err.Error()
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok { // whose text is about Go
