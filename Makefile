@@ -75,10 +75,11 @@ chaos: build ## kill, freeze and stop services while they work, and look for wha
 	go test -count=1 -v ./test/churn
 
 .PHONY: bench
-bench: ## measure the parts, then 202 → handler start, idle cost and memory of the services, and deploys
+bench: ## measure the parts, then 202 → handler start, idle cost and memory of the services, deploys, and schedules
 	go test -run '^$$' -bench . ./shared/queue ./shared/store ./gateway ./worker ./worker/internal/pool
 	go run ./test/load/latency
 	go run ./test/load/deploys
+	go run ./test/load/schedules
 
 .PHONY: up down
 up: ## start the whole system in containers (needs Docker and NIGHTSHIFT_TOKEN)

@@ -139,7 +139,7 @@ func New(cfg Config) (*Scheduler, error) {
 	}
 	s := &Scheduler{cfg: cfg, rdb: rdb, lockRDB: lockRDB, reaper: queue.NewReaper(rdb, cfg.Logger)}
 	s.stop = sync.OnceValue(s.close)
-	if s.queue, err = queue.NewClient(rdb, false); err != nil {
+	if s.queue, err = queue.NewClient(rdb, true); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
 	records := store.New(rdb, cfg.Records)

@@ -169,7 +169,7 @@ func (s *Store) TickTotals(ctx context.Context) (TickTotals, error) {
 		return n
 	}
 	totals := TickTotals{
-		Due: number("due"), Fired: number(string(TickFired)), CaughtUp: number(string(TickCaughtUp)),
+		Due: number("due"), CaughtUp: number(string(TickCaughtUp)),
 		Skipped: number(string(TickSkipped)), Suppressed: number(string(TickSuppressed)),
 		SkippedBy: map[SkipReason]int64{}, LateSum: time.Duration(number("late:sum")) * time.Millisecond,
 	}
@@ -180,5 +180,8 @@ func (s *Store) TickTotals(ctx context.Context) (TickTotals, error) {
 		totals.Lateness = append(totals.Lateness, LatenessBucket{bound, number("late:" + strconv.FormatInt(bound.Milliseconds(), 10))})
 	}
 	totals.Lateness = append(totals.Lateness, LatenessBucket{0, number("late:more")})
+	for _, bucket := range totals.Lateness {
+		totals.Fired += bucket.Count
+	}
 	return totals, err
 }

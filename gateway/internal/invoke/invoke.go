@@ -132,7 +132,7 @@ func (i *Invoker) Serve(w http.ResponseWriter, r *http.Request, target route.Tar
 	}
 	w.Header().Set(RequestIDHeader, meta.RequestID)
 	if target.Function.Kind == function.Scheduled {
-		next, err := nextTick(target.Function)
+		next, err := nextTick(meta.Site, target.Function)
 		if err != nil {
 			return err
 		}
@@ -146,8 +146,8 @@ func (i *Invoker) Serve(w http.ResponseWriter, r *http.Request, target route.Tar
 }
 
 // nextTick is what a scheduled function is told when it is called by hand.
-func nextTick(f *function.Function) (time.Time, error) {
-	s, err := schedule.Parse(f.Schedule, f.Timezone)
+func nextTick(site string, f *function.Function) (time.Time, error) {
+	s, err := schedule.ParseFor(site, f.Name, f.Schedule, f.Timezone)
 	if err != nil {
 		return time.Time{}, err
 	}

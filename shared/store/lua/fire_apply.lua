@@ -13,8 +13,7 @@ redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
 redis.call('HSET', KEYS[4], ARGV[6], ARGV[12])
 enter(KEYS[5], ARGV[3], ARGV[3], ARGV[13], ARGV[10], lateness, 1, 0, ARGV[12], true)
 redis.call('HINCRBY', KEYS[6], 'due', ARGV[11])
-redis.call('HINCRBY', KEYS[6], ARGV[10], 1)
-if ARGV[10] == 'fired' then
+if ARGV[10] == 'fired' then -- which the buckets of lateness add up to
   local bound = 'more'
   for _, ms in ipairs(bounds) do
     if lateness <= ms then
@@ -24,4 +23,6 @@ if ARGV[10] == 'fired' then
   end
   redis.call('HINCRBY', KEYS[6], 'late:' .. bound, 1)
   redis.call('HINCRBY', KEYS[6], 'late:sum', lateness)
+else
+  redis.call('HINCRBY', KEYS[6], ARGV[10], 1)
 end
