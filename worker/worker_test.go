@@ -235,7 +235,7 @@ func TestBackgroundCalls(t *testing.T) {
 		log        string
 	}{
 		{"hello", "there", invocation.Succeeded, "[succeeded]", "hi there", "1 stdout: hello from shop"},
-		{"second", filepath.Join(t.TempDir(), "mark"), invocation.Succeeded, "[error succeeded]", "second time", "the next one follows in 10ms"},
+		{"second", filepath.Join(t.TempDir(), "mark"), invocation.Succeeded, "[error succeeded]", "second time", "the next one follows in 1"},
 		{"throws", "", invocation.Dead, "[error error error]", "no good", "3 system: attempt 3 ended"},
 		{"exits", "", invocation.Dead, "[crash crash crash]", "", "leaving"},
 		{"spins", "", invocation.Dead, "[timeout]", "", "spinning"},
