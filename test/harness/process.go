@@ -148,7 +148,8 @@ func (p *Process) destroy() error {
 }
 
 // maxLog bounds what is kept of a process's output; what is over is dropped at
-// the front.
+// the front, a quarter at a time, so that a process that writes a lot is not
+// charged for it with each line.
 const maxLog = 4 << 20
 
 // Log is what a process wrote, standard output and error together. It is safe
@@ -163,8 +164,8 @@ func (l *Log) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text = append(l.text, b...)
-	if over := len(l.text) - maxLog; over > 0 {
-		l.text = append([]byte(nil), l.text[over:]...)
+	if len(l.text) > maxLog+maxLog/4 {
+		l.text = append([]byte(nil), l.text[len(l.text)-maxLog:]...)
 	}
 	return len(b), nil
 }

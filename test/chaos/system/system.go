@@ -1,0 +1,320 @@
+// Package system runs the system under test: real gateways, workers and
+// schedulers, each with a proxy between it and a real Redis, and the folder of a
+// blob store on a disk of its own where that is allowed.
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/client"
+	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/test/chaos/history"
+	"github.com/nightshift/nightshift/test/chaos/proxy"
+	"github.com/nightshift/nightshift/test/harness"
+)
+
+// Token is that of the control plane.
+const Token = "chaos-0123456789abcdef0123456789abcdef"
+
+// Shape is how large a system is.
+type Shape struct {
+	Gateways, Workers, Schedulers int
+	Concurrency                   int // of each worker
+	Processes                     int // of each worker
+}
+
+// System is a running system.
+type System struct {
+	Shape    Shape
+	Fleet    *harness.Fleet
+	Redis    *harness.Redis
+	Services *harness.Services
+	Control  []*client.Client // of each gateway
+	// Store reads records past all proxies, over a connection of its own.
+	Store     *store.Store
+	History   *history.History
+	Collector *harness.Collector
+	// Deploy makes a deploy with code that nobody has yet, as clients do. The
+	// traffic sets it.
+	Deploy func(ctx context.Context) error
+
+	proxies map[string]*proxy.Proxy // by service
+	clock   *clock
+	disk    *disk
+	keys    keys
+	closing []func() error
+
+	mu     sync.Mutex
+	frozen map[string]bool // services that were stopped on purpose
+}
+
+// Start starts a system and waits until each service is ready. bin holds the
+// programs. What it starts ends with Close, also after an error.
+func Start(ctx context.Context, bin string, shape Shape, h *history.History) (s *System, err error) {
+	s = &System{Shape: shape, Fleet: &harness.Fleet{}, History: h, proxies: map[string]*proxy.Proxy{}, frozen: map[string]bool{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+			s = nil
+		}
+	}()
+	dir, err := os.MkdirTemp("", "chaos")
+	if err != nil {
+		return s, err
+	}
+	s.closing = append(s.closing, func() error { return removeReadOnly(dir) })
+	if s.clock, err = newClock(dir); err != nil {
+		return s, err
+	}
+	if s.disk, err = newDisk(filepath.Join(dir, "blobs")); err != nil {
+		return s, err
+	}
+	s.closing = append(s.closing, s.disk.close)
+	s.closing = append(s.closing, s.Fleet.Close)
+	if s.Redis, err = s.Fleet.StartRedis(ctx, harness.BeforeReply, s.clock.env()...); err != nil {
+		return s, err
+	}
+	s.closing = append([]func() error{s.Redis.Remove}, s.closing...)
+	if err = s.open(); err != nil {
+		return s, err
+	}
+	urls, err := s.startProxies()
+	if err != nil {
+		return s, err
+	}
+	s.Services, err = s.Fleet.StartServices(ctx, harness.Setup{
+		Bin: bin, Gateways: shape.Gateways, Workers: shape.Workers, Schedulers: shape.Schedulers, RedisURLs: urls,
+		Env: []string{
+			"NIGHTSHIFT_REDIS_URL=" + s.Redis.URL(), "NIGHTSHIFT_BLOB_URL=file://" + s.disk.path, "NIGHTSHIFT_TOKEN=" + Token,
+			"NIGHTSHIFT_WORKER_DATA_DIR=" + filepath.Join(dir, "code"),
+			"NIGHTSHIFT_WORKER_CONCURRENCY=" + strconv.Itoa(shape.Concurrency),
+			"NIGHTSHIFT_WORKER_PROCESSES=" + strconv.Itoa(shape.Processes),
+		},
+	})
+	if err != nil {
+		return s, err
+	}
+	for _, admin := range s.Services.Admin {
+		c, err := client.New(admin+"/api/v1", Token, nil)
+		if err != nil {
+			return s, err
+		}
+		s.closing = append(s.closing, func() error { c.Close(); return nil })
+		s.Control = append(s.Control, c)
+	}
+	return s, nil
+}
+
+// open makes what reads of Redis and what functions report to.
+func (s *System) open() error {
+	rdb, err := redisdb.Open(s.Redis.URL())
+	if err != nil {
+		return err
+	}
+	s.keys, s.Store = keys{rdb}, store.New(rdb, store.Options{})
+	s.closing = append(s.closing, rdb.Close)
+	if s.Collector, err = harness.StartAnswering(s.effect); err != nil {
+		return err
+	}
+	s.closing = append(s.closing, s.Collector.Close)
+	return nil
+}
+
+// effect notes what a function reports, and tells it how many of its runs began before.
+func (s *System) effect(hit harness.Hit) string {
+	number := func(key string) int {
+		n, _ := strconv.Atoi(hit.Query.Get(key)) // 0 where there is none
+		return n
+	}
+	return strconv.Itoa(s.History.Effect(history.Effect{
+		Time: hit.Time, ID: hit.Query.Get("id"), N: number("n"), Attempt: number("attempt"),
+		Run: hit.Query.Get("run"), Phase: hit.Query.Get("phase"), Version: number("version"),
+	}))
+}
+
+func (s *System) startProxies() (urls map[string]string, err error) {
+	urls = map[string]string{}
+	for _, name := range s.Names("gateway", "worker", "scheduler") {
+		p, err := proxy.Start(strings.TrimPrefix(s.Redis.URL(), "unix://"))
+		if err != nil {
+			return nil, err
+		}
+		s.closing = append(s.closing, p.Close)
+		s.proxies[name], urls[name] = p, p.URL()
+	}
+	return urls, nil
+}
+
+// Names lists the services of programs, in order.
+func (s *System) Names(programs ...string) []string {
+	count := map[string]int{"gateway": s.Shape.Gateways, "worker": s.Shape.Workers, "scheduler": s.Shape.Schedulers}
+	var names []string
+	for _, program := range programs {
+		for i := range count[program] {
+			names = append(names, fmt.Sprintf("%s%d", program, i+1))
+		}
+	}
+	return names
+}
+
+// Proxy is what stands between a service and Redis.
+func (s *System) Proxy(name string) *proxy.Proxy { return s.proxies[name] }
+
+// Kill ends a service as the out-of-memory killer would.
+func (s *System) Kill(ctx context.Context, name string) error {
+	p, err := s.Fleet.Process(name)
+	if err != nil {
+		return err
+	}
+	return p.Kill(ctx)
+}
+
+// Again starts a service that was killed. Its port may have been taken for a
+// moment by a connection of somebody else, hence the patience.
+func (s *System) Again(ctx context.Context, name string) error {
+	return harness.Eventually(ctx, func() error {
+		p, err := s.Fleet.Process(name)
+		if err != nil {
+			return err
+		}
+		if !p.Running() {
+			if _, err := s.Fleet.Again(name); err != nil {
+				return err
+			}
+		}
+		return s.Fleet.Ready(ctx, name)
+	})
+}
+
+// Stop freezes a service: itself, or with all that it has started, as when the
+// machine stops.
+func (s *System) Stop(name string, family bool) error {
+	return s.signal(name, syscall.SIGSTOP, family, true)
+}
+
+// Continue lets it go on.
+func (s *System) Continue(name string, family bool) error {
+	return s.signal(name, syscall.SIGCONT, family, false)
+}
+
+func (s *System) signal(name string, sig syscall.Signal, family, frozen bool) error {
+	p, err := s.Fleet.Process(name)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.frozen[name] = frozen
+	s.mu.Unlock()
+	if family {
+		err = p.SignalFamily(sig)
+	} else {
+		err = p.Signal(sig)
+	}
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
+
+var leading = regexp.MustCompile(`"msg":"leading","service":"scheduler".*?"term":([0-9]+)`)
+
+// Leader is the scheduler whose term is the newest, running or not.
+func (s *System) Leader() (string, error) {
+	var leader string
+	var newest int
+	for _, p := range s.Fleet.All() {
+		if !strings.HasPrefix(p.Name, "scheduler") {
+			continue
+		}
+		for _, m := range leading.FindAllStringSubmatch(p.Log.String(), -1) {
+			if term, _ := strconv.Atoi(m[1]); term > newest {
+				newest, leader = term, p.Name
+			}
+		}
+	}
+	if leader == "" {
+		return "", errors.New("no scheduler has led yet")
+	}
+	return leader, nil
+}
+
+// Healthy waits until all services that are not frozen on purpose are ready.
+func (s *System) Healthy(ctx context.Context) error {
+	names := s.Names("gateway", "worker", "scheduler")
+	return harness.Eventually(ctx, func() error {
+		for _, name := range names {
+			s.mu.Lock()
+			frozen := s.frozen[name]
+			s.mu.Unlock()
+			if frozen {
+				continue
+			}
+			short, cancel := context.WithTimeout(ctx, 3*time.Second)
+			err := s.Fleet.Ready(short, name)
+			cancel()
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Count is how often a message stands in the logs of the services of a program,
+// as far as they are kept.
+func (s *System) Count(program, message string) int {
+	n, re := 0, regexp.MustCompile(regexp.QuoteMeta(message))
+	for _, p := range s.Fleet.All() {
+		if strings.HasPrefix(p.Name, program) {
+			n += p.Log.Count(re)
+		}
+	}
+	return n
+}
+
+// Save writes the logs of all processes and the data of Redis into a folder.
+func (s *System) Save(dir string) error {
+	var errs []error
+	for i, p := range s.Fleet.All() {
+		errs = append(errs, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d.log", p.Name, i)), []byte(p.Log.String()), 0o644))
+	}
+	if s.Redis != nil {
+		from := filepath.Join(s.Redis.Dir(), "appendonlydir")
+		errs = append(errs, os.CopyFS(filepath.Join(dir, "redis", "appendonlydir"), os.DirFS(from)))
+	}
+	return errors.Join(errs...)
+}
+
+// Close ends all of it.
+func (s *System) Close() error {
+	var errs []error
+	for _, end := range slices.Backward(s.closing) {
+		errs = append(errs, end())
+	}
+	s.closing = nil
+	return errors.Join(errs...)
+}
+
+// removeReadOnly removes a folder in which workers keep code that they have made
+// read-only.
+func removeReadOnly(dir string) error {
+	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = os.Chmod(path, 0o755)
+		}
+		return err
+	})
+	return os.RemoveAll(dir)
+}
