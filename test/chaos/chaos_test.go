@@ -24,6 +24,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,7 +41,8 @@ var (
 	seed        = flag.Uint64("seed", 0, "make the run of this seed again; 0 draws one")
 	invocations = flag.Int("invocations", 2500, "how many background calls are to be accepted")
 	duration    = flag.Duration("duration", 150*time.Second, "the time over which they are spread")
-	schedules   = flag.Int("schedules", 50, "how many functions fire each second")
+	schedules   = flag.Int("schedules", 5, "how many functions fire each second")
+	concurrency = flag.Int("concurrency", 8, "how many queued invocations each worker runs at once")
 	faultNames  = flag.String("faults", "", "names of faults, separated by commas; empty: all; none: none")
 )
 
@@ -59,7 +61,7 @@ func TestChaos(t *testing.T) {
 	}
 	s := scenario.Scenario{
 		Name: "everything", Seed: *seed, Log: t.Logf,
-		Shape: system.Shape{Gateways: 2, Workers: 3, Schedulers: 2, Concurrency: 16, Processes: 120},
+		Shape: system.Shape{Gateways: 2, Workers: 3, Schedulers: 2, Concurrency: *concurrency, Processes: 3**concurrency + *schedules},
 		Traffic: traffic.Profile{
 			Invocations: *invocations, Duration: *duration, Schedules: *schedules, DeployEvery: 30 * time.Second, Backlog: 500,
 		},
@@ -113,6 +115,10 @@ func run(t *testing.T, s scenario.Scenario) {
 		}
 		if err := sys.Close(); err != nil {
 			t.Error(err)
+		}
+		var used syscall.Rusage
+		if syscall.Getrusage(syscall.RUSAGE_CHILDREN, &used) == nil {
+			t.Logf("services and functions have used %.0f s of computing", time.Duration(used.Utime.Nano()+used.Stime.Nano()).Seconds())
 		}
 	}()
 	ctx := context.WithoutCancel(t.Context())

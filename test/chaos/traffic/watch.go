@@ -7,7 +7,6 @@ import (
 
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/test/chaos/history"
-	"github.com/nightshift/nightshift/test/harness"
 )
 
 const (
@@ -63,13 +62,24 @@ func sight(id string, now time.Time, inv invocation.Invocation) history.Sight {
 // Drain waits until everything that was accepted is finished. What is not, when
 // ctx ends, is in the error.
 func (l *Load) Drain(ctx context.Context) error {
-	return harness.Eventually(ctx, func() error {
+	for {
 		l.look(ctx, 20_000)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for id := range l.unfinished {
-			return fmt.Errorf("%d accepted invocations are not finished, one of them is %s", len(l.unfinished), id)
+		left, one := l.left()
+		if left == 0 {
+			return nil
 		}
-		return nil
-	})
+		if !pause(ctx, watchEvery) {
+			return fmt.Errorf("%d accepted invocations are not finished, one of them is %s", left, one)
+		}
+	}
+}
+
+// left is how many accepted calls were not seen finished, and one of them.
+func (l *Load) left() (int, string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id := range l.unfinished {
+		return len(l.unfinished), id
+	}
+	return 0, ""
 }
