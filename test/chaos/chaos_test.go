@@ -11,7 +11,8 @@
 //	go test ./test/chaos                                    the short run, as CI makes it
 //	go test ./test/chaos -seed 7                            the calls and faults of seed 7 again
 //	go test ./test/chaos -run TestChaos -faults CutRedis,KillWorker
-//	go test ./test/chaos -run TestChaos -invocations 100000 -duration 50m -timeout 3h
+//	go test ./test/chaos -run TestChaos -invocations 100000 -duration 50m -concurrency 16 -timeout 3h
+//	go test ./test/chaos -run TestTicks -ticks 10m -timeout 30m
 //
 // A seed gives the same faults in the same order, on the same victims, and the
 // same calls. What the machine makes of it differs from run to run.
@@ -39,12 +40,16 @@ import (
 
 var (
 	seed        = flag.Uint64("seed", 0, "make the run of this seed again; 0 draws one")
-	invocations = flag.Int("invocations", 2500, "how many background calls are to be accepted")
-	duration    = flag.Duration("duration", 150*time.Second, "the time over which they are spread")
+	invocations = flag.Int("invocations", 2000, "how many background calls are to be accepted")
+	duration    = flag.Duration("duration", 110*time.Second, "the time over which they are spread")
 	schedules   = flag.Int("schedules", 5, "how many functions fire each second")
 	concurrency = flag.Int("concurrency", 8, "how many queued invocations each worker runs at once")
+	tickTime    = flag.Duration("ticks", 30*time.Second, "how long TestTicks lets schedules fire")
 	faultNames  = flag.String("faults", "", "names of faults, separated by commas; empty: all; none: none")
 )
+
+// out is where everything is kept when something is wrong.
+var out = filepath.Join(harness.Root(), "test", "chaos", "out")
 
 // binDir holds the binaries under test.
 var binDir string
@@ -60,20 +65,25 @@ func TestChaos(t *testing.T) {
 		t.Skip("it takes minutes")
 	}
 	s := scenario.Scenario{
-		Name: "everything", Seed: *seed, Log: t.Logf,
+		Name: "everything", Seed: drawSeed(), Log: t.Logf,
 		Shape: system.Shape{Gateways: 2, Workers: 3, Schedulers: 2, Concurrency: *concurrency, Processes: 3**concurrency + *schedules},
 		Traffic: traffic.Profile{
 			Invocations: *invocations, Duration: *duration, Schedules: *schedules, DeployEvery: 30 * time.Second, Backlog: 500,
 		},
 		Faults: fault.All(), Long: fault.Long(), Gap: 1500 * time.Millisecond, Drain: 3 * time.Minute,
 	}
-	if s.Seed == 0 {
-		s.Seed = rand.Uint64N(1_000_000)
-	}
 	if *faultNames != "" {
 		s.Faults, s.Long = named(t, *faultNames)
 	}
 	run(t, s)
+}
+
+// drawSeed is the seed that was asked for, or any.
+func drawSeed() uint64 {
+	if *seed != 0 {
+		return *seed
+	}
+	return 1 + rand.Uint64N(1_000_000)
 }
 
 // named sorts faults by whether they are long.
@@ -110,7 +120,7 @@ func run(t *testing.T, s scenario.Scenario) {
 	finished := false
 	defer func() {
 		if t.Failed() || !finished { // not finished: a panic
-			dir, err := report.Keep(filepath.Join(harness.Root(), "test", "chaos", "out"), text, s.Seed, h, sys)
+			dir, err := report.Keep(out, text, s.Seed, h, sys)
 			t.Logf("history, logs and the data of Redis are in %s (%v)", dir, err)
 		}
 		if err := sys.Close(); err != nil {

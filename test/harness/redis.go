@@ -65,7 +65,8 @@ func (r *Redis) Restart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	// It reads all of its data first, on a machine that may have other things to do.
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	return Eventually(ctx, func() error {
 		if !p.Running() {

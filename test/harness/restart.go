@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -51,4 +52,16 @@ func (p *Process) SignalFamily(sig syscall.Signal) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Named finds the running service that has an address for its status.
+func (f *Fleet) Named(addr string) (*Process, error) {
+	for _, p := range f.Running() {
+		for _, key := range statusAddrs {
+			if slices.Contains(p.cmd.Env, key+addr) {
+				return p, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("no service has the address %s", addr)
 }

@@ -2,12 +2,14 @@ package system
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/test/harness"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -86,4 +88,18 @@ func (s *System) States(ctx context.Context, kind function.Kind) (map[invocation
 		}
 	}
 	return counts, nil
+}
+
+// Worker finds the process of a live worker, by its ID in records.
+func (s *System) Worker(ctx context.Context, id string) (*harness.Process, error) {
+	workers, err := s.Store.Workers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range workers {
+		if w.ID == id {
+			return s.Fleet.Named(w.Addr)
+		}
+	}
+	return nil, fmt.Errorf("no live worker has the ID %s", id)
 }

@@ -280,3 +280,13 @@ func (l *Load) Unfinished() int {
 	defer l.mu.Unlock()
 	return len(l.unfinished)
 }
+
+// Ask makes one call by itself, which asks its function for a plan that takes so
+// long, and returns the invocation's ID.
+func (l *Load) Ask(ctx context.Context, n int, name string, long time.Duration) (id string, err error) {
+	c := l.call(ctx, n, 0, plan{name: name, ms: int(long.Milliseconds())})
+	if !c.Accepted() {
+		return "", fmt.Errorf("call %d was answered %d %s", n, c.Status, c.Err)
+	}
+	return c.ID, nil
+}
