@@ -19,6 +19,10 @@ import (
 type Config struct {
 	// RedisURL is the Redis that all services share; see redisdb.Open. Required.
 	RedisURL string `env:"REDIS_URL"`
+	// RedisWaitReplicas is how many replicas of Redis must have a background call
+	// before it is answered 202, 0 to 10; if they do not confirm it within a second,
+	// the answer is 503, and the call may run all the same. Default 0.
+	RedisWaitReplicas int `env:"REDIS_WAIT_REPLICAS"`
 	// BlobURL is where code and static files are kept, the same for all
 	// services: file:// or s3://, see artifact.Open. Required.
 	BlobURL string `env:"BLOB_URL"`

@@ -83,6 +83,9 @@ func (g *Gateway) open() error {
 	if g.queue, err = queue.NewClient(g.redis, true); err != nil {
 		return err
 	}
+	if err := g.queue.AwaitReplicas(g.cfg.RedisWaitReplicas); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
 	if g.artifacts, err = artifact.Open(ctx, g.cfg.BlobURL); err != nil {
@@ -99,6 +102,9 @@ func (g *Gateway) open() error {
 				g.log.Error("catalog no longer followed", "error", err)
 			}
 		}),
+	}
+	if !g.cfg.Dev {
+		g.loops = append(g.loops, daemon.NewLoop(func(ctx context.Context) { redisdb.Warn(ctx, g.redis, g.log) }))
 	}
 	return g.serve(records)
 }

@@ -38,6 +38,9 @@ import (
 type Config struct {
 	// RedisURL is where everything meets; redisdb.Open lists the forms. Required.
 	RedisURL string `env:"REDIS_URL"`
+	// RedisWaitReplicas is how many replicas of Redis must have a tick's invocation
+	// and its cursor before it counts as fired, 0 to 10. Default 0.
+	RedisWaitReplicas int `env:"REDIS_WAIT_REPLICAS"`
 	// Addr is host:port for GET /healthz and GET /readyz. Default: no listener.
 	Addr string `env:"SCHEDULER_ADDR"`
 	// LockTTL is how long a killed leader stays in the way of a successor, 2s to
@@ -139,6 +142,9 @@ func New(cfg Config) (*Scheduler, error) {
 	if s.queue, err = queue.NewClient(rdb, false); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
+	if err := s.queue.AwaitReplicas(cfg.RedisWaitReplicas); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
 	records := store.New(rdb, cfg.Records)
 	redisNow := func(ctx context.Context) (time.Time, error) { return redisdb.Now(ctx, rdb) }
 	if cfg.BlobURL != "" {
@@ -164,6 +170,9 @@ func New(cfg Config) (*Scheduler, error) {
 		Store: records, Queue: s.queue, BaseURL: cfg.baseURL, Dev: cfg.Dev, Logger: cfg.Logger,
 		RedisNow: redisNow,
 	})
+	if !cfg.Dev {
+		s.stack.Add("check of Redis", daemon.NewLoop(func(ctx context.Context) { redisdb.Warn(ctx, rdb, cfg.Logger) }))
+	}
 	s.stack.Add("leadership", daemon.NewLoop(func(ctx context.Context) { s.elector.Lead(ctx, s.lead) }))
 	return s, nil
 }

@@ -74,6 +74,7 @@ type Worker struct {
 	reporter  *presence.Reporter
 	cancels   *daemon.Loop // cancellations of what runs
 	beats     *daemon.Loop // heartbeats
+	check     *daemon.Loop // of the settings of Redis
 
 	started  atomic.Bool
 	draining atomic.Bool
@@ -169,6 +170,11 @@ func (w *Worker) assemble() (err error) {
 		Logger: w.cfg.Logger.With("component", "queue"),
 	})
 	w.cancels, w.beats = daemon.NewLoop(w.executor.Run), daemon.NewLoop(w.reporter.Run)
+	w.check = daemon.NewLoop(func(ctx context.Context) {
+		if !w.cfg.Dev {
+			redisdb.Warn(ctx, w.rdb, w.cfg.Logger)
+		}
+	})
 	return err
 }
 
@@ -182,7 +188,7 @@ func (w *Worker) Start(ctx context.Context) error {
 		return fmt.Errorf("starting the process pool: %w", err)
 	}
 	// Gateways are told last, when everything answers.
-	err := errors.Join(w.http.Start(ctx), w.cancels.Start(ctx), w.queue.Start(), w.beats.Start(ctx))
+	err := errors.Join(w.http.Start(ctx), w.cancels.Start(ctx), w.queue.Start(), w.beats.Start(ctx), w.check.Start(ctx))
 	if err != nil {
 		return err
 	}
@@ -223,6 +229,7 @@ func (w *Worker) drain(ctx context.Context) error {
 		named("ending function processes", w.pool.Stop(ctx)),
 		named("ending heartbeats", w.beats.Stop(ctx)),
 		named("ending the watch for cancellations", w.cancels.Stop(ctx)),
+		named("ending the check of Redis", w.check.Stop(ctx)),
 		named("withdrawing the worker", w.reporter.Withdraw(ctx)),
 	)
 }

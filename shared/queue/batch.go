@@ -28,6 +28,8 @@ const (
 // unless it is on its way already. It also costs a lone caller nothing.
 type batcher struct {
 	rdb redis.UniversalClient
+	// replicas is how many of them must have a task before its caller is told.
+	replicas int
 
 	mu      sync.Mutex
 	flights int     // under way
@@ -50,7 +52,7 @@ func (b *batcher) do(ctx context.Context, cmd *redis.Cmd) *redis.Cmd {
 		b.flights++
 		b.running.Add(1)
 		b.mu.Unlock()
-		_ = b.rdb.Process(ctx, cmd)
+		b.alone(ctx, cmd)
 		b.landed()
 		return cmd
 	}
@@ -66,6 +68,15 @@ func (b *batcher) do(ctx context.Context, cmd *redis.Cmd) *redis.Cmd {
 		gone.SetErr(ctx.Err())
 		return gone
 	}
+}
+
+// alone sends one command.
+func (b *batcher) alone(ctx context.Context, cmd *redis.Cmd) {
+	if b.replicas > 0 {
+		b.replicated(ctx, []*redis.Cmd{cmd})
+		return
+	}
+	_ = b.rdb.Process(ctx, cmd)
 }
 
 // landed ends a flight, or starts the next one with all who wait.
@@ -114,15 +125,23 @@ func (b *batcher) fly(batch []*call) {
 	// not fail for all when the first one's is over.
 	ctx, cancel := context.WithTimeout(context.Background(), enqueueTimeout)
 	defer cancel()
-	pipe := b.rdb.Pipeline()
+	cmds := make([]*redis.Cmd, 0, len(batch))
 	for _, c := range batch {
 		if err := c.ctx.Err(); err != nil {
 			c.cmd.SetErr(err) // given up while waiting: withdrawn
 			continue
 		}
-		_ = pipe.Process(ctx, c.cmd)
+		cmds = append(cmds, c.cmd)
 	}
-	if pipe.Len() > 0 {
+	switch {
+	case len(cmds) == 0:
+	case b.replicas > 0:
+		b.replicated(ctx, cmds)
+	default:
+		pipe := b.rdb.Pipeline()
+		for _, cmd := range cmds {
+			_ = pipe.Process(ctx, cmd)
+		}
 		_, _ = pipe.Exec(ctx) // each command has its own error
 	}
 	for _, c := range batch {

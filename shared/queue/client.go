@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,12 +127,20 @@ func asynqTimeout(own time.Duration) time.Duration {
 	return (own + timeoutMargin + time.Second - 1).Truncate(time.Second)
 }
 
+// refusals are the words of a Redis that takes no writes at the moment: it is full,
+// was a master until a moment ago, has too few replicas, or cannot write to disk.
+// They come out of the script, which is not to blame.
+var refusals = []string{"OOM", "READONLY", "NOREPLICAS", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"}
+
 // enqueueFault says whose fault it is. Everything that Redis, the network or a
 // deadline did is Unavailable; a script that Redis cannot run is a bug of ours.
 func enqueueFault(err error, id string) error {
+	if errors.Is(err, errReplicas) {
+		return fault.Wrap(err, fault.Unavailable, "The call is stored, but not on as many replicas as it should be. It may run all the same, and may get lost.").After(2 * time.Second)
+	}
 	text := err.Error()
 	// Redis names its script in each error of one; miniredis speaks of compiling.
-	broken := !strings.HasPrefix(text, "OOM") &&
+	broken := !slices.ContainsFunc(refusals, func(word string) bool { return strings.HasPrefix(text, word+" ") }) &&
 		(strings.Contains(text, "user_script") || strings.Contains(text, "compiling script"))
 	if broken || strings.HasPrefix(text, "CROSSSLOT") || fault.KindOf(err) == fault.Internal && isFault(err) {
 		return fault.Wrap(err, fault.Internal, "enqueuing task %s", id)

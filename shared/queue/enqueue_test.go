@@ -433,3 +433,41 @@ func TestEnqueueConcurrently(t *testing.T) {
 		t.Errorf("%d tasks; want %d", got, n/2)
 	}
 }
+
+// A Redis that takes no writes at the moment is nobody's bug: callers may try again.
+func TestARedisThatRefusesWritesIsUnavailable(t *testing.T) {
+	t.Parallel()
+	if !redistest.Real() {
+		return // miniredis refuses nothing
+	}
+	tests := []struct {
+		name   string
+		refuse func(ctx context.Context, rdb redis.UniversalClient) error
+	}{
+		{"a replica", func(ctx context.Context, rdb redis.UniversalClient) error {
+			return rdb.SlaveOf(ctx, "127.0.0.1", "1").Err()
+		}},
+		{"too few replicas", func(ctx context.Context, rdb redis.UniversalClient) error {
+			return rdb.ConfigSet(ctx, "min-replicas-to-write", "1").Err()
+		}},
+		{"full", func(ctx context.Context, rdb redis.UniversalClient) error {
+			return rdb.ConfigSet(ctx, "maxmemory", "1").Err()
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			rdb := redistest.New(t)
+			client, err := NewClient(rdb, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := tt.refuse(t.Context(), rdb); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.Enqueue(t.Context(), task("refused")); !fault.Is(err, fault.Unavailable) {
+				t.Errorf("Enqueue = %v, want unavailable", err)
+			}
+		})
+	}
+}

@@ -29,6 +29,9 @@ func taskKeyPrefix(kind function.Kind) string {
 	return queueKey(kind, "t:") // + task ID: hash with msg, state, pending_since
 }
 
+// fenceKey is written last of all that replicas are waited for. It holds nothing.
+func fenceKey(tag string) string { return "nightshift:{" + tag + "}:fence" }
+
 // A shape is how one of asynq's scripts is recognised: by its keys and the
 // number of its arguments. asynq exports nothing better. A test runs the real
 // thing against these, so an upgrade that changes them fails there.

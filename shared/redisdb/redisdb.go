@@ -39,8 +39,18 @@ func Open(rawURL string, adjust ...func(*redis.UniversalOptions)) (redis.Univers
 		change(opts)
 	}
 	silence()
-	return redis.NewUniversalClient(opts), nil
+	if !opts.IsClusterMode {
+		return redis.NewUniversalClient(opts), nil
+	}
+	cluster := opts.Cluster()
+	cluster.ClusterStateReloadInterval = clusterReload
+	return redis.NewClusterClient(cluster), nil
 }
+
+// clusterReload is how often a client that is used asks a cluster who is master
+// of what. A dead master cannot say that it is none any more, and go-redis would
+// call it for a minute after its replica has taken over.
+const clusterReload = time.Second
 
 // silence keeps go-redis from writing to stderr by itself. What it has to say
 // (a server that does not answer, a connection that broke) the failing commands
@@ -101,6 +111,9 @@ func options(rawURL string) (*redis.UniversalOptions, error) {
 		o.Addrs, o.DB = []string{plain.Addr}, plain.DB
 	case "cluster":
 		o.IsClusterMode = true
+		// Tries at one node multiply with those at the next (MaxRedirects), and
+		// with those to connect: some 20 s for a command that a dead master has.
+		o.MaxRetries, o.DialerRetries = -1, 1
 	case "sentinel":
 		if path[0] == "" {
 			return nil, fault.New(fault.Invalid, "the Redis URL for Sentinel must name the master: redis+sentinel://host:26379/mymaster")

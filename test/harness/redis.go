@@ -3,7 +3,6 @@ package harness
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,28 +71,8 @@ func (r *Redis) Restart(ctx context.Context) error {
 		if !p.Running() {
 			return fmt.Errorf("redis-server ended:\n%s", p.Log.Tail(20))
 		}
-		return r.ping()
+		return ping("unix", r.socket())
 	})
-}
-
-func (r *Redis) ping() error {
-	conn, err := net.DialTimeout("unix", r.socket(), time.Second)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
-		return err
-	}
-	reply := make([]byte, 7)
-	if _, err := conn.Read(reply); err != nil {
-		return err
-	}
-	if string(reply) != "+PONG\r\n" {
-		return fmt.Errorf("redis-server answers %q to PING", reply)
-	}
-	return nil
 }
 
 // Kill ends the server at once.

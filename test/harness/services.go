@@ -20,6 +20,8 @@ type Setup struct {
 	Env []string
 	// RedisURLs, where it has one for a name, stands in place of the setting.
 	RedisURLs map[string]string
+	// Own are further settings of single services, by their name.
+	Own map[string][]string
 }
 
 // Services are running gateways, workers and schedulers, named gateway1,
@@ -76,6 +78,7 @@ func (s *Services) start(ctx context.Context, program string, i int, addrKey str
 	if url := s.setup.RedisURLs[name]; url != "" {
 		settings = append(settings, "NIGHTSHIFT_REDIS_URL="+url) // the last one counts
 	}
+	settings = append(settings, s.setup.Own[name]...)
 	p, err := s.fleet.Start(Spec{Name: name, Path: filepath.Join(s.setup.Bin, program), Env: settings})
 	if err != nil {
 		return "", err

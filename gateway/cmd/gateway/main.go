@@ -8,6 +8,7 @@
 //	NIGHTSHIFT_TOKEN           bearer token of the control plane
 //	NIGHTSHIFT_SECRET_KEY      seals environment variables: age identities, from nightshift secret-key; the first
 //	                           seals, all open (comma-separated, to rotate them); the same for gateways and workers
+//	NIGHTSHIFT_REDIS_WAIT_REPLICAS  how many replicas must have a call before its 202, 0 to 10, default 0
 //	NIGHTSHIFT_ADDR            data plane, default :8888
 //	NIGHTSHIFT_ADMIN_ADDR      control plane, default :8889; keep it off the internet
 //	NIGHTSHIFT_BASE_DOMAIN     <site>.<base domain>, default localhost

@@ -10,6 +10,7 @@
 // It is configured by its environment:
 //
 //	NIGHTSHIFT_REDIS_URL               redis://…, rediss://…, unix://…, redis+sentinel://…, redis+cluster://… (required)
+//	NIGHTSHIFT_REDIS_WAIT_REPLICAS     how many replicas must have an invocation before its tick counts as fired; 0 to 10 (default 0)
 //	NIGHTSHIFT_SCHEDULER_LOCK_TTL      how long a killed leader blocks its successor; 2s to 60s (default 5s)
 //	NIGHTSHIFT_SCHEDULER_ADDR          host:port for /healthz and /readyz (default: no listener)
 //	NIGHTSHIFT_SCHEDULER_UPKEEP_ONLY   true: hand back tasks of dead workers, fire no tick (default false)
