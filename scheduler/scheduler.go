@@ -2,11 +2,12 @@
 //
 // Any number of schedulers run side by side; one of them leads and the others
 // stand by. The leader turns due ticks into invocations, exactly one per tick,
-// hands tasks of dead workers back to their queues, and removes deploys that
-// nobody needs any more, with their blobs. When it stops, a standby
-// takes over at once; when it is killed, within LockTTL and a quarter. No tick
-// is lost or fired twice by that: package internal/leader says why the lock need
-// not be perfect, and internal/tick what happens to ticks that are late.
+// hands tasks of dead workers back to their queues, takes expired invocations off
+// their index, and removes deploys that nobody needs any more, with their blobs.
+// When it stops, a standby takes over at once; when it is killed, within LockTTL
+// and a quarter. No tick is lost or fired twice by that: package internal/leader
+// says why the lock need not be perfect, and internal/tick what happens to ticks
+// that are late.
 //
 // A scheduler keeps no state of its own. It may start before Redis does.
 package scheduler
@@ -25,6 +26,7 @@ import (
 	"github.com/nightshift/nightshift/scheduler/internal/leader"
 	"github.com/nightshift/nightshift/scheduler/internal/sweep"
 	"github.com/nightshift/nightshift/scheduler/internal/tick"
+	"github.com/nightshift/nightshift/scheduler/internal/trim"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/fault"
@@ -110,6 +112,7 @@ type Scheduler struct {
 	rdb     redis.UniversalClient
 	lockRDB redis.UniversalClient
 	queue   *queue.Client
+	records *store.Store
 	elector *leader.Elector
 	ticks   *tick.Loop
 	reaper  *queue.Reaper
@@ -146,6 +149,7 @@ func New(cfg Config) (*Scheduler, error) {
 		return nil, errors.Join(err, s.stop())
 	}
 	records := store.New(rdb, cfg.Records)
+	s.records = records
 	redisNow := func(ctx context.Context) (time.Time, error) { return redisdb.Now(ctx, rdb) }
 	if cfg.BlobURL != "" {
 		if s.blobs, err = artifact.Open(context.Background(), cfg.BlobURL); err != nil {
@@ -184,6 +188,7 @@ func (s *Scheduler) lead(ctx context.Context, term int64) {
 	defer cancel()
 	var parts sync.WaitGroup
 	parts.Go(func() { sweep.Run(ctx, s.reaper, s.cfg.Logger) })
+	parts.Go(func() { trim.Run(ctx, s.records, s.cfg.Logger) })
 	if s.garbage != nil {
 		parts.Go(func() { s.garbage.Run(ctx, term) })
 	}

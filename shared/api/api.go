@@ -30,8 +30,11 @@ type Invocation struct {
 	FinishedAt    *time.Time         `json:"finished_at"`
 	NextAttemptAt *time.Time         `json:"next_attempt_at,omitempty"`
 	Tick          *time.Time         `json:"tick,omitempty"`
+	NotBefore     *time.Time         `json:"not_before,omitempty"`
+	ReplayOf      string             `json:"replay_of,omitempty"` // ID of the invocation whose event this one repeats
+	Callback      *Callback          `json:"callback,omitempty"`
 	Attempts      []Attempt          `json:"attempts"`
-	Result        *invocation.Result `json:"result"`
+	Result        *invocation.Result `json:"result"` // null in a list
 }
 
 // Attempt is one try.
@@ -50,6 +53,7 @@ func FromInvocation(inv invocation.Invocation) Invocation {
 		ID: inv.ID, Site: inv.Site, Deploy: inv.Deploy, Function: inv.Function, Kind: inv.Kind, State: inv.State,
 		CreatedAt: inv.CreatedAt.UTC(), StartedAt: instant(inv.StartedAt), FinishedAt: instant(inv.FinishedAt),
 		NextAttemptAt: instant(inv.NextAttemptAt), Tick: instant(inv.Tick),
+		NotBefore: instant(inv.NotBefore), ReplayOf: inv.ReplayOf,
 		Attempts: make([]Attempt, 0, len(inv.Attempts)), Result: inv.Result,
 	}
 	for _, a := range inv.Attempts {
@@ -57,6 +61,9 @@ func FromInvocation(inv invocation.Invocation) Invocation {
 			Number: a.Number, Worker: a.Worker, StartedAt: a.StartedAt.UTC(), FinishedAt: instant(a.FinishedAt),
 			Outcome: a.Outcome, Error: a.Error,
 		})
+	}
+	if c := inv.Callback; c != nil {
+		out.Callback = &Callback{URL: c.URL, State: c.State, Attempts: c.Attempts, Error: c.Error}
 	}
 	return out
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/client"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/invocation"
 )
 
 // serve makes a client of a handler.
@@ -76,6 +77,19 @@ func TestRequests(t *testing.T) {
 			func(c *client.Client) (any, error) { return c.Workers(t.Context()) }},
 		{"invocation", "GET", "/api/v1/invocations/I", "", `{"id":"I"}`,
 			func(c *client.Client) (any, error) { return c.Invocation(t.Context(), "I") }},
+		{"invocations", "GET", "/api/v1/sites/shop/invocations?cursor=1-I&function=f&limit=20&state=dead", "", `{"invocations":[{"id":"I"}],"next_cursor":"0-I"}`,
+			func(c *client.Client) (any, error) {
+				return c.Invocations(t.Context(), "shop", client.InvocationQuery{Function: "f", State: invocation.Dead, Cursor: "1-I", Limit: 20})
+			}},
+		{"invocations of a day", "GET", "/api/v1/sites/shop/invocations?deploy=d1&from=2026-01-02T00%3A00%3A00Z&to=2026-01-03T00%3A00%3A00.5Z", "", `{"invocations":[],"next_cursor":""}`,
+			func(c *client.Client) (any, error) {
+				day := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+				return c.Invocations(t.Context(), "shop", client.InvocationQuery{Deploy: "d1", From: day, To: day.Add(24*time.Hour + time.Second/2)})
+			}},
+		{"all invocations", "GET", "/api/v1/sites/shop/invocations", "", `{"invocations":[],"next_cursor":""}`,
+			func(c *client.Client) (any, error) {
+				return c.Invocations(t.Context(), "shop", client.InvocationQuery{})
+			}},
 		{"logs", "GET", "/api/v1/invocations/I/logs?after=1-2", "", `[{"text":"hi"}]`,
 			func(c *client.Client) (any, error) { return c.Logs(t.Context(), "I", "1-2") }},
 		{"cancel", "POST", "/api/v1/invocations/I/cancel", "", `{"id":"I"}`,

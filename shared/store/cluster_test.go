@@ -13,6 +13,7 @@ import (
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/redisdb/embedded"
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 	"github.com/redis/go-redis/v9"
@@ -56,6 +57,7 @@ func TestRedisCluster(t *testing.T) {
 			t.Errorf("FollowLog = %d lines, %v, want %d", followed, err, lines)
 		}
 	}
+	b.listsAndRetries(t)
 	for _, id := range []string{"d1", "d2"} {
 		if err := b.CreateDeploy(ctx, deploy.Deploy{ID: id, Site: "shop"}); err != nil {
 			t.Errorf("CreateDeploy = %v", err)
@@ -119,6 +121,41 @@ func TestRedisCluster(t *testing.T) {
 	}
 	if err := b.Skip(ctx, term, "b", cursors["b"].Add(time.Minute)); err != nil {
 		t.Errorf("Skip = %v", err)
+	}
+}
+
+// listsAndRetries has an invocation accepted, listed, ended, retried, counted and expired.
+func (b *backend) listsAndRetries(t testing.TB) {
+	t.Helper()
+	inv := invocation.Invocation{
+		ID: newID(), Site: "listed", Deploy: "d1", Function: "f", Kind: function.Background,
+		Awaited: true, Callback: &invocation.Callback{URL: "https://example.com"},
+	}
+	steps := []redisdb.Step{b.Once(inv.Kind, inv.Site, inv.Function, "k", inv.ID, time.Hour), b.Create(inv, nil), b.Room(inv.Kind, inv.Site, 1)}
+	if got := b.do(t, steps...); got != 1 {
+		t.Errorf("Once, Create and Room = %d, want 1", got)
+	}
+	if id, err := b.OnceID(t.Context(), inv.Kind, inv.Site, inv.Function, "k"); err != nil || id != inv.ID {
+		t.Errorf("OnceID = %s, %v, want %s", id, err, inv.ID)
+	}
+	for attempt := 1; attempt <= 2; attempt++ {
+		b.begin(t, inv.ID, "w")
+		b.finish(t, inv.ID, attempt, ends[invocation.Dead])
+		if list, _, err := b.Invocations(t.Context(), Filter{Site: "listed", State: invocation.Dead, Deploy: "d1"}, "", 10); err != nil || len(list) != 1 {
+			t.Errorf("Invocations = %v, %v, want one", list, err)
+		}
+		if attempt == 1 {
+			if got := b.do(t, b.Retry(inv.Kind, inv.ID)); got != 1 {
+				t.Errorf("Retry = %d, want 1", got)
+			}
+		}
+	}
+	if counts, err := b.Counts(t.Context()); err != nil || counts.Drift() != 0 || counts.Dead != 1 {
+		t.Errorf("Counts = %+v, %v, want one dead and no drift", counts, err)
+	}
+	b.expire(t, inv.ID)
+	if n, err := b.TrimIndex(t.Context()); err != nil || n != 1 {
+		t.Errorf("TrimIndex = %d, %v, want 1", n, err)
 	}
 }
 

@@ -250,7 +250,7 @@ var writes = []write{
 // stored is the whole write or nothing, and doing it again is safe.
 func TestWritesThatFail(t *testing.T) {
 	contract(t, func(t *testing.T, b *backend) {
-		for _, w := range slices.Concat(writes, collectWrites) {
+		for _, w := range slices.Concat(writes, stepWrites, collectWrites) {
 			for kind, name := range map[redistest.Fault]string{redistest.Failed: "failed", redistest.FailedButDone: "failed but done"} {
 				t.Run(w.name+" "+name, func(t *testing.T) {
 					if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
@@ -288,6 +288,7 @@ func TestWritesThatFail(t *testing.T) {
 						t.Error("not stored after the second call")
 					}
 					b.checkPins(t)
+					b.checkIndex(t)
 				})
 			}
 		}
@@ -304,7 +305,7 @@ func (b *backend) load(t testing.TB) {
 	for _, script := range []*redis.Script{
 		beginScript, finishScript, cancelScript, logScript, deployCreateScript, deployDescribeScript, deployFailScript, deploySealScript,
 		siteCreateScript, lockScript, publishScript, rollbackScript, unpublishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript, environmentScript,
-		expireScript, deployRemoveScript, doomScript,
+		expireScript, deployRemoveScript, doomScript, listScript, trimScript, countsScript,
 	} {
 		if err := script.Load(t.Context(), b.rdb).Err(); err != nil {
 			t.Fatal(err)
@@ -358,7 +359,7 @@ func TestTheDriverRepeatsWrites(t *testing.T) {
 		})
 		t.Cleanup(func() { _ = rdb.Close() })
 		s := New(rdb, Options{})
-		for _, w := range slices.Concat(writes, collectWrites) {
+		for _, w := range slices.Concat(writes, stepWrites, collectWrites) {
 			if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -374,6 +375,7 @@ func TestTheDriverRepeatsWrites(t *testing.T) {
 				t.Errorf("%s: not stored, or stored twice", w.name)
 			}
 			b.checkPins(t)
+			b.checkIndex(t)
 		}
 
 		// Of Begin that means: one attempt, and no worker is taken for lost.
@@ -445,6 +447,11 @@ func TestWithoutRedisEverythingIsUnavailable(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"Invocation":      func() error { _, err := s.Invocation(ctx, id); return err },
 		"CancelRequested": func() error { _, err := s.CancelRequested(ctx, function.Background, []string{id}); return err },
+		"Event":           func() error { _, err := s.Event(ctx, id); return err },
+		"Invocations":     func() error { _, _, err := s.Invocations(ctx, Filter{Site: "shop"}, "", 1); return err },
+		"TrimIndex":       func() error { _, err := s.TrimIndex(ctx); return err },
+		"Counts":          func() error { _, err := s.Counts(ctx); return err },
+		"OnceID":          func() error { _, err := s.OnceID(ctx, function.Background, "shop", "f", "k"); return err },
 		"Log":             func() error { _, err := s.Log(ctx, id, "", 1); return err },
 		"FollowLog":       func() error { return s.FollowLog(ctx, id, "", nil) },
 		"AppendLog sync":  func() error { return s.AppendLog(ctx, LogSource{Kind: function.Sync}, numbered(1, 0, 1)) },

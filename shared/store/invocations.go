@@ -11,15 +11,12 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
-	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/redis/go-redis/v9"
 )
 
 var (
-	//go:embed lua/create_check.lua
-	createCheck string
-	//go:embed lua/create_apply.lua
-	createApply string
+	//go:embed lua/index.lua
+	indexHead string
 	//go:embed lua/record.lua
 	recordHead string
 	//go:embed lua/begin.lua
@@ -29,38 +26,10 @@ var (
 	//go:embed lua/cancel.lua
 	cancelBody string
 
-	beginScript  = redis.NewScript(recordHead + beginBody)
-	finishScript = redis.NewScript(recordHead + finishBody)
-	cancelScript = redis.NewScript(recordHead + cancelBody)
+	beginScript  = redis.NewScript(indexHead + recordHead + beginBody)
+	finishScript = redis.NewScript(indexHead + recordHead + finishBody)
+	cancelScript = redis.NewScript(indexHead + recordHead + cancelBody)
 )
-
-// Create is the step that makes a record in state queued, in the same script
-// that enqueues its task. Its Check returns 0 when the record is there already.
-// Of inv it stores ID, Site, Deploy, Function, Kind and Tick; the time of
-// creation is Redis's own.
-//
-// An ID that is not a ULID, or a kind without records, is a bug of the caller:
-// the script then ends with an error that says so, and nothing is stored.
-func (s *Store) Create(inv invocation.Invocation, event []byte) redisdb.Step {
-	if !validID(inv.ID) || !hasRecord(inv.Kind) {
-		return redisdb.Step{Check: "error('an invocation record needs a ULID and the kind background or scheduled')"}
-	}
-	args := []any{
-		fieldID, inv.ID,
-		fieldSite, inv.Site,
-		fieldDeploy, inv.Deploy,
-		fieldPin, inv.Deploy,
-		fieldFunction, inv.Function,
-		fieldKind, string(inv.Kind),
-		fieldState, string(invocation.Queued),
-		fieldAttempt, 0,
-		fieldEvent, event,
-	}
-	if !inv.Tick.IsZero() {
-		args = append(args, fieldTick, inv.Tick.UnixMilli())
-	}
-	return redisdb.Step{Check: createCheck, Apply: createApply, Keys: []string{recordKey(inv.Kind, inv.ID), pinsKey(inv.Kind)}, Args: args}
-}
 
 // Begun is an attempt that may run.
 type Begun struct {
@@ -72,7 +41,7 @@ type Begun struct {
 
 // Begin opens the next attempt. An attempt that was still open is closed as
 // worker_lost; after invocation.MaxCrashes of those the invocation is dead
-// instead and Begin returns ErrFinished, as it does for every terminal state,
+// instead, the last of them says so, and Begin returns ErrFinished, as it does for every terminal state,
 // and for a cancelled one. Without a record (expired): fault.NotFound.
 //
 // It is one round trip. After fault.Unavailable the attempt may be open or not:
@@ -87,7 +56,7 @@ func (s *Store) Begin(ctx context.Context, kind function.Kind, id, worker string
 		return Begun{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	word, list, err := s.runList(ctx, beginScript, doing, s.moveKeys(kind, id),
-		name, newToken(), moves, invocation.MaxCrashes,
+		moves, finishedChannel(), name, newToken(), invocation.MaxCrashes, workerLost,
 		s.opts.Retention.Milliseconds(), s.opts.DeadRetention.Milliseconds())
 	if err != nil {
 		return Begun{}, err
@@ -147,8 +116,8 @@ func (s *Store) Finish(ctx context.Context, kind function.Kind, id string, attem
 		counts = 1
 	}
 	word, err := s.run(ctx, finishScript, doing, s.moveKeys(kind, id),
-		attempt, string(end.Outcome), string(to), failure, result,
-		max(end.Verdict.Delay, 0).Milliseconds(), counts, moves,
+		moves, finishedChannel(), attempt, string(end.Outcome), string(to), failure, result,
+		max(end.Verdict.Delay, 0).Milliseconds(), counts,
 		s.retention(to).Milliseconds(), s.opts.Retention.Milliseconds())
 	if err != nil {
 		return err
@@ -187,7 +156,7 @@ func (s *Store) Cancel(ctx context.Context, id string) (invocation.State, error)
 		return "", err
 	}
 	word, rest, err := s.runList(ctx, cancelScript, doing, s.moveKeys(kind, id),
-		newToken(), moves, s.opts.Retention.Milliseconds(), cancelChannel(), id)
+		moves, finishedChannel(), newToken(), s.opts.Retention.Milliseconds(), cancelChannel(), id)
 	if err != nil {
 		return "", err
 	}
@@ -250,6 +219,23 @@ func (s *Store) Invocation(ctx context.Context, id string) (invocation.Invocatio
 	return inv, nil
 }
 
+// Event reads what an invocation was called with, or fault.NotFound.
+func (s *Store) Event(ctx context.Context, id string) ([]byte, error) {
+	r, err := s.find(ctx, id, []string{fieldState, fieldEvent})
+	if err != nil {
+		return nil, err
+	}
+	return []byte(r[fieldEvent]), nil
+}
+
+// WatchFinished calls fn with the ID of each invocation that has ended and that
+// was made with Awaited, one at a time, until ctx ends, and returns the context's
+// error. ready, if not nil, is called once it listens. It misses some when the
+// connection breaks, so callers also read the record from time to time.
+func (s *Store) WatchFinished(ctx context.Context, ready func(), fn func(id string)) error {
+	return s.subscribe(ctx, finishedChannel(), ready, fn)
+}
+
 // state reads kind and state of an invocation of which only the ID is known.
 func (s *Store) state(ctx context.Context, id string) (function.Kind, invocation.State, error) {
 	r, err := s.find(ctx, id, []string{fieldKind, fieldState})
@@ -273,12 +259,7 @@ func (s *Store) find(ctx context.Context, id string, fields []string) (record, e
 		return nil, failed(ctx, err, "reading an invocation")
 	}
 	for _, answer := range answers {
-		r := record{}
-		for i, value := range answer.Val() {
-			if text, ok := value.(string); ok {
-				r[fields[i]] = text
-			}
-		}
+		r := recordOf(fields, answer.Val())
 		if r[fieldState] != "" {
 			return r, nil
 		}
@@ -293,7 +274,7 @@ func (s *Store) recordKeys(kind function.Kind, id string) []string {
 
 // moveKeys are the keys that every script is given that moves a record.
 func (s *Store) moveKeys(kind function.Kind, id string) []string {
-	return append(s.recordKeys(kind, id), pinsKey(kind))
+	return append(s.recordKeys(kind, id), pinsKey(kind), indexKey(kind), countsKey(kind), callbacksKey(kind))
 }
 
 // unknownInvocation is the fault for an ID without a record. The ID may be
@@ -302,13 +283,28 @@ func unknownInvocation(id string) error {
 	return fault.New(fault.NotFound, "there is no invocation %.40q; it may have expired", id)
 }
 
+// workerLost is the failure, as JSON, of the attempt with which an invocation
+// has taken down as many workers as it may.
+var workerLost = func() string {
+	failure, err := json.Marshal(invocation.Failure{
+		Type:    "Nightshift.WorkerLost",
+		Message: fmt.Sprintf("the worker died while it ran this; given up after %d", invocation.MaxCrashes),
+	})
+	if err != nil {
+		panic(err) // a type of ours that is not JSON
+	}
+	return string(failure)
+}()
+
+// states are all that a record can be in.
+var states = []invocation.State{
+	invocation.Queued, invocation.Running, invocation.Failed,
+	invocation.Succeeded, invocation.Dead, invocation.Cancelled,
+}
+
 // moves is the table of allowed moves in the form that the scripts take:
 // "from>to", separated by spaces.
 var moves = func() string {
-	states := []invocation.State{
-		invocation.Queued, invocation.Running, invocation.Failed,
-		invocation.Succeeded, invocation.Dead, invocation.Cancelled,
-	}
 	var all []string
 	for _, to := range states {
 		for _, from := range invocation.From(to) {

@@ -142,7 +142,7 @@ func TestScriptsRefuseWhatTheTableForbids(t *testing.T) {
 	contract(t, func(t *testing.T, b *backend) {
 		id := b.put(t, invocation.Running)
 		word, err := b.run(t.Context(), finishScript, "", b.moveKeys(function.Background, id),
-			1, "succeeded", "succeeded", "", "", 0, 0, "queued>running running>dead", 1000, 1000)
+			"queued>running running>dead", finishedChannel(), 1, "succeeded", "succeeded", "", "", 0, 0, 1000, 1000)
 		if err != nil || word != "forbidden" {
 			t.Errorf("finish = %q, %v, want forbidden", word, err)
 		}
@@ -180,8 +180,8 @@ func TestUnknownInvocations(t *testing.T) {
 		if _, err := b.Begin(ctx, function.Sync, known, "w"); !fault.Is(err, fault.NotFound) {
 			t.Errorf("Begin of a sync call = %v, want not found", err)
 		}
-		if n := b.rdb.DBSize(ctx).Val(); n != 2 {
-			t.Errorf("there are %d keys, want the record and its pin", n)
+		if n := b.rdb.DBSize(ctx).Val(); n != 6 {
+			t.Errorf("there are %d keys, want the record, its pin, its count and three sets of the index", n)
 		}
 	})
 }
@@ -272,6 +272,10 @@ func TestPoisonIsGivenUp(t *testing.T) {
 			if a.Outcome != invocation.WorkerLost || a.FinishedAt.IsZero() {
 				t.Errorf("attempt %d is %+v, want worker_lost", a.Number, a)
 			}
+		}
+		want := []*invocation.Failure{nil, nil, {Type: "Nightshift.WorkerLost", Message: "the worker died while it ran this; given up after 3"}}
+		if diff := cmp.Diff(want, []*invocation.Failure{inv.Attempts[0].Error, inv.Attempts[1].Error, inv.Attempts[2].Error}); diff != "" {
+			t.Errorf("what the attempts say (-want +got):\n%s", diff)
 		}
 		b.wantRetention(t, id, b.opts.DeadRetention)
 	})

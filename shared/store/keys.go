@@ -26,6 +26,24 @@ func logKey(kind function.Kind, id string) string {
 // pinsKey is the hash of how many unfinished invocations each deploy has.
 func pinsKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:pins" }
 
+// indexKey is what the names of the sets begin with in which the records of a
+// kind are listed; lua/index.lua makes the rest. It is the name of no key itself.
+func indexKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:index:" }
+
+// countsKey is the hash of how many records were made and ended, by state.
+func countsKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:counts" }
+
+// callbacksKey is the sorted set of invocations whose end has to be told, by the
+// time at which that is due.
+func callbacksKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:callbacks" }
+
+// onceKey is the ID of the invocation that a function's caller made under an
+// idempotency key. Of that key it holds a digest: it is text of anybody's.
+func onceKey(kind function.Kind, site, function, key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return "nightshift:{" + string(kind) + "}:once:" + site + ":" + function + ":" + hex.EncodeToString(sum[:])
+}
+
 // deployKey is the hash of a deploy.
 func deployKey(id string) string { return "nightshift:{catalog}:deploy:" + id }
 
@@ -90,6 +108,9 @@ func cursorsKey() string { return "nightshift:{" + string(function.Scheduled) + 
 
 // cancelChannel carries IDs of running invocations that are to be cancelled.
 func cancelChannel() string { return "nightshift:cancel" }
+
+// finishedChannel carries IDs of finished invocations that somebody waits for.
+func finishedChannel() string { return "nightshift:finished" }
 
 // catalogChannel carries each new version of the catalog.
 func catalogChannel() string { return "nightshift:catalog" }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,13 +37,29 @@ const (
 	fieldCancel   = "cancel"   // there if somebody asked for a cancellation
 	fieldResult   = "result"   // JSON
 	fieldEvent    = "event"    // as it was accepted, up to hundreds of KiB
+
+	fieldNotBefore = "not_before"
+	fieldReplayOf  = "replay_of"
+	fieldAwaited   = "awaited" // there if somebody waits for the end
+	fieldRetry     = "retry"   // token of the newest retry
+
+	fieldCallback         = "callback" // URL
+	fieldCallbackState    = "callback_state"
+	fieldCallbackAttempts = "callback_attempts"
+	fieldCallbackError    = "callback_error"
 )
 
-// publicFields are what an [invocation.Invocation] is made of: not the event.
-var publicFields = []string{
-	fieldID, fieldSite, fieldDeploy, fieldFunction, fieldKind, fieldState,
-	fieldCreated, fieldStarted, fieldFinished, fieldNext, fieldTick, fieldAttempts, fieldResult,
-}
+// listFields are what a list tells of an invocation, publicFields all that an
+// [invocation.Invocation] is made of: not the event.
+var (
+	listFields = []string{
+		fieldID, fieldSite, fieldDeploy, fieldFunction, fieldKind, fieldState,
+		fieldCreated, fieldStarted, fieldFinished, fieldNext, fieldTick, fieldAttempts,
+		fieldNotBefore, fieldReplayOf,
+		fieldCallback, fieldCallbackState, fieldCallbackAttempts, fieldCallbackError,
+	}
+	publicFields = append(slices.Clone(listFields), fieldResult)
+)
 
 // Bounds of what a record keeps of a function's own words. The worker cuts
 // earlier; these keep one bad caller from filling Redis.
@@ -55,6 +72,17 @@ const (
 
 // record is the hash of an invocation, or some of its fields.
 type record map[string]string
+
+// recordOf makes a record of the values of fields; nil ones are not there.
+func recordOf(fields []string, values []any) record {
+	r := record{}
+	for i, value := range values {
+		if text, ok := value.(string); ok {
+			r[fields[i]] = text
+		}
+	}
+	return r
+}
 
 // number reads a field; 0 if it is not there.
 func (r record) number(field string) int64 {
@@ -87,6 +115,9 @@ func (r record) invocation() (invocation.Invocation, error) {
 		FinishedAt:    r.instant(fieldFinished),
 		NextAttemptAt: r.instant(fieldNext),
 		Tick:          r.instant(fieldTick),
+		NotBefore:     r.instant(fieldNotBefore),
+		ReplayOf:      r[fieldReplayOf],
+		Callback:      r.callback(),
 	}
 	var err error
 	if inv.Attempts, err = readJournal(r[fieldAttempts]); err != nil {
@@ -98,6 +129,19 @@ func (r record) invocation() (invocation.Invocation, error) {
 		}
 	}
 	return inv, nil
+}
+
+// callback reads who is told of the end; nil if nobody is.
+func (r record) callback() *invocation.Callback {
+	if r[fieldCallback] == "" {
+		return nil
+	}
+	return &invocation.Callback{
+		URL:      r[fieldCallback],
+		State:    invocation.CallbackState(r[fieldCallbackState]),
+		Attempts: int(r.number(fieldCallbackAttempts)),
+		Error:    r[fieldCallbackError],
+	}
 }
 
 // journalLine is one line of the journal of attempts: a start (worker, start)

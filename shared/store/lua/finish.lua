@@ -1,59 +1,55 @@
 -- Closes the open attempt of an invocation and moves the invocation on.
 --
--- KEYS[1] record
--- KEYS[2] log
--- KEYS[3] pins by deploy
--- ARGV[1] attempt number
--- ARGV[2] outcome
--- ARGV[3] state to move to
--- ARGV[4] failure as JSON, or empty
--- ARGV[5] result as JSON, or empty; kept with state succeeded only
--- ARGV[6] delay of the next attempt, ms; used with state failed only
--- ARGV[7] 1 if the attempt counts against the retry limit, else 0
--- ARGV[8] allowed moves
--- ARGV[9] retention in the state to move to, ms; 0 if it is not terminal
--- ARGV[10] retention of a cancelled record, ms
+-- KEYS, ARGV[1…2] see record.lua
+-- ARGV[3] attempt number
+-- ARGV[4] outcome
+-- ARGV[5] state to move to
+-- ARGV[6] failure as JSON, or empty
+-- ARGV[7] result as JSON, or empty; kept with state succeeded only
+-- ARGV[8] delay of the next attempt, ms; used with state failed only
+-- ARGV[9] 1 if the attempt counts against the retry limit, else 0
+-- ARGV[10] retention in the state to move to, ms; 0 if it is not terminal
+-- ARGV[11] retention of a cancelled record, ms
 --
 -- Result: "finished" (now, or by an earlier call with the same outcome whose
 -- reply was lost), "fenced", "forbidden" or "missing".
 --
 -- Atomic: the attempt is closed and the state moved together, or neither. Only
 -- the newest attempt, while it is open, can do it.
-local record, log, pins = KEYS[1], KEYS[2], KEYS[3]
 local state, number, outcome, cancel =
   unpack(redis.call('HMGET', record, 'state', 'attempt', 'outcome', 'cancel'))
 if not state then
   return 'missing'
 end
-if number ~= ARGV[1] then
+if number ~= ARGV[3] then
   return 'fenced'
 end
 if state ~= 'running' then
-  if outcome == ARGV[2] then
+  if outcome == ARGV[4] then
     return 'finished'
   end
   return 'fenced'
 end
 
-local to, retention = ARGV[3], ARGV[9]
+local to, retention = ARGV[5], ARGV[10]
 -- Somebody was promised an end: where another attempt would follow, none does.
-if cancel and may(to, 'running', ARGV[8]) then
-  to, retention = 'cancelled', ARGV[10]
+if cancel and may(to, 'running') then
+  to, retention = 'cancelled', ARGV[11]
 end
-if not may(state, to, ARGV[8]) then
+if not may(state, to) then
   return 'forbidden'
 end
 
 local at = now()
-close(record, number, at, ARGV[2], ARGV[4])
-if ARGV[7] == '1' then
+close(number, at, ARGV[4], ARGV[6])
+if ARGV[9] == '1' then
   redis.call('HINCRBY', record, 'failures', 1)
 end
-enter(record, log, pins, to, at, retention)
+enter(state, to, at, retention)
 if to == 'failed' then
-  redis.call('HSET', record, 'next', at + ARGV[6])
+  redis.call('HSET', record, 'next', at + ARGV[8])
 end
-if to == 'succeeded' and ARGV[5] ~= '' then
-  redis.call('HSET', record, 'result', ARGV[5])
+if to == 'succeeded' and ARGV[7] ~= '' then
+  redis.call('HSET', record, 'result', ARGV[7])
 end
 return 'finished'

@@ -1,7 +1,17 @@
--- Head of begin.lua, finish.lua and cancel.lua: what every move of a record
--- needs. The record is a hash; running means that its newest attempt is open.
--- A record's moves are checked against the list that the caller passes, which
--- comes from the one table of package invocation.
+-- Head of begin.lua, finish.lua, cancel.lua and retry_apply.lua, after index.lua:
+-- what every move of a record needs. The record is a hash; running means that its
+-- newest attempt is open. A record's moves are checked against the list that the
+-- caller passes, which comes from the one table of package invocation.
+--
+-- KEYS[1] record
+-- KEYS[2] log
+-- KEYS[3] pins by deploy
+-- KEYS[4] what the names of the index's sets begin with
+-- KEYS[5] counts
+-- KEYS[6] outbox of callbacks
+-- ARGV[1] allowed moves
+-- ARGV[2] channel on which ends are told that somebody waits for
+local record, log, pins, index, counts, outbox = unpack(KEYS)
 
 -- now is Redis's clock in milliseconds.
 local function now()
@@ -9,29 +19,29 @@ local function now()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- may reports whether "from>to" stands in the space-separated list of moves.
-local function may(from, to, moves)
-  return string.find(' ' .. moves .. ' ', ' ' .. from .. '>' .. to .. ' ', 1, true) ~= nil
+-- may reports whether the record may go from one state to another.
+local function may(from, to)
+  return string.find(' ' .. ARGV[1] .. ' ', ' ' .. from .. '>' .. to .. ' ', 1, true) ~= nil
 end
 
 -- note appends a line to the journal of attempts. The parts of other origin in
 -- it are JSON already, so no JSON is parsed or written here.
-local function note(record, line)
+local function note(line)
   redis.call('HSET', record, 'attempts', (redis.call('HGET', record, 'attempts') or '') .. line .. '\n')
 end
 
 -- close ends the open attempt in the journal. failure is JSON or empty.
-local function close(record, number, at, outcome, failure)
+local function close(number, at, outcome, failure)
   local line = '{"n":' .. number .. ',"end":' .. at .. ',"outcome":"' .. outcome .. '"'
   if failure ~= '' then
     line = line .. ',"error":' .. failure
   end
-  note(record, line .. '}')
+  note(line .. '}')
   redis.call('HSET', record, 'outcome', outcome)
 end
 
 -- unpin takes back what the record holds of its deploy: once, whatever comes.
-local function unpin(record, pins)
+local function unpin()
   local deploy = redis.call('HGET', record, 'pin')
   if not deploy then
     return
@@ -42,15 +52,28 @@ local function unpin(record, pins)
   end
 end
 
--- enter puts the record into a state. retention is in milliseconds, and 0 for
--- the states that are not terminal.
-local function enter(record, log, pins, state, at, retention)
+-- enter puts the record into a state, from another one or the same. retention is
+-- in milliseconds, and 0 for the states that are not terminal.
+local function enter(from, state, at, retention)
+  local r = {}
+  local callback, awaited
+  r.id, r.site, r.fn, r.created, callback, awaited =
+    unpack(redis.call('HMGET', record, 'id', 'site', 'function', 'created', 'callback', 'awaited'))
   redis.call('HSET', record, 'state', state)
   redis.call('HDEL', record, 'next')
-  if tonumber(retention) > 0 then
-    unpin(record, pins)
-    redis.call('HSET', record, 'finished', at)
-    redis.call('PEXPIRE', record, retention)
-    redis.call('PEXPIRE', log, retention)
+  relist(index, counts, r, from, state, at + retention)
+  if not terminal[state] then
+    return
+  end
+  unpin()
+  redis.call('HSET', record, 'finished', at)
+  redis.call('PEXPIRE', record, retention)
+  redis.call('PEXPIRE', log, retention)
+  if callback then
+    redis.call('ZADD', outbox, at, r.id)
+  end
+  if awaited then
+    redis.call('PUBLISH', ARGV[2], r.id)
   end
 end
+
