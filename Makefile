@@ -76,6 +76,15 @@ CHAOS ?=
 chaos: build ## break a running system from a seed, and look for what got lost (CHAOS=flags)
 	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -count=1 -v -timeout 15m ./test/chaos $(CHAOS)
 
+FUZZTIME ?= 60s
+
+.PHONY: fuzz
+fuzz: ## fuzz all that reads what others wrote, each for FUZZTIME (60s); what fails is kept in testdata/fuzz
+	@git grep -o '^func Fuzz[A-Za-z]*' -- '*_test.go' | while IFS=: read -r file func; do \
+	  echo "== $${func#func }, $$(dirname "$$file")"; \
+	  go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null || exit 1; \
+	done
+
 .PHONY: bench
 bench: ## measure the parts, then 202 → handler start, idle cost and memory of the services, and deploys
 	go test -run '^$$' -bench . ./shared/queue ./shared/store ./gateway ./worker ./worker/internal/pool

@@ -2,9 +2,16 @@
  * Types of what a function says about itself on Nightshift: Netlify's settings,
  * and the ones that Nightshift adds.
  */
-import type { Config as NetlifyConfig, Context } from '@netlify/functions'
+import type { Config as NetlifyConfig, Context as NetlifyContext } from '@netlify/functions'
 
-export type { Context }
+/** The second argument of a function: Netlify's, and what Nightshift adds. */
+export interface Context extends NetlifyContext {
+  /**
+   * Which attempt of the invocation this is, from 1. An invocation keeps its
+   * `requestId` over all its attempts: what is to happen once, do under that id.
+   */
+  attempt: number
+}
 
 /** Settings of every function that Netlify does not have, or does not type. */
 export interface FunctionConfig {

@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"regexp"
@@ -80,6 +81,18 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return p.cmd.Process.Signal(sig)
 }
 
+// SignalFamily sends a signal to the process and to every descendant, as when
+// the machine stops.
+func (p *Process) SignalFamily(sig syscall.Signal) error {
+	errs := []error{p.Signal(sig)}
+	for _, d := range descendants(p.Pid()) {
+		if err := syscall.Kill(d.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Wait waits for the end and returns the exit code; -1 is a signal.
 func (p *Process) Wait(ctx context.Context) (int, error) {
 	select {
@@ -99,6 +112,13 @@ func (p *Process) Kill(ctx context.Context) error {
 	return err
 }
 
+// Freeze stops the process alone, as a machine that has lost its power to a
+// neighbour does; what it has started runs on. Resume lets it go on.
+func (p *Process) Freeze() error { return p.Signal(syscall.SIGSTOP) }
+
+// Resume ends Freeze.
+func (p *Process) Resume() error { return p.Signal(syscall.SIGCONT) }
+
 // Owns reports whether pid is the process or a descendant of it.
 func (p *Process) Owns(pid int) bool {
 	if pid == p.Pid() {
@@ -110,6 +130,19 @@ func (p *Process) Owns(pid int) bool {
 		}
 	}
 	return false
+}
+
+// Descendant is a process that one of ours has started.
+type Descendant struct{ proc proc }
+
+// Alive reports whether it still runs; what has ended and waits to be collected
+// does not, nor does a later process with the same ID.
+func (d Descendant) Alive() bool { return d.proc.alive() }
+
+// FindDescendant finds a running process by its ID.
+func FindDescendant(pid int) (Descendant, error) {
+	p, err := readProc(pid)
+	return Descendant{p}, err
 }
 
 // Survivors lists the remembered descendants that are still alive.

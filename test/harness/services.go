@@ -31,11 +31,18 @@ type Services struct {
 	Admin []string // and of its control plane
 	fleet *Fleet
 	setup Setup
+	units map[string]unit // by name
+}
+
+// unit is how a service was started.
+type unit struct {
+	spec  Spec
+	ready string // where it says whether it is ready
 }
 
 // StartServices starts services and waits until each is ready.
 func (f *Fleet) StartServices(ctx context.Context, setup Setup) (*Services, error) {
-	s := &Services{fleet: f, setup: setup}
+	s := &Services{fleet: f, setup: setup, units: map[string]unit{}}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for i := range setup.Gateways {
@@ -79,11 +86,44 @@ func (s *Services) start(ctx context.Context, program string, i int, addrKey str
 		settings = append(settings, "NIGHTSHIFT_REDIS_URL="+url) // the last one counts
 	}
 	settings = append(settings, s.setup.Own[name]...)
-	p, err := s.fleet.Start(Spec{Name: name, Path: filepath.Join(s.setup.Bin, program), Env: settings})
-	if err != nil {
-		return "", err
+	s.units[name] = unit{Spec{Name: name, Path: filepath.Join(s.setup.Bin, program), Env: settings}, "http://" + addr + "/readyz"}
+	return addr, s.Again(ctx, name)
+}
+
+// Again starts a service that has ended, with the settings and the addresses
+// that it had, and waits until it is ready.
+func (s *Services) Again(ctx context.Context, name string) error {
+	u, ok := s.units[name]
+	if !ok {
+		return fmt.Errorf("no service was started under the name %s", name)
 	}
-	return addr, Eventually(ctx, func() error { return ready(ctx, p, "http://"+addr+"/readyz") })
+	p, err := s.fleet.Start(u.spec)
+	if err != nil {
+		return err
+	}
+	return Eventually(ctx, func() error { return ready(ctx, p, u.ready) })
+}
+
+// Ready says why a service is not ready, or nil.
+func (s *Services) Ready(ctx context.Context, name string) error {
+	p, err := s.fleet.Process(name)
+	if err != nil {
+		return err
+	}
+	if !p.Running() {
+		return fmt.Errorf("%s has ended:\n%s", name, p.Log.Tail(20))
+	}
+	return ready(ctx, p, s.units[name].ready)
+}
+
+// At finds the process of the service that has an address for its status.
+func (s *Services) At(addr string) (*Process, error) {
+	for name, u := range s.units {
+		if u.ready == "http://"+addr+"/readyz" {
+			return s.fleet.Process(name)
+		}
+	}
+	return nil, fmt.Errorf("no service has the address %s", addr)
 }
 
 func ready(ctx context.Context, p *Process, url string) error {

@@ -3,6 +3,8 @@ import type { Config as NetlifyConfig } from '@netlify/functions'
 
 export default async (request: Request, context: Context) => new Response(`${request.url} ${context.requestId}`)
 
+export const once = async (_: Request, { requestId, attempt }: Context) => new Response(`${requestId} ${attempt.toFixed()}`)
+
 export const annotated: Config = { schedule: '@daily', timezone: 'Europe/Berlin', retryDelays: 5 }
 export const empty: Config = {}
 export const path: Config = { path: '/a', timeout: 5 }

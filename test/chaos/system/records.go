@@ -98,7 +98,7 @@ func (s *System) Worker(ctx context.Context, id string) (*harness.Process, error
 	}
 	for _, w := range workers {
 		if w.ID == id {
-			return s.Fleet.Named(w.Addr)
+			return s.Services.At(w.Addr)
 		}
 	}
 	return nil, fmt.Errorf("no live worker has the ID %s", id)

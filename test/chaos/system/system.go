@@ -190,11 +190,9 @@ func (s *System) Again(ctx context.Context, name string) error {
 			return err
 		}
 		if !p.Running() {
-			if _, err := s.Fleet.Again(name); err != nil {
-				return err
-			}
+			return s.Services.Again(ctx, name)
 		}
-		return s.Fleet.Ready(ctx, name)
+		return s.Services.Ready(ctx, name)
 	})
 }
 
@@ -262,7 +260,7 @@ func (s *System) Healthy(ctx context.Context) error {
 				continue
 			}
 			short, cancel := context.WithTimeout(ctx, 3*time.Second)
-			err := s.Fleet.Ready(short, name)
+			err := s.Services.Ready(short, name)
 			cancel()
 			if err != nil {
 				return err

@@ -10,8 +10,12 @@ import (
 )
 
 const (
-	pollCancels  = 5 * time.Second // while something runs
-	watchRestart = time.Second     // after a watch that broke
+	// pollInterval is how often is asked while something runs, so that an attempt
+	// ends within a second of its cancellation also if the message was lost:
+	// after this, a round trip, and pool.CancelGrace. A question is one round
+	// trip, of two fields for each attempt that runs here.
+	pollInterval = 250 * time.Millisecond
+	watchRestart = time.Second // after a watch that broke
 )
 
 // Run cancels running attempts when somebody asks for it, until ctx ends. The
@@ -20,9 +24,21 @@ func (e *Executor) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { e.watchCancels(ctx) })
-	ticker := time.NewTicker(pollCancels)
-	defer ticker.Stop()
 	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.began:
+			e.pollCancels(ctx)
+		}
+	}
+}
+
+// pollCancels asks while something runs.
+func (e *Executor) pollCancels(ctx context.Context) {
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for e.runs() {
 		select {
 		case <-ctx.Done():
 			return
@@ -30,6 +46,12 @@ func (e *Executor) Run(ctx context.Context) {
 			e.askForCancels(ctx)
 		}
 	}
+}
+
+func (e *Executor) runs() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.running) > 0
 }
 
 func (e *Executor) watchCancels(ctx context.Context) {
@@ -47,7 +69,7 @@ func (e *Executor) watchCancels(ctx context.Context) {
 	}
 }
 
-// askForCancels asks about what runs; nothing runs, nothing is asked.
+// askForCancels asks about what runs.
 func (e *Executor) askForCancels(ctx context.Context) {
 	byKind := map[function.Kind][]string{}
 	e.mu.Lock()
@@ -69,12 +91,17 @@ func (e *Executor) askForCancels(ctx context.Context) {
 	}
 }
 
-// cancel ends the attempt of an invocation if it runs here.
+// cancel ends the attempt of an invocation if it runs here. It may be asked
+// again while the attempt is ending.
 func (e *Executor) cancel(id string) {
 	e.mu.Lock()
 	r, ok := e.running[id]
-	e.mu.Unlock()
+	first := ok && !r.cancelled
 	if ok {
+		r.cancelled = true
+	}
+	e.mu.Unlock()
+	if first {
 		e.log.Info("cancelling", "invocation", id)
 		r.cancel(pool.ErrCancelled)
 	}

@@ -28,6 +28,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -90,14 +91,17 @@ const (
 type Executor struct {
 	cfg     Config
 	log     *slog.Logger
+	draw    func() float64 // in [0, 1), see spread
 	mu      sync.Mutex
 	running map[string]*running // by invocation ID
+	began   chan struct{}       // has one when something may have begun to run
 }
 
 // running is an attempt that can be cancelled.
 type running struct {
-	kind   function.Kind
-	cancel context.CancelCauseFunc
+	kind      function.Kind
+	cancel    context.CancelCauseFunc
+	cancelled bool
 }
 
 // New makes an executor.
@@ -105,7 +109,7 @@ func New(cfg Config) *Executor {
 	if cfg.Changed == nil {
 		cfg.Changed = func() {}
 	}
-	return &Executor{cfg: cfg, log: cfg.Logger.With("component", "execute"), running: map[string]*running{}}
+	return &Executor{cfg: cfg, log: cfg.Logger.With("component", "execute"), draw: rand.Float64, running: map[string]*running{}, began: make(chan struct{}, 1)}
 }
 
 // Handle is a queue.Handler. When ctx ends, the attempt is ended as drained:
@@ -169,10 +173,14 @@ func (e *Executor) load(ctx context.Context, target queue.Target) (*code.Loaded,
 
 // track notes a delivery as running until the returned function is called.
 func (e *Executor) track(d queue.Delivery, cancel context.CancelCauseFunc) (untrack func()) {
-	r := &running{d.Queue, cancel}
+	r := &running{kind: d.Queue, cancel: cancel}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.running[d.ID] = r
+	select {
+	case e.began <- struct{}{}:
+	default: // Run has not taken the one before
+	}
 	return func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -215,12 +223,12 @@ func (e *Executor) run(ctx context.Context, d queue.Delivery, begun store.Begun,
 	if end.Outcome.Counts() {
 		failures++
 	}
-	end.Verdict = invocation.Decide(f, end.Outcome, failures)
+	end.Verdict = spread(invocation.Decide(f, end.Outcome, failures), e.draw())
 
 	took := time.Since(started)
 	log.Info("attempt ended", "outcome", end.Outcome, "state", end.Verdict.State, "duration", took)
 	if end.Verdict.State == invocation.Failed {
-		w.System("attempt %d ended after %s: %s; the next one follows in %s", begun.Attempt, rounded(took), end.Outcome, end.Verdict.Delay)
+		w.System("attempt %d ended after %s: %s; the next one follows in %s", begun.Attempt, rounded(took), end.Outcome, rounded(end.Verdict.Delay))
 	} else {
 		w.System("attempt %d ended after %s: %s", begun.Attempt, rounded(took), end.Outcome)
 	}

@@ -308,6 +308,39 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// TestALostCancellationIsFoundInTime cancels without a message.
+func TestALostCancellationIsFoundInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		started := make(chan struct{})
+		b := setup(t, hangs(started))
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); b.Run(ctx) }()
+		var cancelled time.Time
+		go func() {
+			<-started
+			time.Sleep(10 * time.Second) // in the bubble's time: somewhere between two questions
+			b.store.mu.Lock()
+			defer b.store.mu.Unlock()
+			b.store.requested, cancelled = []string{delivery.ID}, time.Now()
+		}()
+		if got := b.Handle(t.Context(), delivery); got != queue.Done() {
+			t.Errorf("Handle = %+v, want Done", got)
+		}
+		if took := time.Since(cancelled); took+pool.CancelGrace >= time.Second {
+			t.Errorf("the cancellation was found after %v, which leaves no %v to end the process within a second", took, pool.CancelGrace)
+		}
+		asked := b.store.asked
+		time.Sleep(time.Hour)
+		if more := b.store.asked - asked; more > 0 {
+			t.Errorf("idle again, the worker asked %d times in an hour", more)
+		}
+		stop()
+		<-ended
+	})
+}
+
 func TestNothingRunsNothingIsAsked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -34,7 +35,8 @@ type memory struct {
 	mu       sync.Mutex
 	inv      invocation.Invocation
 	failures int
-	gone     bool // the record has expired
+	delay    time.Duration // of the last end
+	gone     bool          // the record has expired
 	lines    []invocation.LogLine
 
 	breakBegin, breakFinish, breakLog func(nth int) breakage
@@ -105,6 +107,7 @@ func (m *memory) Finish(_ context.Context, _ function.Kind, _ string, attempt in
 			return nil // the second time
 		}
 		last.Outcome, last.Error = end.Outcome, end.Failure
+		m.delay = end.Verdict.Delay
 		m.inv.State, m.inv.Result = end.Verdict.State, end.Result
 		if end.Outcome.Counts() {
 			m.failures++
@@ -228,5 +231,6 @@ func setup(t *testing.T, r runner) *bench {
 		Worker: "w1", Store: b.store, Logs: b.store, Runner: r, Loader: b.loader,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
+	b.draw = func() float64 { return 0 }
 	return b
 }

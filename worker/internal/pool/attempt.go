@@ -16,6 +16,10 @@ import (
 // flushLimit bounds how long the last lines of a call may take to get through.
 const flushLimit = 10 * time.Second
 
+// CancelGrace is the longest time between TERM and KILL for what was cancelled:
+// somebody was promised that it ends within a second.
+const CancelGrace = 500 * time.Millisecond
+
 var (
 	errDeadline = errors.New("the time limit was reached")
 	// errNotDelivered: the process ended before it had the call; another may have it.
@@ -66,6 +70,7 @@ func (a *attempt) run(wait bool) (*Response, error) {
 	a.instance = instance
 	a.exchange = instance.api.Invoke(runtimeapi.Invocation{
 		ID:            a.call.ID,
+		Attempt:       a.call.Attempt,
 		Event:         a.call.Event,
 		Deadline:      a.call.Deadline,
 		ClientContext: a.call.ClientContext,
@@ -248,7 +253,11 @@ func (a *attempt) crash() *Failed {
 // stopped ends a call by stopping the process. An error that the function had
 // reported before counts more.
 func (a *attempt) stopped(why *Failed, system string) {
-	a.instance.proc.Stop(a.pool.cfg.Grace)
+	grace := a.pool.cfg.Grace
+	if why.Outcome == invocation.Aborted {
+		grace = min(grace, CancelGrace)
+	}
+	a.instance.proc.Stop(grace)
 	a.closeBody()
 	if a.err == nil {
 		a.err = why

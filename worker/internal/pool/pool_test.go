@@ -308,3 +308,26 @@ func TestStress(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestACancelledCallHasLittleGrace(t *testing.T) {
+	t.Parallel()
+	p := start(t, Config{Max: 1, Grace: time.Minute})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	log, ended := &lines{}, make(chan error, 1)
+	go func() {
+		_, err := p.Invoke(ctx, corpus(t, "deaf", "deaf.js"), Call{
+			ID: "x", Attempt: 1, Event: []byte("{}"), Deadline: time.Now().Add(time.Hour), Log: log.add,
+		}, true)
+		ended <- err
+	}()
+	eventually(t, "it does not listen", func() bool { return log.String() != "" })
+	cancel(ErrCancelled)
+	select {
+	case err := <-ended:
+		if f := failedOf(err); f == nil || f.Outcome != invocation.Aborted {
+			t.Errorf("cancelled call: %v, want Aborted", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("a call that was cancelled was left the grace of one that is not")
+	}
+}

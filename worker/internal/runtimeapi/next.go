@@ -38,6 +38,10 @@ func (s *Server) askForWork(w http.ResponseWriter) bool {
 	return true
 }
 
+// attemptHeader tells the child which attempt of the invocation this is. It is not
+// part of Lambda's API, and runtimes pass over what they do not know.
+const attemptHeader = "Lambda-Runtime-Nightshift-Attempt"
+
 func (s *Server) deliver(w http.ResponseWriter, x *Exchange) {
 	s.mu.Lock()
 	s.phase, s.current = running, x
@@ -48,6 +52,7 @@ func (s *Server) deliver(w http.ResponseWriter, x *Exchange) {
 	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(x.inv.Deadline.UnixMilli(), 10))
 	h.Set("Lambda-Runtime-Invoked-Function-Arn", x.inv.ARN)
 	h.Set("Lambda-Runtime-Trace-Id", "Root=1-00000000-000000000000000000000000;Sampled=0")
+	h.Set(attemptHeader, strconv.Itoa(x.inv.Attempt))
 	if x.inv.ClientContext != "" {
 		h.Set("Lambda-Runtime-Client-Context", x.inv.ClientContext)
 	}

@@ -146,6 +146,7 @@ func (s *Server) Started() bool {
 // Invocation is what the child is given.
 type Invocation struct {
 	ID       string
+	Attempt  int // from 1
 	Event    []byte
 	Deadline time.Time
 	ARN      string

@@ -91,11 +91,12 @@ const streaming = "streaming"
 func TestNext(t *testing.T) {
 	t.Parallel()
 	s, c := setup(t)
-	s.Invoke(Invocation{ID: "one", Event: []byte(`{}`), Deadline: time.UnixMilli(1234), ARN: "arn:x", ClientContext: `{"user":{}}`})
+	s.Invoke(Invocation{ID: "one", Attempt: 3, Event: []byte(`{}`), Deadline: time.UnixMilli(1234), ARN: "arn:x", ClientContext: `{"user":{}}`})
 	response, _ := c.do("GET", "invocation/next", nil)
 	for name, want := range map[string]string{
 		"Lambda-Runtime-Aws-Request-Id":       "one",
 		"Lambda-Runtime-Deadline-Ms":          "1234",
+		"Lambda-Runtime-Nightshift-Attempt":   "3",
 		"Lambda-Runtime-Invoked-Function-Arn": "arn:x",
 		"Lambda-Runtime-Client-Context":       `{"user":{}}`,
 		"Content-Type":                        "application/json",

@@ -54,6 +54,7 @@ export class Client {
     if (status !== 200) throw new Error(`the runtime API answered ${status}: ${body}`)
     return {
       id: headers['lambda-runtime-aws-request-id'],
+      attempt: Number(headers['lambda-runtime-nightshift-attempt']),
       deadline: Number(headers['lambda-runtime-deadline-ms']),
       arn: headers['lambda-runtime-invoked-function-arn'],
       clientContext: headers['lambda-runtime-client-context'], // JSON, or undefined

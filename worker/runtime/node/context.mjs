@@ -17,12 +17,13 @@ const flags = new (class Flags {
 
 // contextOf builds the context of one invocation. env are the variables that
 // the process was assigned. Promises given to waitUntil are added to pending.
-export function contextOf(event, request, id, env, pending) {
+export function contextOf(event, request, { id, attempt }, env, pending) {
   const headers = event.headers ?? {}
   const url = new URL(request.url)
   const cookies = new Cookies(headers.cookie ?? '')
   const context = {
     account: { id: headers['x-nf-account-id'] ?? '' },
+    attempt, // ours: together with requestId it names this try, from 1
     cookies: cookies.api(),
     deploy: {
       branch: headers['x-nf-branch'] ?? env.BRANCH ?? '',

@@ -168,9 +168,9 @@ func TestContextV1(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	a := b.run(t, call{entry: "context.js", client: `{"user":{"name":"Zo\u00eb"}}`})
-	want := `{"keys":["awsRequestId","callbackWaitsForEmptyEventLoop","clientContext","done","fail","functionName","functionVersion",` +
+	want := `{"keys":["attempt","awsRequestId","callbackWaitsForEmptyEventLoop","clientContext","done","fail","functionName","functionVersion",` +
 		`"getRemainingTimeInMillis","identity","invokedFunctionArn","logGroupName","logStreamName","memoryLimitInMB","succeed"],` +
-		`"id":"01HZX10","name":"context","left":true,"waits":false,"identity":null,"client":{"user":{"name":"Zoë"}}}`
+		`"id":"01HZX10","attempt":1,"name":"context","left":true,"waits":false,"identity":null,"client":{"user":{"name":"Zoë"}}}`
 	if a.body != want {
 		t.Errorf("context = %s %v, want %s", a.body, a.err, want)
 	}
@@ -182,13 +182,13 @@ func TestContextV1(t *testing.T) {
 
 func TestContextV2(t *testing.T) {
 	t.Parallel()
-	a := setup(t).run(t, call{entry: "v2.mjs", body: "context", env: []string{"OWN=value", "SITE_NAME=shop", "URL=http://shop.test"}, event: map[string]any{
+	a := setup(t).run(t, call{entry: "v2.mjs", body: "context", attempt: 3, env: []string{"OWN=value", "SITE_NAME=shop", "URL=http://shop.test"}, event: map[string]any{
 		"rawUrl": "http://site.test/items/7?case=context", "route": "/items/:id",
 		"headers": map[string]string{"x-nf-request-id": "req", "x-nf-client-connection-ip": "192.0.2.1", "x-nf-geo": "eyJjaXR5IjoiQmVybGluIn0=",
 			"x-nf-account-id": "acc", "x-nf-site-id": "shop", "x-nf-deploy-id": "d1", "x-nf-deploy-published": "1", "x-nf-branch": "main", "x-nf-deploy-context": "branch-deploy"},
 	}})
-	want := `{"keys":["account","cookies","deploy","flags","geo","ip","json","log","next","params","path","requestId","rewrite","server","site","url","waitUntil"],` +
-		`"values":{"account":{"id":"acc"},"cookies":{},"deploy":{"branch":"main","context":"branch-deploy","id":"d1","published":true},` +
+	want := `{"keys":["account","attempt","cookies","deploy","flags","geo","ip","json","log","next","params","path","requestId","rewrite","server","site","url","waitUntil"],` +
+		`"values":{"account":{"id":"acc"},"attempt":3,"cookies":{},"deploy":{"branch":"main","context":"branch-deploy","id":"d1","published":true},` +
 		`"flags":{},"geo":{"city":"Berlin"},"ip":"192.0.2.1","params":{"id":"7"},"path":"/items/:id","requestId":"req",` +
 		`"server":{"region":"us-east-1"},"site":{"id":"shop","name":"shop","url":"http://shop.test"},"url":"http://site.test/items/7?case=context"},` +
 		`"functions":["json","log","next","rewrite","waitUntil"],"cookies":["get","set","delete"],"flag":[null,0],` +

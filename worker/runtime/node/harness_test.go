@@ -66,6 +66,8 @@ type call struct {
 	ctx   context.Context
 	// client is context.clientContext, as JSON.
 	client string
+	// attempt is its number; 0 stands for the first.
+	attempt int
 }
 
 // answer is all that came of it.
@@ -133,7 +135,7 @@ func (b *bench) run(t *testing.T, c call) *answer {
 	}
 	a := &answer{}
 	response, err := b.pool.Invoke(c.ctx, b.code(c), pool.Call{
-		ID: "01HZX" + fmt.Sprint(len(c.entry)), Attempt: 1, Event: raw, Deadline: time.Now().Add(c.limit), ClientContext: c.client,
+		ID: "01HZX" + fmt.Sprint(len(c.entry)), Attempt: max(c.attempt, 1), Event: raw, Deadline: time.Now().Add(c.limit), ClientContext: c.client,
 		Log: func(stream, text string) {
 			a.mu.Lock()
 			defer a.mu.Unlock()

@@ -18,7 +18,7 @@ const client = new Client(process.env.AWS_LAMBDA_RUNTIME_API)
 let root = ''
 let loading = false
 let collapsing = false
-let running = null // the invocation under way: {id, deadline, arn, clientContext, event, reply, context, onStall}
+let running = null // the invocation under way: {id, attempt, deadline, arn, clientContext, event, reply, context, onStall}
 
 // Written synchronously, output is complete before the response goes out, no
 // process.exit can lose some, and a flood waits instead of filling memory.

@@ -53,8 +53,9 @@ async function invokeStreaming(handler, event, invocation, env, reply) {
   await stream.sent
 }
 
-function contextOf({ id, deadline, arn, clientContext }, env, settle) {
+function contextOf({ id, attempt, deadline, arn, clientContext }, env, settle) {
   return {
+    attempt, // ours: together with the id it names this try, from 1
     awsRequestId: id,
     callbackWaitsForEmptyEventLoop: false,
     clientContext: clientContext ? parse(clientContext) : {},

@@ -23,7 +23,7 @@ export function keepFetch() {
 export async function invokeV2(handler, event, invocation, env, reply) {
   const request = requestOf(event)
   const pending = []
-  const { context, setCookies } = contextOf(event, request, invocation.id, env, pending)
+  const { context, setCookies } = contextOf(event, request, invocation, env, pending)
   invocation.context = context
   try {
     await answer(await handler(request, context), setCookies, reply)

@@ -9,7 +9,7 @@ export async function warm() {
   keepFetch()
   const event = { httpMethod: 'POST', rawUrl: 'http://localhost/', headers: { host: 'localhost' }, body: '{}' }
   const request = requestOf(event)
-  const { context } = contextOf(event, request, '', {}, [])
+  const { context } = contextOf(event, request, { id: '', attempt: 1 }, {}, [])
   const response = context.json(await request.json())
   const reader = response.body.getReader()
   while (!(await reader.read()).done);

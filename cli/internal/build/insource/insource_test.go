@@ -3,6 +3,8 @@ package insource_test
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -163,6 +165,17 @@ func TestAnalyze(t *testing.T) {
 }
 
 func FuzzAnalyze(f *testing.F) {
+	sources, err := filepath.Glob("testdata/netlify/sources/*.*")
+	if err != nil || len(sources) == 0 {
+		f.Fatalf("no sources to begin with: %v", err)
+	}
+	for _, file := range sources {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(source))
+	}
 	f.Add("export default () => {}\nexport const config = { schedule: `@daily`, path: ['/a'] }")
 	f.Add("const { schedule } = require('@netlify/functions')\nexports.handler = schedule('@daily', () => {})")
 	f.Add("export default { fetch() {}, ...x, [y]: 1, config: { a: -\"\\u{41}\" } } satisfies Z")

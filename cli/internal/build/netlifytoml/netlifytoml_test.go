@@ -195,6 +195,17 @@ func TestMissingFileIsEmpty(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
+	files, err := filepath.Glob("testdata/netlify/*.toml")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no files to begin with: %v", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
 	f.Add("[functions.\"a*\"]\ntimeout = 1\n[build]\nfunctions = 'x'")
 	f.Add("functions = { a = { b = 1 } }\n\"q=\" = 2")
 	f.Fuzz(func(t *testing.T, text string) {

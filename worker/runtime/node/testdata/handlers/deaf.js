@@ -1,2 +1,5 @@
 process.on('SIGTERM', () => console.log('not listening'))
-exports.handler = () => new Promise(() => setInterval(() => {}, 1000))
+exports.handler = () => {
+  console.log('deaf')
+  return new Promise(() => setInterval(() => {}, 1000))
+}
