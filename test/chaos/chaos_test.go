@@ -35,6 +35,7 @@ import (
 	"github.com/nightshift/nightshift/test/chaos/scenario"
 	"github.com/nightshift/nightshift/test/chaos/system"
 	"github.com/nightshift/nightshift/test/chaos/traffic"
+	"github.com/nightshift/nightshift/test/chaos/validate"
 	"github.com/nightshift/nightshift/test/harness"
 )
 
@@ -65,12 +66,12 @@ func TestChaos(t *testing.T) {
 		t.Skip("it takes minutes")
 	}
 	s := scenario.Scenario{
-		Name: "everything", Seed: drawSeed(), Log: t.Logf,
+		Name: t.Name(), Seed: drawSeed(), Log: t.Logf,
 		Shape: system.Shape{Gateways: 2, Workers: 3, Schedulers: 2, Concurrency: *concurrency, Processes: 3**concurrency + *schedules},
 		Traffic: traffic.Profile{
 			Invocations: *invocations, Duration: *duration, Schedules: *schedules, DeployEvery: 30 * time.Second, Backlog: 500,
 		},
-		Faults: fault.All(), Long: fault.Long(), Gap: 1500 * time.Millisecond, Drain: 3 * time.Minute,
+		Faults: fault.All(), Long: fault.Long(), Gap: 1500 * time.Millisecond, Drain: 3 * time.Minute, Invariants: validate.Always(),
 	}
 	if *faultNames != "" {
 		s.Faults, s.Long = named(t, *faultNames)

@@ -8,6 +8,7 @@ import (
 	"github.com/nightshift/nightshift/test/chaos/scenario"
 	"github.com/nightshift/nightshift/test/chaos/system"
 	"github.com/nightshift/nightshift/test/chaos/traffic"
+	"github.com/nightshift/nightshift/test/chaos/validate"
 )
 
 // TestTicks lets fifty schedules fire each second while leaders are killed and
@@ -18,10 +19,10 @@ func TestTicks(t *testing.T) {
 		t.Skip("it takes a while")
 	}
 	run(t, scenario.Scenario{
-		Name: "ticks", Seed: drawSeed(), Log: t.Logf,
+		Name: t.Name(), Seed: drawSeed(), Log: t.Logf,
 		Shape:   system.Shape{Gateways: 1, Workers: 1, Schedulers: 3, Concurrency: 8, Processes: 80},
 		Traffic: traffic.Profile{Invocations: int(*tickTime / time.Second), Duration: *tickTime, Schedules: 50},
 		Faults:  []fault.Fault{fault.KillLeader, fault.PauseLeader},
-		Gap:     1500 * time.Millisecond, Drain: 3 * time.Minute,
+		Gap:     1500 * time.Millisecond, Drain: 3 * time.Minute, Invariants: validate.Always(),
 	})
 }

@@ -17,26 +17,29 @@ import (
 var (
 	// CutRedis parts some services from Redis: connections break and new ones are
 	// refused, or they stay and carry nothing.
-	CutRedis Fault = network{always{"CutRedis"}, func(r *rand.Rand) (string, func(*proxy.Proxy)) {
+	CutRedis Fault = network{"CutRedis", func(r *rand.Rand) (string, func(*proxy.Proxy)) {
 		if r.IntN(2) == 0 {
 			return "refused", (*proxy.Proxy).Cut
 		}
 		return "silent", (*proxy.Proxy).Freeze
 	}}
 	// SlowRedis makes each round trip of some services late.
-	SlowRedis Fault = network{always{"SlowRedis"}, func(r *rand.Rand) (string, func(*proxy.Proxy)) {
+	SlowRedis Fault = network{"SlowRedis", func(r *rand.Rand) (string, func(*proxy.Proxy)) {
 		by := between(r, 20*time.Millisecond, 400*time.Millisecond).Round(time.Millisecond)
 		return fmt.Sprintf("by %v", by), func(p *proxy.Proxy) { p.Slow(by) }
 	}}
 	// DropReply lets Redis do what some services told it, and loses the answer.
-	DropReply Fault = network{always{"DropReply"}, func(r *rand.Rand) (string, func(*proxy.Proxy)) {
+	DropReply Fault = network{"DropReply", func(r *rand.Rand) (string, func(*proxy.Proxy)) {
 		one := 4 + r.IntN(30)
 		return fmt.Sprintf("one of %d", one), func(p *proxy.Proxy) { p.Drop(lottery(rand.New(rand.NewPCG(r.Uint64(), 0)), one)) }
 	}}
 	// RestartRedis kills Redis and starts it on its data again.
-	RestartRedis Fault = restarted{always{"RestartRedis"}}
+	RestartRedis Fault = restarted{}
 	// SkewedClock moves the clock of Redis, forward or back, and then to where it was.
 	SkewedClock Fault = skewed{}
+	// SentinelFailover kills the master, waits until the sentinels have made another
+	// one, and lets the old one come back as its replica.
+	SentinelFailover Fault = failedOver{}
 	// FullDisk fills the disk of the blob store.
 	FullDisk Fault = filled{}
 )
@@ -53,9 +56,12 @@ func lottery(r *rand.Rand, one int) func(command string) proxy.Fate {
 
 // network spoils the way of some services to Redis.
 type network struct {
-	always
+	name string
 	draw func(r *rand.Rand) (how string, spoil func(*proxy.Proxy))
 }
+
+func (n network) Name() string                     { return n.name }
+func (network) Available(sys *system.System) error { return sys.OneRedis() }
 
 func (n network) Inject(ctx context.Context, sys *system.System, r *rand.Rand) (string, error) {
 	names := sys.Names("gateway", "worker", "scheduler")
@@ -73,7 +79,10 @@ func (n network) Inject(ctx context.Context, sys *system.System, r *rand.Rand) (
 	return fmt.Sprintf("%s for %v, %s", strings.Join(names, " "), long.Round(time.Millisecond), how), nil
 }
 
-type restarted struct{ always }
+type restarted struct{}
+
+func (restarted) Name() string                       { return "RestartRedis" }
+func (restarted) Available(sys *system.System) error { return sys.OneRedis() }
 
 func (restarted) Inject(ctx context.Context, sys *system.System, r *rand.Rand) (string, error) {
 	down := between(r, 0, 3*time.Second)
@@ -127,4 +136,43 @@ func (filled) Inject(ctx context.Context, sys *system.System, r *rand.Rand) (str
 	ctx, cancel := context.WithTimeout(ctx, recovery)
 	defer cancel()
 	return what, harness.Eventually(ctx, func() error { return sys.Deploy(ctx) })
+}
+
+type failedOver struct{}
+
+func (failedOver) Name() string { return "SentinelFailover" }
+
+func (failedOver) Available(sys *system.System) error {
+	if sys.Sentinels == nil {
+		return errors.New("there are no sentinels")
+	}
+	return nil
+}
+
+func (failedOver) Inject(ctx context.Context, sys *system.System, r *rand.Rand) (string, error) {
+	down := between(r, 0, 3*time.Second)
+	master, err := sys.Sentinels.Master(ctx)
+	if err != nil {
+		return "no master", err
+	}
+	what := fmt.Sprintf("%s, back %v after its successor", master.Addr(), down.Round(time.Millisecond))
+	if err := master.Kill(ctx); err != nil {
+		return what, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := harness.Eventually(ctx, func() error {
+		next, err := sys.Sentinels.Master(ctx)
+		if err == nil && next == master {
+			err = errors.New("the sentinels have not made another master")
+		}
+		return err
+	}); err != nil {
+		return what, err
+	}
+	wait(ctx, down)
+	if err := master.Restart(ctx); err != nil {
+		return what, err
+	}
+	return what, sys.Sentinels.Settled(ctx, 2)
 }

@@ -76,6 +76,13 @@ type Sight struct {
 	Finished time.Time `json:"finished"`
 }
 
+// Drift is a moment at which the system's own counts did not add up.
+type Drift struct {
+	Time  time.Time `json:"time"`
+	Drift int64     `json:"drift"` // accepted minus all others
+	What  string    `json:"what"`
+}
+
 // History collects all that happens. It is safe for concurrent use.
 type History struct {
 	mu      sync.Mutex
@@ -84,6 +91,7 @@ type History struct {
 	deploys []Deploy
 	effects []Effect
 	faults  []Fault
+	drifts  []Drift
 	ends    map[string]Sight // the first terminal state of each that was seen
 	moved   []Sight          // what followed a terminal state
 	tries   map[string]int   // how many runs of an invocation began
@@ -104,6 +112,9 @@ func (h *History) Deploy(d Deploy) { note(h, &h.deploys, d) }
 
 // Fault notes a fault that is over.
 func (h *History) Fault(f Fault) { note(h, &h.faults, f) }
+
+// Drift notes that the counts did not add up.
+func (h *History) Drift(d Drift) { note(h, &h.drifts, d) }
 
 func note[T any](h *History, list *[]T, item T) {
 	h.mu.Lock()
@@ -152,6 +163,9 @@ func (h *History) Effects() []Effect { return list(h, &h.effects) }
 // Faults lists the faults.
 func (h *History) Faults() []Fault { return list(h, &h.faults) }
 
+// Drifts lists when the counts did not add up.
+func (h *History) Drifts() []Drift { return list(h, &h.drifts) }
+
 // Moved lists what was seen of records after their first terminal state.
 func (h *History) Moved() []Sight { return list(h, &h.moved) }
 
@@ -161,8 +175,7 @@ func list[T any](h *History, from *[]T) []T {
 	return slices.Clone(*from)
 }
 
-// Seen is how often records were looked at, and Ends how they were when they
-// were first seen finished.
+// Seen is how often records were looked at.
 func (h *History) Seen() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -182,6 +195,7 @@ func (h *History) Save(dir string) error {
 	return errors.Join(
 		save(dir, "calls", h.Calls()), save(dir, "cancels", h.Cancels()), save(dir, "deploys", h.Deploys()),
 		save(dir, "effects", h.Effects()), save(dir, "faults", h.Faults()), save(dir, "moved", h.Moved()),
+		save(dir, "drifts", h.Drifts()),
 	)
 }
 

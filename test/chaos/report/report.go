@@ -20,6 +20,7 @@ import (
 type Report struct {
 	Scenario string
 	Seed     uint64
+	Wanted   int           // accepted calls
 	Took     time.Duration // of the traffic
 	Drained  time.Duration // from its end until everything was finished
 	Faults   []history.Fault
@@ -40,7 +41,7 @@ func (r *Report) Failed() bool {
 func (r *Report) String() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("scenario %s, seed %d (again: go test ./test/chaos -run 'TestChaos' -seed %d)", r.Scenario, r.Seed, r.Seed)
+	line("scenario %s, seed %d (again: go test ./test/chaos -run %s -seed %d)", r.Scenario, r.Seed, r.Scenario, r.Seed)
 	n := r.Counts
 	line("traffic: %v, then %v until all was finished; %.0f accepted per second", r.Took.Round(time.Second), r.Drained.Round(time.Second), float64(n.Accepted)/r.Took.Seconds())
 	line("faults:")
@@ -50,7 +51,7 @@ func (r *Report) String() string {
 	for _, m := range r.Missing {
 		line("  not injected: %s", m)
 	}
-	line("background calls: %d, accepted %d, refused %d, without an answer %d", n.Calls, n.Accepted, n.Refused, n.Unanswered)
+	line("background calls: %d, accepted %d (%d were wanted), refused %d, without an answer %d", n.Calls, n.Accepted, r.Wanted, n.Refused, n.Unanswered)
 	line("  accepted without the caller knowing: %d, of which %d ran", n.Untold, n.RanAnyway)
 	for _, state := range slices.Sorted(maps.Keys(n.States)) {
 		line("  %s: %d", state, n.States[invocation.State(state)])

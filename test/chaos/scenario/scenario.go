@@ -21,7 +21,7 @@ import (
 
 // Scenario is a run that can be made again.
 type Scenario struct {
-	Name    string
+	Name    string // of its test
 	Seed    uint64 // of the calls and of the faults
 	Shape   system.Shape
 	Traffic traffic.Profile
@@ -31,13 +31,15 @@ type Scenario struct {
 	Gap time.Duration
 	// Drain bounds the time after the traffic in which everything must finish.
 	Drain time.Duration
+	// Invariants must be true at the end.
+	Invariants []validate.Invariant
 	// Log is told how it goes.
 	Log func(format string, args ...any)
 }
 
 // Run makes the run on a system of the shape. The report is complete if err is nil.
 func (s Scenario) Run(ctx context.Context, sys *system.System) (*report.Report, error) {
-	r := &report.Report{Scenario: s.Name, Seed: s.Seed}
+	r := &report.Report{Scenario: s.Name, Seed: s.Seed, Wanted: s.Traffic.Invocations}
 	load, err := traffic.New(ctx, sys, s.Traffic, s.Seed)
 	if err != nil {
 		return r, fmt.Errorf("making the first deploy: %w", err)
@@ -152,11 +154,15 @@ func (s Scenario) settle(ctx context.Context, sys *system.System) error {
 func (s Scenario) judge(ctx context.Context, sys *system.System, r *report.Report, begun, ended time.Time) error {
 	h := sys.History
 	run := &validate.Run{
-		Calls: h.Calls(), Cancels: h.Cancels(), Deploys: h.Deploys(), Effects: h.Effects(), Moved: h.Moved(), End: h.End,
+		Calls: h.Calls(), Cancels: h.Cancels(), Deploys: h.Deploys(), Effects: h.Effects(), Moved: h.Moved(), End: h.End, Drifts: h.Drifts(),
 		Records: map[string]invocation.Invocation{}, States: map[function.Kind]map[invocation.State]int{},
 		Retries: traffic.Retries, Schedules: s.Traffic.Schedules,
 		// Schedulers follow a deploy within a second.
 		FirstTick: begun.Add(3 * time.Second), LastTick: ended.Add(-2 * time.Second),
+	}
+	var err error
+	if run.Counts, err = sys.Store.CountsByKind(ctx); err != nil {
+		return err
 	}
 	for _, kind := range []function.Kind{function.Background, function.Scheduled} {
 		ids, err := sys.IDs(ctx, kind)
@@ -175,7 +181,7 @@ func (s Scenario) judge(ctx context.Context, sys *system.System, r *report.Repor
 		}
 	}
 	r.Faults, r.Sights = h.Faults(), h.Seen()
-	r.Counts, r.Verdicts = validate.Count(run), validate.All(run)
+	r.Counts, r.Verdicts = validate.Count(run), validate.Check(run, s.Invariants)
 	r.Again = again(run, r.Faults)
 	r.Notes = append(r.Notes, fmt.Sprintf("writes of attempts that a newer one had replaced, refused and logged: %d",
 		sys.Count("worker", "attempt dropped; a newer one owns the invocation")))

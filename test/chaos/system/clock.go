@@ -3,6 +3,7 @@ package system
 import (
 	_ "embed"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -52,7 +53,7 @@ func (c *clock) env() []string {
 }
 
 // CanSkew says why the clock of Redis cannot be moved, or nil.
-func (s *System) CanSkew() error { return s.clock.why }
+func (s *System) CanSkew() error { return errors.Join(s.OneRedis(), s.clock.why) }
 
 // Skew sets how far the clock of Redis is ahead of that of everybody else.
 func (s *System) Skew(ahead time.Duration) error {

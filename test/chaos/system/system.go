@@ -33,15 +33,21 @@ type Shape struct {
 	Gateways, Workers, Schedulers int
 	Concurrency                   int // of each worker
 	Processes                     int // of each worker
+	// Sentinels puts a master with two replicas, and the three sentinels over
+	// them, in place of the one Redis and its proxies. A 202 then waits for one
+	// replica.
+	Sentinels bool
 }
 
 // System is a running system.
 type System struct {
-	Shape    Shape
-	Fleet    *harness.Fleet
-	Redis    *harness.Redis
-	Services *harness.Services
-	Control  []*client.Client // of each gateway
+	Shape Shape
+	Fleet *harness.Fleet
+	// Redis or Sentinels is nil, as the shape says.
+	Redis     *harness.Redis
+	Sentinels *harness.Sentinels
+	Services  *harness.Services
+	Control   []*client.Client // of each gateway
 	// Store reads records past all proxies, over a connection of its own.
 	Store     *store.Store
 	History   *history.History
@@ -83,21 +89,17 @@ func Start(ctx context.Context, bin string, shape Shape, h *history.History) (s 
 	}
 	s.closing = append(s.closing, s.disk.close)
 	s.closing = append(s.closing, s.Fleet.Close)
-	if s.Redis, err = s.Fleet.StartRedis(ctx, harness.BeforeReply, s.clock.env()...); err != nil {
-		return s, err
-	}
-	s.closing = append([]func() error{s.Redis.Remove}, s.closing...)
-	if err = s.open(); err != nil {
-		return s, err
-	}
-	urls, err := s.startProxies()
+	url, urls, err := s.startRedis(ctx)
 	if err != nil {
+		return s, err
+	}
+	if err = s.open(url); err != nil {
 		return s, err
 	}
 	s.Services, err = s.Fleet.StartServices(ctx, harness.Setup{
 		Bin: bin, Gateways: shape.Gateways, Workers: shape.Workers, Schedulers: shape.Schedulers, RedisURLs: urls,
 		Env: []string{
-			"NIGHTSHIFT_REDIS_URL=" + s.Redis.URL(), "NIGHTSHIFT_BLOB_URL=file://" + s.disk.path, "NIGHTSHIFT_TOKEN=" + Token,
+			"NIGHTSHIFT_REDIS_URL=" + url, "NIGHTSHIFT_REDIS_WAIT_REPLICAS=" + strconv.Itoa(s.replicas()), "NIGHTSHIFT_BLOB_URL=file://" + s.disk.path, "NIGHTSHIFT_TOKEN=" + Token,
 			"NIGHTSHIFT_WORKER_DATA_DIR=" + filepath.Join(dir, "code"),
 			"NIGHTSHIFT_WORKER_CONCURRENCY=" + strconv.Itoa(shape.Concurrency),
 			"NIGHTSHIFT_WORKER_PROCESSES=" + strconv.Itoa(shape.Processes),
@@ -117,9 +119,43 @@ func Start(ctx context.Context, bin string, shape Shape, h *history.History) (s 
 	return s, nil
 }
 
+// startRedis starts what keeps everything, and returns its URL, and the URLs of
+// single services, which lead through their proxies.
+func (s *System) startRedis(ctx context.Context) (url string, urls map[string]string, err error) {
+	if s.Shape.Sentinels {
+		if s.Sentinels, err = s.Fleet.StartSentinels(ctx, "--appendfsync", string(harness.BeforeReply)); err != nil {
+			return "", nil, err
+		}
+		s.closing = append([]func() error{s.Sentinels.Remove}, s.closing...)
+		return s.Sentinels.URL(), nil, nil
+	}
+	if s.Redis, err = s.Fleet.StartRedis(ctx, harness.BeforeReply, s.clock.env()...); err != nil {
+		return "", nil, err
+	}
+	s.closing = append([]func() error{s.Redis.Remove}, s.closing...)
+	urls, err = s.startProxies()
+	return s.Redis.URL(), urls, err
+}
+
+// replicas is how many must have what is answered 202.
+func (s *System) replicas() int {
+	if s.Shape.Sentinels {
+		return 1
+	}
+	return 0
+}
+
+// OneRedis says why there is not one Redis with proxies before it, or nil.
+func (s *System) OneRedis() error {
+	if s.Redis == nil {
+		return errors.New("there is more than one Redis")
+	}
+	return nil
+}
+
 // open makes what reads of Redis and what functions report to.
-func (s *System) open() error {
-	rdb, err := redisdb.Open(s.Redis.URL())
+func (s *System) open(url string) error {
+	rdb, err := redisdb.Open(url)
 	if err != nil {
 		return err
 	}

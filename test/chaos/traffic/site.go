@@ -34,7 +34,7 @@ const report = async (query) => {
 export default async (request, context) => {
   const { n, plan, ms } = await request.json();
   const run = crypto.randomUUID();
-  const attempt = context.attempt ?? 0;
+  const attempt = context.attempt;
   const own = { id: context.requestId, n, attempt, run, version };
   const earlier = await report({ ...own, phase: 'begin' });
   if (ms > 0) await new Promise((done) => setTimeout(done, ms));
@@ -45,14 +45,6 @@ export default async (request, context) => {
   return Response.json({ n, run, attempt, version });
 };
 `
-
-// Answer is what the background function returns.
-type Answer struct {
-	N       int    `json:"n"`
-	Run     string `json:"run"`
-	Attempt int    `json:"attempt"`
-	Version int    `json:"version"`
-}
 
 // site makes the deploys of a run.
 type site struct {

@@ -22,8 +22,8 @@ import (
 type Profile struct {
 	// Invocations is how many background calls are to be accepted.
 	Invocations int
-	// Duration is the time that they are spread over. It takes longer if the
-	// system does not accept them.
+	// Duration is the time that they are spread over. It takes up to half as long
+	// again if the system does not accept them.
 	Duration time.Duration
 	// Schedules is how many functions fire each second.
 	Schedules int
@@ -130,6 +130,9 @@ func (l *Load) EndSchedules(ctx context.Context) error {
 func (l *Load) calls(ctx context.Context) {
 	var wait sync.WaitGroup
 	defer wait.Wait()
+	run := ctx // of calls, which come to their end
+	ctx, cancel := context.WithTimeout(ctx, l.profile.Duration+l.profile.Duration/2)
+	defer cancel()
 	slots := make(chan struct{}, callers)
 	pace := time.NewTicker(max(l.profile.Duration/time.Duration(max(l.profile.Invocations, 1)), 100*time.Microsecond))
 	defer pace.Stop()
@@ -149,7 +152,7 @@ func (l *Load) calls(ctx context.Context) {
 		}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			l.one(ctx, n)
+			l.one(run, n)
 		})
 	}
 }

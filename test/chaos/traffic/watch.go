@@ -20,6 +20,20 @@ const (
 func (l *Load) watch(ctx context.Context) {
 	for pause(ctx, watchEvery) {
 		l.look(ctx, watchAtOnce) // what cannot be read now is read later
+		l.count(ctx)
+	}
+}
+
+// count asks the system for its own counts, which must add up at any moment.
+func (l *Load) count(ctx context.Context) {
+	counts, err := l.sys.Store.CountsByKind(ctx)
+	if err != nil {
+		return
+	}
+	for kind, n := range counts {
+		if drift := n.Drift(); drift != 0 {
+			l.sys.History.Drift(history.Drift{Time: time.Now(), Drift: drift, What: fmt.Sprintf("%s %+v", kind, n)})
+		}
 	}
 }
 

@@ -15,25 +15,41 @@ type answer struct {
 	Version int    `json:"version"`
 }
 
-// NothingOfFenced: the result in a record is that of one run that really took
-// place, of the attempt that the record says has succeeded, with the code of the
-// deploy that accepted the call; and no run is told of by two attempts.
-func NothingOfFenced(run *Run, v *Verdict) {
-	type place struct {
-		id      string
-		attempt int
-	}
-	runs := map[string]place{}
+// place is an attempt of an invocation.
+type place struct {
+	id      string
+	attempt int
+}
+
+// placeRuns finds the attempt of each run. Each attempt makes one run, and each
+// run is one of an attempt that its record knows.
+func placeRuns(run *Run, v *Verdict) map[string]place {
+	runs, begun := map[string]place{}, map[place]bool{}
 	for _, e := range run.Effects {
+		p := place{e.ID, e.Attempt}
+		if inv, ok := run.Records[e.ID]; ok && (e.Attempt < 1 || e.Attempt > len(inv.Attempts)) {
+			v.problem("a function says it is attempt %d of %s, which has %d", e.Attempt, e.ID, len(inv.Attempts))
+		}
+		if e.Phase == "begin" && begun[p] {
+			v.problem("attempt %d of %s ran twice", p.attempt, p.id)
+		}
+		begun[p] = true
 		if e.Run == "tick" {
 			continue
 		}
-		p := place{e.ID, e.Attempt}
 		if other, known := runs[e.Run]; known && other != p {
 			v.problem("run %s is of attempt %d of %s and of attempt %d of %s", e.Run, p.attempt, p.id, other.attempt, other.id)
 		}
 		runs[e.Run] = p
 	}
+	return runs
+}
+
+// NothingOfFenced: the result in a record is that of one run that really took
+// place, of the attempt that the record says has succeeded, with the code of the
+// deploy that accepted the call; and no run is told of by two attempts.
+func NothingOfFenced(run *Run, v *Verdict) {
+	runs := placeRuns(run, v)
 	versions := map[string]int{}
 	for _, d := range run.Deploys {
 		versions[d.ID] = d.Version
@@ -53,7 +69,7 @@ func NothingOfFenced(run *Run, v *Verdict) {
 		switch {
 		case !known || p.id != id:
 			v.problem("%s has the result of run %s, which was of %q", id, got.Run, p.id)
-		case got.Attempt != 0 && got.Attempt != last:
+		case p.attempt != last || got.Attempt != last:
 			v.problem("%s has the result of attempt %d, and attempt %d succeeded", id, got.Attempt, last)
 		case versions[inv.Deploy] != got.Version:
 			v.problem("%s was accepted by version %d and ran on version %d", id, versions[inv.Deploy], got.Version)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/test/chaos/history"
 )
 
@@ -20,10 +21,12 @@ type Run struct {
 	Cancels []history.Cancel
 	Deploys []history.Deploy
 	Effects []history.Effect
+	Drifts  []history.Drift
 	Moved   []history.Sight                            // what was seen of records after their end
 	End     func(id string) (history.Sight, bool)      // how they were first seen finished
 	Records map[string]invocation.Invocation           // final, of both kinds, all that there are
 	States  map[function.Kind]map[invocation.State]int // counted in Redis, apart from the records
+	Counts  map[function.Kind]store.Counts             // as the system itself counts
 	// Retries is how many more attempts follow a failed one.
 	Retries int
 	// Schedules is how many functions fire each second.
@@ -50,13 +53,15 @@ func (v *Verdict) problem(format string, args ...any) {
 	}
 }
 
-// All checks all invariants.
-func All(run *Run) []Verdict {
-	var verdicts []Verdict
-	for _, invariant := range []struct {
-		name  string
-		check func(*Run, *Verdict)
-	}{
+// Invariant is something that must be true after any run.
+type Invariant struct {
+	Name  string
+	Check func(*Run, *Verdict)
+}
+
+// Always are the invariants of a Redis that keeps what it has confirmed.
+func Always() []Invariant {
+	return []Invariant{
 		{"no accepted invocation is lost", NoneLost},
 		{"one terminal state each", OneEnd},
 		{"attempts within the limit", AttemptsWithinLimit},
@@ -67,9 +72,27 @@ func All(run *Run) []Verdict {
 		{"cancelled before it began never runs", CancelledNeverRuns},
 		{"every tick exactly once", TicksOnce},
 		{"conservation: accepted = queued + running + terminal", Conservation},
-	} {
-		v := Verdict{Name: invariant.name}
-		invariant.check(run, &v)
+	}
+}
+
+// AfterFailover are those that are left when a master dies and replicas may lack
+// its last writes: what was accepted is kept, because a replica had it, while
+// the end of an attempt may be forgotten, which then runs again.
+func AfterFailover() []Invariant {
+	return []Invariant{
+		{"no accepted invocation is lost", NoneLost},
+		{"attempts within the limit", AttemptsWithinLimit},
+		{"one call, one invocation", OneInvocationPerCall},
+		{"every invocation ends as its function does", EndsAsTold},
+	}
+}
+
+// Check checks invariants.
+func Check(run *Run, invariants []Invariant) []Verdict {
+	var verdicts []Verdict
+	for _, i := range invariants {
+		v := Verdict{Name: i.Name}
+		i.Check(run, &v)
 		verdicts = append(verdicts, v)
 	}
 	return verdicts
@@ -184,7 +207,8 @@ func CancelledNeverRuns(run *Run, v *Verdict) {
 }
 
 // Conservation: the records that there are, are those that were accepted and
-// those of calls whose answer was lost, and each is in a state that is known.
+// those of calls whose answer was lost, each in a state that is known; and the
+// system's own counts, which are a metric, say the same and add up at any moment.
 func Conservation(run *Run, v *Verdict) {
 	accepted := map[string]bool{}
 	var unanswered int
@@ -206,7 +230,22 @@ func Conservation(run *Run, v *Verdict) {
 	if untold > unanswered {
 		v.problem("%d invocations were accepted without the caller being told, but only %d calls were not answered with 202", untold, unanswered)
 	}
+	for _, d := range run.Drifts {
+		v.problem("at %v the counts were off by %d: %s", d.Time, d.Drift, d.What)
+	}
 	for kind, states := range run.States {
+		c := run.Counts[kind]
+		if drift := c.Drift(); drift != 0 || c.Accepted != int64(records[kind]) {
+			v.problem("%d %s invocations are counted as accepted, %d have records; the counts are off by %d", c.Accepted, kind, records[kind], drift)
+		}
+		for state, counted := range map[invocation.State]int64{
+			invocation.Queued: c.Queued, invocation.Running: c.Running, invocation.Failed: c.Failed,
+			invocation.Succeeded: c.Succeeded, invocation.Dead: c.Dead, invocation.Cancelled: c.Cancelled,
+		} {
+			if counted != int64(states[state]) {
+				v.problem("%d %s invocations are counted as %s, %d are", counted, kind, state, states[state])
+			}
+		}
 		sum := 0
 		for state, n := range states {
 			v.Looked += n

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/test/chaos/history"
 )
 
@@ -66,12 +67,16 @@ func sound() *Run {
 		function.Background: {invocation.Succeeded: 2, invocation.Dead: 1, invocation.Cancelled: 1},
 		function.Scheduled:  {invocation.Succeeded: 3},
 	}
+	run.Counts = map[function.Kind]store.Counts{
+		function.Background: {Accepted: 4, Succeeded: 2, Dead: 1, Cancelled: 1},
+		function.Scheduled:  {Accepted: 3, Succeeded: 3},
+	}
 	return run
 }
 
 func TestASoundRunHolds(t *testing.T) {
 	t.Parallel()
-	for _, v := range All(sound()) {
+	for _, v := range Check(sound(), Always()) {
 		if len(v.Problems) > 0 || v.Looked == 0 {
 			t.Errorf("%s: looked at %d, %q", v.Name, v.Looked, v.Problems)
 		}
@@ -118,6 +123,8 @@ func TestInvariantsSeeWhatIsWrong(t *testing.T) {
 		{"no result", "fenced", change("A", func(inv *invocation.Invocation) { inv.Result = nil })},
 		{"the code of another deploy", "fenced", func(run *Run) { run.Deploys[0].Version = 2 }},
 		{"one run, two attempts", "fenced", func(run *Run) { run.Effects[0].Run = "a2" }},
+		{"an attempt ran twice", "fenced", func(run *Run) { run.Effects[0].Attempt = 2 }},
+		{"an attempt that the record does not know", "fenced", func(run *Run) { run.Effects[1].Attempt = 3 }},
 		{"one call, two invocations", "one call", func(run *Run) { run.Effects[4].N = 1 }},
 		{"an end that nobody asked for", "ends as its function", func(run *Run) { run.Calls[1].Plan = "ok" }},
 		{"ran though it was cancelled", "never runs", func(run *Run) { run.Effects[4].ID = "C" }},
@@ -131,6 +138,11 @@ func TestInvariantsSeeWhatIsWrong(t *testing.T) {
 			run.Calls = run.Calls[:3]
 		}},
 		{"a record that is counted and cannot be read", "conservation", func(run *Run) { run.States[function.Background][invocation.Queued]++ }},
+		{"the counts drifted on the way", "conservation", func(run *Run) { run.Drifts = []history.Drift{{Drift: 1}} }},
+		{"the counts say something else", "conservation", func(run *Run) {
+			run.Counts[function.Scheduled] = store.Counts{Accepted: 3, Succeeded: 2, Dead: 1}
+		}},
+		{"the counts do not add up", "conservation", func(run *Run) { run.Counts[function.Scheduled] = store.Counts{Accepted: 3, Succeeded: 2} }},
 		{"a state that there is not", "conservation", func(run *Run) { run.States[function.Scheduled] = map[invocation.State]int{"": 3} }},
 	}
 	for _, tt := range tests {
@@ -138,7 +150,7 @@ func TestInvariantsSeeWhatIsWrong(t *testing.T) {
 			t.Parallel()
 			run := sound()
 			tt.spoil(run)
-			for _, v := range All(run) {
+			for _, v := range Check(run, Always()) {
 				if strings.Contains(v.Name, tt.invariant) {
 					if len(v.Problems) == 0 {
 						t.Errorf("%q does not see it", v.Name)
