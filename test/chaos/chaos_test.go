@@ -76,7 +76,12 @@ func TestChaos(t *testing.T) {
 	if *faultNames != "" {
 		s.Faults, s.Long = named(t, *faultNames)
 	}
-	run(t, s)
+	r := run(t, s)
+	for _, v := range r.Verdicts {
+		if v.Looked == 0 && *schedules > 0 {
+			t.Errorf("%q had nothing to look at, so that nothing is shown", v.Name)
+		}
+	}
 }
 
 // drawSeed is the seed that was asked for, or any.
@@ -98,7 +103,7 @@ func named(t *testing.T, names string) (short, long []fault.Fault) {
 		t.Fatal(err)
 	}
 	for _, f := range all {
-		if f == fault.PauseWorker {
+		if f.Name() == fault.PauseWorker.Name() {
 			long = append(long, f)
 		} else {
 			short = append(short, f)
@@ -108,7 +113,7 @@ func named(t *testing.T, names string) (short, long []fault.Fault) {
 }
 
 // run makes a run, prints its report, and keeps everything if something is wrong.
-func run(t *testing.T, s scenario.Scenario) {
+func run(t *testing.T, s scenario.Scenario) *report.Report {
 	t.Helper()
 	t.Logf("seed %d", s.Seed)
 	h := history.New()
@@ -145,4 +150,5 @@ func run(t *testing.T, s scenario.Scenario) {
 		}
 	}
 	finished = true
+	return r
 }

@@ -66,7 +66,7 @@ func Start(upstream string) (*Proxy, error) {
 // URL is what NIGHTSHIFT_REDIS_URL takes.
 func (p *Proxy) URL() string { return "unix://" + p.listener.Addr().String() }
 
-// Lost is how many replies were lost, and Cut how many connections were cut.
+// Lost is how many replies were lost.
 func (p *Proxy) Lost() int64 { return p.lost.Load() }
 
 // Cuts is how many connections were cut.

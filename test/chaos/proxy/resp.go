@@ -18,13 +18,13 @@ func readCommand(r *bufio.Reader, buf []byte) (raw []byte, name string, err erro
 	}
 	for i := range n {
 		var size int
-		start := len(raw)
 		if raw, size, err = header(r, raw, '$'); err != nil {
 			return nil, "", err
 		}
-		if start = len(raw); size < 0 {
+		if size < 0 {
 			return nil, "", fmt.Errorf("an argument of %d bytes", size)
 		}
+		start := len(raw)
 		if raw, err = take(r, raw, size+2); err != nil {
 			return nil, "", err
 		}
