@@ -105,7 +105,7 @@ func (t *termLoop) prepare(e *entry, now time.Time) *firing {
 			ID:      id,
 			Queue:   function.Scheduled,
 			Target:  queue.Target{Site: e.site, Deploy: e.deploy, Function: e.function.Name, Published: true},
-			Timeout: e.function.Timeout(),
+			Timeout: e.function.Timeout(), Concurrency: e.function.Concurrency,
 		},
 		invocation: invocation.Invocation{
 			ID: id, Site: e.site, Deploy: e.deploy, Function: e.function.Name,
