@@ -6,9 +6,14 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/cli/internal/view"
+	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/client"
 	"github.com/spf13/cobra"
 )
+
+// callbackPage is how many dead callbacks are asked for at once: as many as the
+// control plane lists.
+const callbackPage = 200
 
 func (w World) callbacks() *cobra.Command {
 	var site string
@@ -18,18 +23,25 @@ func (w World) callbacks() *cobra.Command {
 		Short: "List the callbacks of a site that were given up, and make them again",
 		Args:  arguments(),
 		RunE: w.online(func(ctx context.Context, control *client.Client, _ []string) error {
-			list, err := control.DeadCallbacks(ctx, site, "", 200)
-			if err != nil {
-				return err
+			all := api.DeadCallbackList{Callbacks: []api.DeadCallback{}}
+			for {
+				page, err := control.DeadCallbacks(ctx, site, all.NextCursor, callbackPage)
+				if err != nil {
+					return err
+				}
+				all.Callbacks = append(all.Callbacks, page.Callbacks...)
+				if all.NextCursor = page.NextCursor; all.NextCursor == "" {
+					break
+				}
 			}
 			if asJSON {
-				return w.printJSON(list)
+				return w.printJSON(all)
 			}
-			if len(list.Callbacks) == 0 {
+			if len(all.Callbacks) == 0 {
 				fmt.Fprintf(w.Stderr, "site %s has no dead callbacks\n", site)
 				return nil
 			}
-			view.DeadCallbacks(w.Stdout, view.StyleOf(w.Stdout), list.Callbacks, time.Now())
+			view.DeadCallbacks(w.Stdout, view.StyleOf(w.Stdout), all.Callbacks, time.Now())
 			return nil
 		}),
 	}
