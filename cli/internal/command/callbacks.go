@@ -20,7 +20,9 @@ func (w World) callbacks() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "callbacks",
-		Short: "List the callbacks of a site that were given up, and make them again",
+		Short: "List the callbacks of a site that were given up, or send them again",
+		Long: `List the callbacks of a site that were given up, newest first: their receivers
+failed seven times, or answered that they want none. retry sends them again.`,
 		Args:  arguments(),
 		RunE: w.online(func(ctx context.Context, control *client.Client, _ []string) error {
 			all := api.DeadCallbackList{Callbacks: []api.DeadCallback{}}
@@ -49,7 +51,7 @@ func (w World) callbacks() *cobra.Command {
 	jsonFlag(cmd, &asJSON)
 	cmd.AddCommand(&cobra.Command{
 		Use:   "retry ID...",
-		Short: "Make dead callbacks again, by the IDs of their invocations",
+		Short: "Send callbacks again that were given up, by the IDs of their invocations",
 		Args:  atLeast("the ID of an invocation"),
 		RunE: w.online(func(ctx context.Context, control *client.Client, args []string) error {
 			for i, id := range args {
