@@ -44,26 +44,21 @@ if state == 'archived' then -- buried; somebody runs it once more
   state = false
 end
 if not state then
-  look_around()
+  load('capacity', 'until', 'site_limit', 'released', 'waiting', 'slots:' .. lane, 'limit:' .. lane, 'waits:' .. lane)
   local concurrency, not_before = tonumber(ARGV[4]), tonumber(ARGV[5])
-  local changed = limit(lane) ~= concurrency
-  if changed then
-    known[lane] = concurrency
-    if concurrency > 0 then
-      redis.call('HSET', limits, lane, concurrency)
-    else
-      redis.call('HDEL', limits, lane)
-    end
+  local moved = number('limit:' .. lane) ~= concurrency
+  if moved then
+    set('limit:' .. lane, concurrency)
     unpark(lane)
   end
-  redis.call('HSET', tasks .. id, 'msg', ARGV[1], 'lane', lane)
-  if not_before > now then
-    redis.call('HSET', tasks .. id, 'state', 'scheduled')
+  if not_before > 0 and not_before > now() then
+    mark(id, 'scheduled', lane, ARGV[1])
     redis.call('ZADD', delayed, due(not_before), id)
   else
-    admit(id, lane)
+    admit(id, lane, ARGV[1])
   end
-  if changed then promote(10) end
+  if moved then promote(10) end
+  save()
 end
 
 for _, step in ipairs(steps) do step.apply(step.keys, step.args) end

@@ -138,7 +138,7 @@ func TestFleetIsForgotten(t *testing.T) {
 		c.put("a", "shop/f")
 		c.put("b", "shop/g", concurrency(1))
 		c.put("c", "shop/g", concurrency(1))
-		c.must(c.rdb.HSet(t.Context(), lanePrefix(c.kind)+"fleet", "until", 1).Err()) // a minute passes
+		c.must(c.rdb.HSet(t.Context(), lanePrefix(c.kind)+"bounds", "until", 1).Err()) // a minute passes
 		c.forward()
 		if got := c.takeAll(); !slices.Equal(got, []string{"a", "b"}) {
 			t.Errorf("released %v; want all that have no bound of their own", got)

@@ -17,7 +17,7 @@
 -- Atomic. A try that is repeated finds the task settled and changes nothing.
 local id, outcome, task = ARGV[1], ARGV[2], tasks .. ARGV[1]
 
-local function count(what, of_the_day)
+local function tally(what, of_the_day)
   if redis.call('INCR', of_the_day) == 1 then redis.call('EXPIREAT', of_the_day, ARGV[3]) end
   redis.call('INCR', queue .. what)
 end
@@ -42,25 +42,26 @@ if redis.call('LREM', queue .. 'active', 0, id) == 0 then
   if state ~= 'pending' and state ~= 'active' then
     free(id)
     promote(2)
+    save()
   end
   return redis.error_reply('NOT FOUND')
 end
 redis.call('ZREM', queue .. 'lease', id)
 if outcome == 'done' then
   redis.call('DEL', task)
-  count('processed', KEYS[3])
+  tally('processed', KEYS[3])
 elseif outcome == 'retry' then
-  look_around()
-  redis.call('ZADD', queue .. 'retry', due(now + ARGV[5]), id)
+  redis.call('ZADD', queue .. 'retry', due(now() + ARGV[5]), id)
   redis.call('HSET', task, 'msg', ARGV[4], 'state', 'retry')
 else
   bury()
 end
 if ARGV[6] == '1' then
-  count('processed', KEYS[3])
-  count('failed', KEYS[4])
+  tally('processed', KEYS[3])
+  tally('failed', KEYS[4])
 end
 free(id)
 -- Two, not one: a lane that could not be looked at before catches up.
 promote(2)
+save()
 return redis.status_reply('OK')
