@@ -292,3 +292,69 @@ func TestSuspectWaitsItsTurn(t *testing.T) {
 		}
 	})
 }
+
+// A suspect counts for its function's concurrency, and comes before the tasks
+// that wait in the function's own lane.
+func TestSuspectKeepsToItsConcurrency(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, c *crew) {
+		expect := func(when string, want ...string) {
+			t.Helper()
+			if got := c.takeAll(); !slices.Equal(got, want) {
+				t.Fatalf("released %v %s; want %v", got, when, want)
+			}
+			c.picture().check(t, nil)
+		}
+		c.put("a0", "shop/a", concurrency(1))
+		c.put("b0", "shop/b", concurrency(1))
+		expect("at first", "a0", "b0")
+		for range 2 {
+			c.abandon("a0")
+			c.abandon("b0")
+			c.reap()
+			c.takeAll()
+		}
+		c.put("a1", "shop/a", concurrency(1))
+		c.put("b1", "shop/b", concurrency(1))
+		expect("beside the suspect of lane a", "b1")
+		c.put("b2", "shop/b", concurrency(1))
+		c.end("a0", "done")
+		expect("while b1 has the slot of the next suspect", "a1")
+		c.end("b1", "done")
+		expect("after b1: the suspect first", "b0")
+		c.put("b3", "shop/b", concurrency(2))
+		expect("with one slot more", "b2")
+		c.end("b0", "done")
+		expect("after the suspect", "b3")
+	})
+}
+
+// A suspect that left its ID in its own lane, because asynq's tools took it out
+// of there, is not released from there.
+func TestSuspectIsInOneLane(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, c *crew) {
+		for _, id := range []string{"a", "x", "b"} {
+			c.put(id, "shop/f", concurrency(1))
+		}
+		c.put("s", "shop/g")
+		c.must(c.tasks.RunTask(string(c.kind), "x"))
+		for range 2 {
+			for _, id := range c.takeAll() {
+				c.abandon(id)
+			}
+			c.reap()
+		}
+		for range 3 { // the three suspects, and b of the lane
+			for _, id := range c.takeAll() {
+				if p := c.picture(); p.slots()[suspects] > 1 || p.held["x"] == "shop/f" {
+					t.Errorf("slots %v", p.held)
+				}
+				c.end(id, "done")
+			}
+		}
+		if p := c.picture(); len(p.tasks)+len(p.held)+len(p.waiting) > 0 {
+			t.Errorf("left over: %+v", p)
+		}
+	})
+}
