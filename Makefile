@@ -56,7 +56,7 @@ types: $(TYPES)/node_modules/.package-lock.json ## check the TypeScript types of
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
 	@command -v redis-server valkey-server >/dev/null || echo "no redis-server or valkey-server on the PATH: the tests run on miniredis"
 	@# No vet, which lint does, and no debugger's tables: a fifth of the time of a first run.
-	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(e2e|churn|contract|nextjs|redis)$$')
+	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(e2e|chaos|churn|contract|nextjs|redis)$$')
 
 .PHONY: e2e
 e2e: build $(QUICKSTART)/node_modules $(CONTRACT)/node_modules ## run the system tests on real processes (needs redis-server)
@@ -69,11 +69,13 @@ e2e: build $(QUICKSTART)/node_modules $(CONTRACT)/node_modules ## run the system
 nextjs: build ## run the API routes of each supported Next.js on real processes (needs npm and redis-server)
 	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -count=1 -timeout 30m ./test/nextjs
 
+# Flags of the run, for example CHAOS='-seed 7', or for the long one
+# CHAOS='-run TestChaos -invocations 100000 -duration 50m -concurrency 16 -timeout 3h'.
+CHAOS ?=
+
 .PHONY: chaos
-chaos: build ## kill, freeze and stop services while they work, and look for what got lost
-	go test -race -count=1 -run 'TestScripts/(worker-crash|worker-drain|scheduler-crash|redis-down|deploy-killed)' ./test/e2e
-	go test -race -count=1 -run TestExactlyOnceThroughFailovers ./scheduler
-	go test -count=1 -v ./test/churn
+chaos: build ## break a running system from a seed, and look for what got lost (CHAOS=flags)
+	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -count=1 -v -timeout 15m ./test/chaos $(CHAOS)
 
 FUZZTIME ?= 60s
 
@@ -85,11 +87,12 @@ fuzz: ## fuzz all that reads what others wrote, each for FUZZTIME (60s); what fa
 	done
 
 .PHONY: bench
-bench: ## measure the parts, then 202 → handler start, idle cost and memory of the services, and deploys
+bench: ## measure the parts, then 202 → handler start, idle cost and memory of the services, deploys, and schedules
 	go test -run '^$$' -bench . ./shared/queue ./shared/store ./gateway ./worker ./worker/internal/pool
 	go run ./test/load/latency
 	go run ./test/load/deploys
 	go run ./test/load/accept
+	go run ./test/load/schedules
 
 .PHONY: up down
 up: ## start the whole system in containers (needs Docker and NIGHTSHIFT_TOKEN)

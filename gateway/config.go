@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/artifact"
+	"github.com/nightshift/nightshift/shared/callback"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/secret"
@@ -58,6 +59,16 @@ type Config struct {
 	Retention time.Duration `env:"RETENTION"`
 	// DeadRetention is the same for invocations in state dead. Default 720h.
 	DeadRetention time.Duration `env:"DEAD_RETENTION"`
+	// SiteBacklog is how many invocations of a kind may be queued per site; calls
+	// over it are answered 429. Default 100,000; -1 is no bound.
+	SiteBacklog int `env:"SITE_BACKLOG"`
+	// CallbackSecret signs callbacks, the same as workers have; see package
+	// callback. Without one, callers cannot ask for a callback. Default: none.
+	CallbackSecret secret.Text `env:"CALLBACK_SECRET"`
+	// CallbackAllow lists the networks, as CIDRs separated by commas, that
+	// callbacks may reach although they are not public, the same as workers
+	// have. Default: none.
+	CallbackAllow string `env:"CALLBACK_ALLOW"`
 	// LameDuck is how long /readyz fails before the servers stop to take
 	// connections, so that load balancers notice. Default 1s, under Dev none;
 	// negative is none.
@@ -110,10 +121,18 @@ func (cfg *Config) validate() error {
 		return invalid("NIGHTSHIFT_PUBLIC_STATUS is %q; it must be on or off", cfg.PublicStatus)
 	case cfg.Retention != 0 && cfg.Retention < time.Minute, cfg.DeadRetention != 0 && cfg.DeadRetention < time.Minute:
 		return invalid("NIGHTSHIFT_RETENTION and NIGHTSHIFT_DEAD_RETENTION must be 1m or more")
+	case cfg.SiteBacklog < -1:
+		return invalid("NIGHTSHIFT_SITE_BACKLOG is %d; it must be 1 or more, or -1 for no bound", cfg.SiteBacklog)
 	case cfg.Drain < 0:
 		return invalid("NIGHTSHIFT_DRAIN is %v; it must not be negative", cfg.Drain)
 	}
 	if _, err := secret.Parse(cfg.SecretKey); err != nil {
+		return err
+	}
+	if _, err := callback.NewSigner(cfg.CallbackSecret); err != nil {
+		return err
+	}
+	if _, err := callback.ParseAllow(cfg.CallbackAllow); err != nil {
 		return err
 	}
 	if cfg.PublicURL == "" {
@@ -165,4 +184,12 @@ func (cfg *Config) siteURL(bound string) func(site, deployID string) string {
 			return scheme + "://" + site + "." + host
 		}
 	}
+}
+
+// checkCallback says what is wrong with the URL of a callback.
+func (cfg *Config) checkCallback(url string) error {
+	if cfg.CallbackSecret == "" {
+		return fault.New(fault.Invalid, "This installation makes no callbacks, since it has nothing to sign them with. Its operator sets %s for gateways and workers; leave the header %s out until then.", callback.Setting, callback.Header)
+	}
+	return callback.Check(url, strings.TrimSpace(cfg.CallbackAllow) != "")
 }

@@ -21,13 +21,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nightshift/nightshift/gateway/internal/await"
 	"github.com/nightshift/nightshift/gateway/internal/environment"
 	"github.com/nightshift/nightshift/gateway/internal/fleet"
 	"github.com/nightshift/nightshift/gateway/internal/httpapi"
+	"github.com/nightshift/nightshift/gateway/internal/intake"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
+	"github.com/nightshift/nightshift/gateway/internal/metrics"
 	"github.com/nightshift/nightshift/gateway/internal/release"
+	"github.com/nightshift/nightshift/gateway/internal/rerun"
 	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/gateway/internal/schedules"
 	"github.com/nightshift/nightshift/gateway/internal/static"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/daemon"
@@ -50,6 +55,8 @@ type Gateway struct {
 	queue     *queue.Client
 	artifacts *artifact.Store
 	router    *route.Router
+	intake    *intake.Intake
+	waiters   *await.Waiters
 	invoker   *invoke.Invoker
 	loops     []*daemon.Loop
 	data      *daemon.HTTP
@@ -94,7 +101,12 @@ func (g *Gateway) open() error {
 	records := store.New(g.redis, store.Options{Retention: g.cfg.Retention, DeadRetention: g.cfg.DeadRetention})
 	workers := fleet.New(fleet.Config{Workers: records, Logger: g.log})
 	g.router = route.New(route.Options{BaseDomain: g.cfg.BaseDomain, DefaultSite: g.cfg.DefaultSite, Dev: g.cfg.Dev}, records)
-	g.invoker = invoke.New(invoke.Config{Queue: g.queue, Records: records, Fleet: workers, Dev: g.cfg.Dev, Logger: g.log})
+	g.intake = intake.New(intake.Config{Queue: g.queue, Records: records, Backlog: g.cfg.SiteBacklog})
+	g.waiters = await.New(await.Config{Records: records, Logger: g.log})
+	g.invoker = invoke.New(invoke.Config{
+		Intake: g.intake, Waiters: g.waiters, Fleet: workers, Dev: g.cfg.Dev, Logger: g.log, CheckCallback: g.cfg.checkCallback,
+		Now: g.redisNow,
+	})
 	g.loops = []*daemon.Loop{
 		daemon.NewLoop(workers.Run),
 		daemon.NewLoop(func(ctx context.Context) {
@@ -127,12 +139,17 @@ func (g *Gateway) serve(records *store.Store) error {
 	}
 	var control http.Handler
 	siteURL, variables := g.cfg.siteURL(g.data.Addr()), environment.New(records, box)
+	releases := release.New(release.Config{
+		Store: records, Artifacts: g.artifacts, Environment: variables, Router: g.router, DefaultSite: g.cfg.DefaultSite, SiteURL: siteURL, Dev: g.cfg.Dev,
+	})
 	data, control = httpapi.New(httpapi.Config{
 		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Workers: records,
-		Environment: variables,
-		Release: release.New(release.Config{
-			Store: records, Artifacts: g.artifacts, Environment: variables, Router: g.router, DefaultSite: g.cfg.DefaultSite, SiteURL: siteURL, Dev: g.cfg.Dev,
+		Environment: variables, Callbacks: records, Metrics: metrics.Handler(records, g.log),
+		Rerun: rerun.New(rerun.Config{Store: records, Queue: g.queue, Intake: g.intake, Dev: g.cfg.Dev}),
+		Schedules: schedules.New(schedules.Config{
+			Store: records, Intake: g.intake, Site: releases.Site, SiteURL: siteURL, Dev: g.cfg.Dev, Now: g.redisNow,
 		}),
+		Release: releases,
 		Catalog: records.Catalog, Logger: g.log, Ready: g.ready, Stopping: g.stopping,
 		Token: g.cfg.Token, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus == "on", TrustProxy: g.cfg.TrustProxy,
 		SiteURL: siteURL, AdminURL: g.cfg.adminURL(),
@@ -140,6 +157,9 @@ func (g *Gateway) serve(records *store.Store) error {
 	g.control, err = daemon.NewHTTP(daemon.HTTPConfig{Addr: g.cfg.AdminAddr, Logger: g.log, Handler: control})
 	return err
 }
+
+// redisNow is the clock of Redis.
+func (g *Gateway) redisNow(ctx context.Context) (time.Time, error) { return redisdb.Now(ctx, g.redis) }
 
 // Addr is the data plane's bound host:port.
 func (g *Gateway) Addr() string { return g.data.Addr() }
@@ -182,11 +202,12 @@ func (g *Gateway) ready(ctx context.Context) error {
 	return nil
 }
 
-// Stop lets /readyz fail, waits for load balancers to notice (Config.LameDuck),
+// Stop lets /readyz fail, ends all waiting for invocations, waits for load balancers to notice (Config.LameDuck),
 // lets running requests end (Config.Drain), and then closes everything.
 func (g *Gateway) Stop(ctx context.Context) error {
 	g.stop.Do(func() {
 		close(g.stopping)
+		g.waiters.Close()
 		if g.cfg.LameDuck > 0 {
 			select {
 			case <-time.After(g.cfg.LameDuck):
@@ -208,6 +229,9 @@ func (g *Gateway) close(ctx context.Context) error {
 	}
 	drain, cancel := context.WithTimeout(ctx, g.cfg.Drain)
 	defer cancel()
+	if g.waiters != nil {
+		g.waiters.Close()
+	}
 	if g.data != nil {
 		failed("the data plane", g.data.Stop(drain))
 	}

@@ -155,7 +155,12 @@ func TestExactlyOnceThroughFailovers(t *testing.T) {
 	fourth.p.signal(t, syscall.SIGTERM)
 	<-fourth.p.exited
 
-	ledger.check(t, functions)
+	fired := ledger.check(t, functions)
+	totals, err := s.TickTotals(t.Context())
+	if err != nil || totals.Drift() != 0 || totals.Fired != int64(fired) || totals.CaughtUp+totals.Skipped != 0 {
+		t.Errorf("TickTotals = %+v, %v, want the %d that fired and no drift", totals, err, fired)
+	}
+	t.Logf("%d ticks were not fired a second time", totals.Suppressed)
 	if t.Failed() {
 		t.Logf("the processes said:\n%s", f.said())
 	}
@@ -237,7 +242,8 @@ func (l *ledger) wait(t *testing.T, n int) {
 	}
 }
 
-func (l *ledger) check(t *testing.T, functions int) {
+// check returns how many ticks fired.
+func (l *ledger) check(t *testing.T, functions int) int {
 	t.Helper()
 	// What was enqueued last may still be on its way here.
 	for idle := false; !idle; {
@@ -272,4 +278,5 @@ func (l *ledger) check(t *testing.T, functions int) {
 	slices.Sort(late)
 	t.Logf("%d ticks of %d functions, each once; lateness p50 %v, p90 %v, max %v",
 		len(l.list), functions, late[len(late)/2], late[len(late)*9/10], late[len(late)-1])
+	return len(l.list)
 }

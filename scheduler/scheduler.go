@@ -148,7 +148,7 @@ func New(cfg Config) (*Scheduler, error) {
 	}
 	s := &Scheduler{cfg: cfg, rdb: rdb, lockRDB: lockRDB, records: store.New(rdb, cfg.Records)}
 	s.stop = sync.OnceValue(s.close)
-	if s.queue, err = queue.NewClient(rdb, false); err != nil {
+	if s.queue, err = queue.NewClient(rdb, true); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
 	if err := s.queue.AwaitReplicas(cfg.RedisWaitReplicas); err != nil {

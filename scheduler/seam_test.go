@@ -32,9 +32,11 @@ func TestFireOnRedis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.SyncCursors(t.Context(), term, []string{"known"}); err != nil {
+	cursors, err := s.SyncCursors(t.Context(), term, []string{"known"})
+	if err != nil {
 		t.Fatal(err)
 	}
+	after := cursors["known"]
 	tick := time.Now().Add(time.Hour).Truncate(time.Second)
 	steps := []struct {
 		name string
@@ -54,10 +56,13 @@ func TestFireOnRedis(t *testing.T) {
 		id := ulid.MustNew(ulid.Now(), rand.Reader).String()
 		verdict, err := q.Enqueue(t.Context(),
 			queue.Task{ID: id, Queue: function.Scheduled, Target: queue.Target{Site: "acme", Deploy: "d1", Function: "f"}, Timeout: time.Second},
-			s.Fire(tt.term, tt.key, tt.tick),
+			s.Fire(tt.term, store.Firing{Key: tt.key, Site: "acme", Function: "f", After: after, Tick: tt.tick, Due: 1, Invocation: id}),
 			s.Create(invocation.Invocation{ID: id, Site: "acme", Deploy: "d1", Function: "f", Kind: function.Scheduled, Tick: tt.tick}, []byte("{}")))
 		if err != nil || verdict != tt.want {
 			t.Errorf("firing a tick %s = %d, %v, want %d", tt.name, verdict, err, tt.want)
+		}
+		if verdict == queue.Queued {
+			after = tt.tick
 		}
 		_, err = s.Invocation(t.Context(), id)
 		if recorded := err == nil; recorded != (tt.want == queue.Queued) || !recorded && !fault.Is(err, fault.NotFound) {

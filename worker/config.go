@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/artifact"
+	"github.com/nightshift/nightshift/shared/callback"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
@@ -70,6 +71,12 @@ type Config struct {
 	// keys as theirs; see package secret. Without one, functions of deploys that
 	// have variables are not run here. Default: none.
 	SecretKey secret.Text `env:"SECRET_KEY"`
+	// CallbackSecret signs callbacks, the same as gateways have; see package
+	// callback. Without one this worker makes none. Default: none.
+	CallbackSecret secret.Text `env:"CALLBACK_SECRET"`
+	// CallbackAllow lists the networks, as CIDRs separated by commas, that
+	// callbacks may reach although they are not public. Default: none.
+	CallbackAllow string `env:"CALLBACK_ALLOW"`
 	// Dev tells functions that they run under nightshift dev.
 	Dev bool `env:"-"`
 	// Records says how long finished invocations are kept.
@@ -104,6 +111,12 @@ func (c Config) validate() (Config, error) {
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_MAX_OUTPUT is %d; it must be positive", c.MaxOutput)
 	}
 	if _, err := secret.Parse(c.SecretKey); err != nil {
+		return c, err
+	}
+	if _, err := callback.NewSigner(c.CallbackSecret); err != nil {
+		return c, err
+	}
+	if _, err := callback.ParseAllow(c.CallbackAllow); err != nil {
 		return c, err
 	}
 	c.Spares, c.Drain = max(c.Spares, 0), max(c.Drain, 0)

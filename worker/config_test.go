@@ -37,6 +37,8 @@ func TestValidate(t *testing.T) {
 		"NIGHTSHIFT_WORKER_IDLE_TIMEOUT": func(c *Config) { c.IdleTimeout = -1 },
 		"NIGHTSHIFT_WORKER_MAX_OUTPUT":   func(c *Config) { c.MaxOutput = -1 },
 		"NIGHTSHIFT_SECRET_KEY":          func(c *Config) { c.SecretKey = "canary" },
+		"NIGHTSHIFT_CALLBACK_SECRET":     func(c *Config) { c.CallbackSecret = "whsec_canary" },
+		"NIGHTSHIFT_CALLBACK_ALLOW":      func(c *Config) { c.CallbackAllow = "10.0.0.0" },
 		"retention":                      func(c *Config) { c.Records = store.Options{Retention: time.Second} },
 	}
 	for name, change := range wrong {

@@ -7,6 +7,8 @@
 //	HTTP ─▶ dispatch ─┘
 //	                  └─▶ pool ─▶ function process
 //
+// It also tells receivers that invocations have ended (package callback).
+//
 // A worker keeps nothing that cannot be lost: the task is in the queue until
 // its end is recorded, the code is in the artifact store. It reports itself to
 // gateways every 2 s (package presence), and is forgotten 6 s after it falls
@@ -32,6 +34,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/artifact"
+	told "github.com/nightshift/nightshift/shared/callback"
 	"github.com/nightshift/nightshift/shared/daemon"
 	wire "github.com/nightshift/nightshift/shared/dispatch"
 	"github.com/nightshift/nightshift/shared/fault"
@@ -40,6 +43,7 @@ import (
 	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/worker/internal/bundle"
+	"github.com/nightshift/nightshift/worker/internal/callback"
 	"github.com/nightshift/nightshift/worker/internal/code"
 	"github.com/nightshift/nightshift/worker/internal/dispatch"
 	"github.com/nightshift/nightshift/worker/internal/execute"
@@ -73,6 +77,7 @@ type Worker struct {
 	http      *daemon.HTTP
 	reporter  *presence.Reporter
 	cancels   *daemon.Loop // cancellations of what runs
+	callbacks *daemon.Loop // callbacks of what ended
 	beats     *daemon.Loop // heartbeats
 	check     *daemon.Loop // of the settings of Redis
 
@@ -157,9 +162,14 @@ func (w *Worker) assemble() (err error) {
 	}
 	w.loader = code.NewSource(w.store, w.bundles, box, w.cfg.Dev)
 	w.reporter = presence.NewReporter(w.store, w.snapshot, w.cfg.Logger)
+	deliver, ended, err := w.deliverer()
+	if err != nil {
+		return err
+	}
+	w.callbacks = daemon.NewLoop(deliver)
 	w.executor = execute.New(execute.Config{
 		Worker: w.id, Store: w.store, Logs: w.store, Runner: w.pool, Loader: w.loader,
-		Logger: w.cfg.Logger, Changed: w.reporter.Changed,
+		Logger: w.cfg.Logger, Changed: w.reporter.Changed, Ended: ended,
 	})
 	w.handler = dispatch.NewHandler(dispatch.Config{
 		Runner: w.pool, Loader: w.loader, Logs: w.store,
@@ -178,6 +188,24 @@ func (w *Worker) assemble() (err error) {
 	return err
 }
 
+// deliverer makes the loop that makes callbacks, and what tells it that there
+// may be one. Without a secret both do nothing: workers that have it do it all.
+func (w *Worker) deliverer() (run func(context.Context), ended func(), err error) {
+	signer, err := told.NewSigner(w.cfg.CallbackSecret)
+	if err != nil {
+		return nil, nil, err
+	}
+	allowed, err := told.ParseAllow(w.cfg.CallbackAllow)
+	if err != nil {
+		return nil, nil, err
+	}
+	if signer == nil {
+		return func(context.Context) {}, func() {}, nil
+	}
+	d := callback.New(callback.Config{Store: w.store, Signer: signer, Allowed: allowed, Logger: w.cfg.Logger})
+	return d.Run, d.Kick, nil
+}
+
 // Start begins to work. It does not wait for Redis.
 func (w *Worker) Start(ctx context.Context) error {
 	if w.started.Swap(true) {
@@ -188,7 +216,7 @@ func (w *Worker) Start(ctx context.Context) error {
 		return fmt.Errorf("starting the process pool: %w", err)
 	}
 	// Gateways are told last, when everything answers.
-	err := errors.Join(w.http.Start(ctx), w.cancels.Start(ctx), w.queue.Start(), w.beats.Start(ctx), w.check.Start(ctx))
+	err := errors.Join(w.http.Start(ctx), w.cancels.Start(ctx), w.callbacks.Start(ctx), w.queue.Start(), w.beats.Start(ctx), w.check.Start(ctx))
 	if err != nil {
 		return err
 	}
@@ -229,6 +257,7 @@ func (w *Worker) drain(ctx context.Context) error {
 		named("ending function processes", w.pool.Stop(ctx)),
 		named("ending heartbeats", w.beats.Stop(ctx)),
 		named("ending the watch for cancellations", w.cancels.Stop(ctx)),
+		named("ending callbacks", w.callbacks.Stop(ctx)),
 		named("ending the check of Redis", w.check.Stop(ctx)),
 		named("withdrawing the worker", w.reporter.Withdraw(ctx)),
 	)

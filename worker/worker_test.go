@@ -53,6 +53,7 @@ var sources = map[string]string{
 	"second":  `import fs from "node:fs"; export default async (req) => { const f = await req.text(); if (!fs.existsSync(f)) { fs.writeFileSync(f, ""); throw new Error("first time") } return new Response("second time") }`,
 	"resumes": `import fs from "node:fs"; export default async (req) => { const f = await req.text(); if (!fs.existsSync(f)) { fs.writeFileSync(f, ""); await new Promise(r => setTimeout(r, 60000)) } return new Response("resumed") }`,
 	"streams": `export default async () => new Response(new ReadableStream({ async start(c) { for (let i = 0; i < 3; i++) { c.enqueue(new TextEncoder().encode("part " + i + "\n")); await new Promise(r => setTimeout(r, 20)) } c.close() } }), { headers: { "content-type": "text/plain" } })`,
+	"tells":   `export default async () => new Response(JSON.stringify(process.env))`,
 	"breaks":  `export default async () => { const = 1 }`,
 }
 
@@ -144,7 +145,14 @@ func eventFor(t testing.TB, name, body string) []byte {
 func (f *fleet) enqueue(t testing.TB, name, body string) (id string) {
 	t.Helper()
 	id = ulid.Make().String()
-	inv := invocation.Invocation{ID: id, Site: "shop", Deploy: "d1", Function: name, Kind: function.Background}
+	return f.enqueueInvocation(t, invocation.Invocation{ID: id, Function: name}, body)
+}
+
+// enqueueInvocation accepts one whose ID and function are given, and what else is asked of it.
+func (f *fleet) enqueueInvocation(t testing.TB, inv invocation.Invocation, body string) (id string) {
+	t.Helper()
+	inv.Site, inv.Deploy, inv.Kind = "shop", "d1", function.Background
+	id, name := inv.ID, inv.Function
 	task := queue.Task{ID: id, Queue: function.Background, Target: queue.Target{Site: "shop", Deploy: "d1", Function: name}, Timeout: 20 * time.Second}
 	for deadline := time.Now().Add(patience); ; pause(t, 100*time.Millisecond) {
 		_, err := f.queue.Enqueue(t.Context(), task, f.store.Create(inv, eventFor(t, name, body)))
@@ -227,7 +235,7 @@ func TestBackgroundCalls(t *testing.T) {
 		log        string
 	}{
 		{"hello", "there", invocation.Succeeded, "[succeeded]", "hi there", "1 stdout: hello from shop"},
-		{"second", filepath.Join(t.TempDir(), "mark"), invocation.Succeeded, "[error succeeded]", "second time", "the next one follows in 10ms"},
+		{"second", filepath.Join(t.TempDir(), "mark"), invocation.Succeeded, "[error succeeded]", "second time", "the next one follows in 1"},
 		{"throws", "", invocation.Dead, "[error error error]", "no good", "3 system: attempt 3 ended"},
 		{"exits", "", invocation.Dead, "[crash crash crash]", "", "leaving"},
 		{"spins", "", invocation.Dead, "[timeout]", "", "spinning"},

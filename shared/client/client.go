@@ -30,6 +30,7 @@ type Client struct {
 	base  string
 	token string
 	http  *http.Client
+	key   string // Idempotency-Key of its requests; see [Client.once]
 }
 
 // New makes a client of the API at baseURL, which ends in the version, as in
@@ -88,6 +89,14 @@ func (c *Client) Cancel(ctx context.Context, id string) (api.Invocation, error) 
 	return call[api.Invocation](ctx, c, http.MethodPost, path("invocations", id, "cancel"), nil, "")
 }
 
+// once is the client with a key for its requests: the server does what is asked
+// with one key once, however often it is asked. An empty key is none.
+func (c *Client) once(key string) *Client {
+	other := *c
+	other.key = key
+	return &other
+}
+
 // path joins segments, escaped.
 func path(segments ...string) string {
 	var b strings.Builder
@@ -119,6 +128,9 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, co
 	req.Header.Set("Accept", "application/json")
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
+	}
+	if c.key != "" {
+		req.Header.Set("Idempotency-Key", c.key)
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)

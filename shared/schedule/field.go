@@ -1,6 +1,8 @@
 package schedule
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math/bits"
@@ -68,7 +70,8 @@ type field struct {
 type fields [6]field
 
 // parseFields reads an expression, without the question whether it ever fires.
-func parseFields(expr string) (fields, error) {
+// Each H in it stands for what the owner makes of it.
+func parseFields(owner, expr string) (fields, error) {
 	var fs fields
 	text := strings.TrimSpace(expr)
 	switch {
@@ -92,7 +95,7 @@ func parseFields(expr string) (fields, error) {
 		return fs, fault.New(fault.Invalid, "schedule %q has %d fields instead of 5, or 6 with seconds; %s", expr, len(parts), hint)
 	}
 	for i, part := range parts {
-		f, err := parseField(i, strings.ToLower(part))
+		f, err := parseField(owner, i, strings.ToLower(part))
 		if err != nil {
 			return fs, fault.New(fault.Invalid, "schedule %q, %s %q: %s; %s", expr, kinds[i].name, part, err, hint)
 		}
@@ -101,13 +104,13 @@ func parseFields(expr string) (fields, error) {
 	return fs, nil
 }
 
-func parseField(i int, text string) (field, error) {
-	if text == "*" || text == "?" && (i == dayOfMonthField || i == dayOfWeekField) {
+func parseField(owner string, i int, text string) (field, error) {
+	if text == "*" || text == "?" {
 		return field{any: true, values: kinds[i].all()}, nil
 	}
 	var f field
 	for entry := range strings.SplitSeq(text, ",") {
-		if err := f.add(i, entry); err != nil {
+		if err := f.add(owner, i, entry); err != nil {
 			return field{}, err
 		}
 	}
@@ -126,10 +129,13 @@ func (k kind) all() uint64 {
 }
 
 // add adds one entry of a field's list.
-func (f *field) add(i int, entry string) error {
+func (f *field) add(owner string, i int, entry string) error {
 	k := kinds[i]
 	if entry == "" {
 		return fmt.Errorf("a value is missing at a comma")
+	}
+	if rest, ok := strings.CutPrefix(entry, "h"); ok {
+		return f.addHashed(owner, i, rest)
 	}
 	if i == dayOfMonthField && entry == "l" {
 		f.lastDay = true
@@ -169,15 +175,14 @@ func (f *field) addRange(k kind, entry string) error {
 	body, stepText, stepped := strings.Cut(entry, "/")
 	step := 1
 	if stepped {
-		n, err := number(stepText)
-		if err != nil || n < 1 || n > k.max {
-			return fmt.Errorf("the step %q must be a number from 1 to %d", stepText, k.max)
+		var err error
+		if step, err = k.step(stepText, k.size()); err != nil {
+			return err
 		}
-		step = n
 	}
 	var first, last int
 	switch low, high, isRange := strings.Cut(body, "-"); {
-	case body == "*":
+	case body == "*" || body == "?":
 		first, last = k.min, bits.Len64(k.all())-1 // not Sunday twice
 	case isRange:
 		var err error
@@ -197,17 +202,77 @@ func (f *field) addRange(k kind, entry string) error {
 		}
 		first, last = value, value
 		if stepped {
-			last = max(value, bits.Len64(k.all())-1)
+			last = k.max // of weekdays that is Sunday, once more
 		}
 	}
 	for v := first; v <= last; v += step {
-		if k.max == 7 {
-			f.values |= 1 << (v % 7)
-			continue
-		}
-		f.values |= 1 << v
+		f.set(k, v)
 	}
 	return nil
+}
+
+// addHashed adds H, H/15, H(0-29), H(0-29)/10, without the H: a value, or an
+// offset of steps, that is the same for the same owner and spread evenly over
+// owners.
+func (f *field) addHashed(owner string, i int, rest string) error {
+	k := kinds[i]
+	sum := sha256.Sum256([]byte(owner + "\x00" + k.name))
+	hash := int(binary.BigEndian.Uint64(sum[:]) >> 1)
+	first, last := k.min, k.min+k.size()-1
+	if i == dayOfMonthField {
+		last = 28 // which every month has
+	}
+	span, stepText, stepped := strings.Cut(rest, "/")
+	if span != "" {
+		low, high, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(span, "("), ")"), "-")
+		if !ok || span[0] != '(' || span[len(span)-1] != ')' {
+			return fmt.Errorf("behind H stands nothing, a range in parentheses, or a step, as in H(0-29)/10")
+		}
+		var err error
+		if first, err = k.value(low); err != nil {
+			return err
+		}
+		if last, err = k.value(high); err != nil {
+			return err
+		}
+		if first > last {
+			return fmt.Errorf("the range %s runs backwards", span)
+		}
+	}
+	size := last - first + 1
+	if !stepped {
+		f.set(k, first+hash%size)
+		return nil
+	}
+	step, err := k.step(stepText, size)
+	if err != nil {
+		return err
+	}
+	for v := first + hash%step; v <= last; v += step {
+		f.set(k, v)
+	}
+	return nil
+}
+
+// set adds one value; of weekdays 7 is Sunday too.
+func (f *field) set(k kind, value int) {
+	if k.max == 7 {
+		value %= 7
+	}
+	f.values |= 1 << value
+}
+
+// size is how many values a field has.
+func (k kind) size() int { return bits.OnesCount64(k.all()) }
+
+// step reads a step. One that is larger than what it steps through is a mistake:
+// "*/90" for minutes would fire once an hour.
+func (k kind) step(text string, size int) (int, error) {
+	n, err := number(text)
+	if err != nil || n < 1 || n > size {
+		return 0, fmt.Errorf("the step %q must be a number from 1 to %d", text, size)
+	}
+	return n, nil
 }
 
 // value reads one value of a field: a number in its range or a name.
@@ -225,11 +290,8 @@ func (k kind) value(text string) (int, error) {
 	return 0, fmt.Errorf("%q is not a number from %d to %d", text, k.min, k.max)
 }
 
-// number reads one or two digits and nothing else: no sign, no blank.
+// number reads digits and nothing else: no sign, no blank.
 func number(text string) (int, error) {
-	if len(text) > 2 {
-		return 0, strconv.ErrRange
-	}
 	n, err := strconv.ParseUint(text, 10, 8)
 	return int(n), err
 }
@@ -237,91 +299,11 @@ func number(text string) (int, error) {
 // everyHour reports whether no hour is excluded.
 func (fs *fields) everyHour() bool { return fs[hourField].values == kinds[hourField].all() }
 
-// explicit spells the fields for the calendar search: value lists only, so that
-// nothing is left to its reading of ranges and steps, and seven fields, so that
-// nothing is left to its counting them.
-func (fs *fields) explicit() string {
-	var parts []string
-	for _, f := range fs {
-		parts = append(parts, f.spell(func(values []int) []string {
-			var texts []string
-			for _, v := range values {
-				texts = append(texts, strconv.Itoa(v))
-			}
-			return texts
-		}))
+// perDay is how many ticks the fields make on a day that they allow.
+func (fs *fields) perDay() int {
+	n := 1
+	for _, f := range fs[:dayOfMonthField] {
+		n *= bits.OnesCount64(f.values)
 	}
-	return strings.Join(parts, " ") + " *"
-}
-
-// canonical spells the fields for people and for keys: five of them when the
-// second is 0, runs as ranges.
-func (fs *fields) canonical() string {
-	var parts []string
-	for i, f := range fs {
-		if i == 0 && f.values == 1 {
-			continue
-		}
-		if i != dayOfMonthField && i != dayOfWeekField && f.values == kinds[i].all() {
-			f.any = true // elsewhere all values and any value are the same
-		}
-		parts = append(parts, f.spell(kinds[i].ranges))
-	}
-	return strings.Join(parts, " ")
-}
-
-func (f field) spell(list func(values []int) []string) string {
-	if f.any {
-		return "*"
-	}
-	var values []int
-	for set := f.values; set != 0; set &= set - 1 {
-		values = append(values, bits.TrailingZeros64(set))
-	}
-	entries := list(values)
-	if f.lastDay {
-		entries = append(entries, "L")
-	}
-	return strings.Join(append(entries, f.special...), ",")
-}
-
-// ranges spells a set of values shortly: */n where they fill the field in even
-// steps, else single values and ranges.
-func (k kind) ranges(values []int) []string {
-	if step := k.evenStep(values); step > 1 {
-		return []string{fmt.Sprintf("*/%d", step)}
-	}
-	var entries []string
-	for start := 0; start < len(values); {
-		end := start
-		for end+1 < len(values) && values[end+1] == values[end]+1 {
-			end++
-		}
-		if end-start >= 2 {
-			entries = append(entries, fmt.Sprintf("%d-%d", values[start], values[end]))
-		} else {
-			for _, v := range values[start : end+1] {
-				entries = append(entries, strconv.Itoa(v))
-			}
-		}
-		start = end + 1
-	}
-	return entries
-}
-
-// evenStep returns n if */n spells exactly the values, else 0.
-func (k kind) evenStep(values []int) int {
-	if len(values) < 3 || values[0] != k.min {
-		return 0
-	}
-	step := values[1] - values[0]
-	for i, v := range values {
-		if v != k.min+i*step {
-			return 0
-		}
-	}
-	if last := bits.Len64(k.all()) - 1; values[len(values)-1]+step <= last {
-		return 0
-	}
-	return step
+	return n
 }

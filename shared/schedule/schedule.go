@@ -4,7 +4,7 @@
 // week), or six with seconds first, or is one of [Names]. A field is a list of
 // values, ranges and steps:
 //
-//	every value        *       in the day fields also ?
+//	every value        *       or ?
 //	values and lists   5  1,15
 //	ranges             9-17
 //	steps              */15  9-17/2  5/15, which is 5-59/15
@@ -12,6 +12,11 @@
 //	last day           L       in the day of month
 //	last Friday        5L      in the day of week
 //	first Monday       1#1     in the day of week
+//	hashed             H  H/15  H(0-29)  H(0-29)/10
+//
+// H is a value, or an offset of steps, that is computed from the names of site
+// and function: always the same for one function, and spread evenly over many, so
+// that not all of them are due in the same second. In the day of month it is 1 to 28.
 //
 // When both day fields are restricted, a day that matches either one counts:
 // "0 0 1,15 * 1" fires on the 1st, on the 15th and on every Monday. A field is
@@ -40,7 +45,6 @@ import (
 	// same on every machine that reads it. Costs 450 KB.
 	_ "time/tzdata"
 
-	"github.com/hashicorp/cronexpr" // calendar search with L, # and the either-day rule; parses once, unlike gronx
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
@@ -50,9 +54,11 @@ type Schedule struct {
 	expr string // canonical
 	zone *time.Location
 	// calendar searches in plain calendar time; it knows nothing of zones.
-	calendar cronexpr.Expression
+	calendar calendar
 	// elapsed: every hour is allowed; see the package doc on daylight saving time.
 	elapsed bool
+	// perDay is how many ticks a day has that has any and whose clock is not set.
+	perDay int
 }
 
 // maxLength bounds an expression's text, in bytes.
@@ -61,24 +67,31 @@ const maxLength = 256
 // Parse reads an expression in an IANA zone ("" is UTC). Errors are
 // fault.Invalid, say which part is wrong and show a correct example. An
 // expression that never fires, such as "0 0 31 2 *", is an error.
-func Parse(expr, zone string) (*Schedule, error) {
+//
+// It is for whoever wants to know whether an expression is one. What H stands
+// for depends on whose it is; see [ParseFor].
+func Parse(expr, zone string) (*Schedule, error) { return parse("", expr, zone) }
+
+// ParseFor is Parse of the schedule of a site's function.
+func ParseFor(site, function, expr, zone string) (*Schedule, error) {
+	return parse(site+"/"+function, expr, zone)
+}
+
+func parse(owner, expr, zone string) (*Schedule, error) {
 	location, err := loadZone(zone)
 	if err != nil {
 		return nil, err
 	}
-	fields, err := parseFields(expr)
+	fields, err := parseFields(owner, expr)
 	if err != nil {
 		return nil, err
-	}
-	parsed, err := cronexpr.Parse(fields.explicit())
-	if err != nil { // cannot happen: it is given checked values only
-		return nil, fault.Wrap(err, fault.Invalid, "schedule %q cannot be read; %s", expr, hint)
 	}
 	s := &Schedule{
 		expr:     fields.canonical(),
 		zone:     location,
-		calendar: *parsed,
+		calendar: newCalendar(&fields),
 		elapsed:  fields.everyHour(),
+		perDay:   fields.perDay(),
 	}
 	if _, fires := s.Next(firstYear); !fires {
 		return nil, fault.New(fault.Invalid, "schedule %q never fires: no such day exists; %s", expr, hint)
@@ -142,4 +155,11 @@ func (s *Schedule) String() string { return s.expr + " " + s.zone.String() }
 // schedule does, and another one is a new schedule with a new key.
 func Key(site, function string, s *Schedule) string {
 	return strings.Join([]string{site, function, s.String()}, "/")
+}
+
+// Owner is the part of a Key that names the function: its site and itself,
+// joined by a slash.
+func Owner(key string) string {
+	parts := strings.SplitN(key, "/", 3)
+	return strings.Join(parts[:min(len(parts), 2)], "/")
 }

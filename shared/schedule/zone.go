@@ -28,19 +28,11 @@ func (s *Schedule) spanAt(t time.Time) span {
 	return span{start: start, end: end, offset: time.Duration(seconds) * time.Second}
 }
 
-// search is the calendar search. The library keeps scratch space in the
-// expression, so each search works on a copy of it.
-func (s *Schedule) search(wall time.Time) (time.Time, bool) {
-	calendar := s.calendar
-	next := calendar.Next(wall)
-	return next, !next.IsZero()
-}
-
 // nextElapsed finds the next instant at which the wall clock shows a match.
 func (s *Schedule) nextElapsed(t time.Time) (time.Time, bool) {
 	sp := s.spanAt(t)
 	for {
-		wall, ok := s.search(wallOf(t, sp.offset))
+		wall, ok := s.calendar.next(wallOf(t, sp.offset))
 		if !ok {
 			return time.Time{}, false
 		}
@@ -66,7 +58,7 @@ func (s *Schedule) nextWall(t time.Time) (time.Time, bool) {
 		}
 	}
 	for {
-		next, ok := s.search(wall)
+		next, ok := s.calendar.next(wall)
 		if !ok {
 			return time.Time{}, false
 		}

@@ -14,6 +14,8 @@ func TestDaylightSaving(t *testing.T) {
 		berlin   = "Europe/Berlin"       // 2026: 02:00 → 03:00 on 29 March, 03:00 → 02:00 on 25 October
 		newYork  = "America/New_York"    // 2026: 02:00 → 03:00 on 8 March, 02:00 → 01:00 on 1 November
 		lordHowe = "Australia/Lord_Howe" // 2026: 02:00 → 01:30 on 5 April, 02:00 → 02:30 on 4 October
+		// Clocks there are set back for Ramadan, and forward after it.
+		casablanca = "Africa/Casablanca" // 2026: 03:00 → 02:00 on 15 February, 02:00 → 03:00 on 22 March
 	)
 	tests := map[string]struct {
 		expr, zone, from string
@@ -59,6 +61,20 @@ func TestDaylightSaving(t *testing.T) {
 			[]string{"2026-09-06T01:00:00-03:00", "2026-09-07T00:00:00-03:00"}},
 		"Apia, a whole day skipped": {"0 9 * * *", "Pacific/Apia", "2011-12-28T12:00:00-10:00",
 			[]string{"2011-12-29T09:00:00-10:00", "2011-12-31T00:00:00+14:00", "2011-12-31T09:00:00+14:00"}},
+		"Lord Howe, every ten minutes over the skipped half": {"*/10 * * * *", lordHowe, "2026-10-04T01:45:00+10:30",
+			[]string{"2026-10-04T01:50:00+10:30", "2026-10-04T02:30:00+11:00", "2026-10-04T02:40:00+11:00"}},
+		"Casablanca, repeated time": {"30 2 * * *", casablanca, "2026-02-14T12:00:00+01:00",
+			[]string{"2026-02-15T02:30:00+01:00", "2026-02-16T02:30:00Z"}},
+		"Casablanca, skipped time": {"30 2 * * *", casablanca, "2026-03-21T12:00:00Z",
+			[]string{"2026-03-22T03:00:00+01:00", "2026-03-23T02:30:00+01:00"}},
+		"Casablanca, hourly through the repeat": {"@hourly", casablanca, "2026-02-15T01:30:00+01:00",
+			[]string{"2026-02-15T02:00:00+01:00", "2026-02-15T02:00:00Z", "2026-02-15T03:00:00Z"}},
+		"Casablanca, hourly over the gap": {"15 * * * *", casablanca, "2026-03-22T01:00:00Z",
+			[]string{"2026-03-22T01:15:00Z", "2026-03-22T03:15:00+01:00"}},
+		"Phoenix, while its neighbours skip an hour": {"30 2 * * *", "America/Phoenix", "2026-03-07T12:00:00-07:00",
+			[]string{"2026-03-08T02:30:00-07:00", "2026-03-09T02:30:00-07:00"}},
+		"Phoenix, while its neighbours repeat an hour": {"*/30 1 * * *", "America/Phoenix", "2026-11-01T00:00:00-07:00",
+			[]string{"2026-11-01T01:00:00-07:00", "2026-11-01T01:30:00-07:00", "2026-11-02T01:00:00-07:00"}},
 		"Kolkata, an odd offset": {"0 9 * * *", "Asia/Kolkata", "2026-01-01T00:00:00+05:30",
 			[]string{"2026-01-01T09:00:00+05:30", "2026-01-02T09:00:00+05:30"}},
 	}

@@ -89,6 +89,7 @@ func TestRedisCluster(t *testing.T) {
 		t.Errorf("Deploys = %v, %v, want two", all, err)
 	}
 	b.collects(t)
+	b.callbacks(t)
 	if err := b.Heartbeat(ctx, Worker{ID: "w1"}, time.Minute); err != nil {
 		t.Errorf("Heartbeat = %v", err)
 	}
@@ -110,11 +111,32 @@ func TestRedisCluster(t *testing.T) {
 		t.Errorf("SyncCursors = %v, %v, want two", cursors, err)
 	}
 	inv := invocation.Invocation{ID: newID(), Kind: function.Scheduled}
-	if got := b.do(t, b.Fire(term, "a", cursors["a"].Add(time.Minute)), b.Create(inv, nil)); got != 1 {
+	tick := cursors["a"].Add(time.Minute)
+	firing := Firing{Key: "a", Site: "shop", Function: "f", After: cursors["a"], Tick: tick, Due: 1, SkipOverlap: true, Invocation: inv.ID}
+	if got := b.do(t, b.Fire(term, firing), b.Create(inv, nil)); got != 1 {
 		t.Errorf("Fire with Create = %d, want 1", got)
 	}
-	if err := b.Skip(ctx, term, "b", cursors["b"].Add(time.Minute)); err != nil {
+	if err := b.Suppress(ctx, term, "a", tick); err != nil {
+		t.Errorf("Suppress = %v", err)
+	}
+	firing.After, firing.Tick = tick, tick.Add(time.Minute)
+	if got := b.do(t, b.Fire(term, firing)); got != FireOverlap {
+		t.Errorf("Fire = %d, want FireOverlap", got)
+	}
+	if err := b.Skip(ctx, term, Skipping{Key: "a", After: tick, From: firing.Tick, To: firing.Tick, Count: 1, Reason: SkipOverlap}); err != nil {
 		t.Errorf("Skip = %v", err)
+	}
+	if entries := b.ledger(t, "a"); len(entries) != 3 {
+		t.Errorf("Ledger = %v, want three entries", entries)
+	}
+	if totals := b.totals(t); totals.Due != 2 || totals.Drift() != 0 {
+		t.Errorf("TickTotals = %+v, want two without drift", totals)
+	}
+	if err := errors.Join(b.Pause(ctx, "shop", "f", "me"), b.Resume(ctx, "shop", "f")); err != nil {
+		t.Errorf("pausing and resuming = %v", err)
+	}
+	if moved, err := b.MoveCursors(ctx, term, []string{"c"}, []string{"a"}); err != nil || len(moved) != 1 {
+		t.Errorf("MoveCursors = %v, %v, want one", moved, err)
 	}
 }
 

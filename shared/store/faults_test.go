@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -238,9 +239,53 @@ var writes = []write{
 	{"Skip", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
 		term := b.term(t)
 		tick := b.sync(t, term, "a")["a"].Add(time.Minute)
-		return func(ctx context.Context, s *Store) error { return s.Skip(ctx, term, "a", tick) }, func() bool {
-			cursors, err := b.Cursors(t.Context())
-			return err == nil && cursors["a"].Equal(tick)
+		after := tick.Add(-time.Minute)
+		return func(ctx context.Context, s *Store) error {
+				return s.Skip(ctx, term, Skipping{Key: "a", After: after, From: tick, To: tick, Count: 2, Reason: SkipMissed})
+			}, func() bool {
+				cursors, err := b.Cursors(t.Context())
+				totals := b.totals(t)
+				return err == nil && cursors["a"].Equal(tick) && totals.Due == 2 && totals.Skipped == 2 && len(b.ledger(t, "a")) == 1
+			}
+	}, isNil},
+	{"MoveCursors", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		term := b.term(t)
+		before := b.sync(t, term, "a", "b")["b"]
+		return func(ctx context.Context, s *Store) error {
+				moved, err := s.MoveCursors(ctx, term, []string{"b", "c"}, []string{"a"})
+				if err == nil && (len(moved) != 2 || !moved["b"].Equal(before)) {
+					t.Errorf("MoveCursors = %v, want b at %v, and c", moved, before)
+				}
+				return err
+			}, func() bool {
+				cursors, err := b.Cursors(t.Context())
+				return err == nil && len(cursors) == 2 && cursors["b"].Equal(before) && !cursors["c"].IsZero()
+			}
+	}, isNil},
+	{"Suppress", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		term := b.term(t)
+		after := b.sync(t, term, "a")["a"]
+		tick := after.Add(time.Minute)
+		b.do(t, b.Fire(term, Firing{Key: "a", After: after, Tick: tick, Due: 1}))
+		return func(ctx context.Context, s *Store) error { return s.Suppress(ctx, term, "a", tick) }, func() bool {
+			return b.totals(t).Suppressed == 1 && len(b.ledger(t, "a")) == 2
+		}
+	}, isNil},
+	{"Pause", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		return func(ctx context.Context, s *Store) error { return s.Pause(ctx, "shop", "f", "me") }, func() bool {
+			paused, err := b.Paused(t.Context(), "shop")
+			spans := b.rdb.HGet(t.Context(), pausesKey("shop"), "f").Val()
+			return err == nil && paused["f"].By == "me" && strings.Count(spans, "-") == 1
+		}
+	}, isNil},
+	{"Resume", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		if err := b.Pause(t.Context(), "shop", "f", "me"); err != nil {
+			t.Fatal(err)
+		}
+		return func(ctx context.Context, s *Store) error { return s.Resume(ctx, "shop", "f") }, func() bool {
+			paused, err := b.Paused(t.Context(), "shop")
+			spans := b.rdb.HGet(t.Context(), pausesKey("shop"), "f").Val()
+			return err == nil && len(paused) == 0 && strings.Count(spans, "-") == 1 && !strings.HasSuffix(spans, "-")
 		}
 	}, isNil},
 }
@@ -250,7 +295,7 @@ var writes = []write{
 // stored is the whole write or nothing, and doing it again is safe.
 func TestWritesThatFail(t *testing.T) {
 	contract(t, func(t *testing.T, b *backend) {
-		for _, w := range slices.Concat(writes, stepWrites, collectWrites) {
+		for _, w := range slices.Concat(writes, stepWrites, collectWrites, callbackWrites) {
 			for kind, name := range map[redistest.Fault]string{redistest.Failed: "failed", redistest.FailedButDone: "failed but done"} {
 				t.Run(w.name+" "+name, func(t *testing.T) {
 					if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
@@ -304,8 +349,9 @@ func (b *backend) load(t testing.TB) {
 	t.Helper()
 	for _, script := range []*redis.Script{
 		beginScript, finishScript, cancelScript, logScript, deployCreateScript, deployDescribeScript, deployFailScript, deploySealScript,
-		siteCreateScript, lockScript, publishScript, rollbackScript, unpublishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript, environmentScript,
+		siteCreateScript, lockScript, publishScript, rollbackScript, unpublishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript, suppressScript, pauseScript, resumeScript, environmentScript,
 		expireScript, deployRemoveScript, doomScript, listScript, trimScript, countsScript,
+		callbackClaimScript, callbackSettleScript, callbackRetryScript,
 	} {
 		if err := script.Load(t.Context(), b.rdb).Err(); err != nil {
 			t.Fatal(err)
@@ -359,7 +405,7 @@ func TestTheDriverRepeatsWrites(t *testing.T) {
 		})
 		t.Cleanup(func() { _ = rdb.Close() })
 		s := New(rdb, Options{})
-		for _, w := range slices.Concat(writes, stepWrites, collectWrites) {
+		for _, w := range slices.Concat(writes, stepWrites, collectWrites, callbackWrites) {
 			if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -384,6 +430,18 @@ func TestTheDriverRepeatsWrites(t *testing.T) {
 		begun, err := s.Begin(t.Context(), function.Background, id, "w")
 		if err != nil || begun.Attempt != 1 || len(begun.Invocation.Attempts) != 1 || string(begun.Event) != "event" {
 			t.Errorf("Begin = %+v, %v, want attempt 1", begun, err)
+		}
+
+		// Of a claim: whoever asked is given it, and the request counts once.
+		if err := b.rdb.FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		b.load(t)
+		b.endTold(t, invocation.Succeeded)
+		armed.Store(true)
+		claims, err := s.ClaimCallbacks(t.Context(), 10, time.Minute)
+		if err != nil || len(claims) != 1 || claims[0].Request != 1 {
+			t.Errorf("ClaimCallbacks = %+v, %v, want the first request", claims, err)
 		}
 	})
 }
@@ -471,6 +529,12 @@ func TestWithoutRedisEverythingIsUnavailable(t *testing.T) {
 		"AllDoomed":       func() error { _, err := s.AllDoomed(ctx); return err },
 		"MayDelete":       func() error { _, err := s.MayDelete(ctx, 1, "file:a"); return err },
 		"Cursors":         func() error { _, err := s.Cursors(ctx); return err },
+		"CallbackCounts":  func() error { _, err := s.CallbackCounts(ctx); return err },
+		"DeadCallbacks":   func() error { _, _, err := s.DeadCallbacks(ctx, "shop", "", 1); return err },
+		"SyncCursors":     func() error { _, err := s.SyncCursors(ctx, 1, nil); return err },
+		"Ledger":          func() error { _, _, err := s.Ledger(ctx, "a", "", 1); return err },
+		"TickTotals":      func() error { _, err := s.TickTotals(ctx); return err },
+		"Paused":          func() error { _, err := s.Paused(ctx, "shop"); return err },
 	} {
 		err := call()
 		if !fault.Is(err, fault.Unavailable) {

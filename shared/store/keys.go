@@ -37,6 +37,20 @@ func countsKey(kind function.Kind) string { return "nightshift:{" + string(kind)
 // time at which that is due.
 func callbacksKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:callbacks" }
 
+// deadCallbacksKey is the sorted set of invocations of a site whose callback was
+// given up, by the time at which that was.
+func deadCallbacksKey(kind function.Kind, site string) string {
+	return callbacksKey(kind) + ":dead:" + site
+}
+
+// callbackCountsKey is the hash of how many callbacks ended how.
+func callbackCountsKey(kind function.Kind) string { return callbacksKey(kind) + ":counts" }
+
+// callbackClaimKey is what a claim answered, by the token of the call.
+func callbackClaimKey(kind function.Kind, token string) string {
+	return callbacksKey(kind) + ":claim:" + token
+}
+
 // onceKey is the ID of the invocation that a function's caller made under an
 // idempotency key. Of that key it holds a digest: it is text of anybody's.
 func onceKey(kind function.Kind, site, function, key string) string {
@@ -105,6 +119,23 @@ func termKey() string { return "nightshift:{" + string(function.Scheduled) + "}:
 
 // cursorsKey is the hash of schedule cursors.
 func cursorsKey() string { return "nightshift:{" + string(function.Scheduled) + "}:cursors" }
+
+// lastFiredKey is the hash of the newest invocations that schedules made, by
+// site and function.
+func lastFiredKey() string { return "nightshift:{" + string(function.Scheduled) + "}:last" }
+
+// pausesKey is the hash of the pauses of a site's schedules, by function.
+func pausesKey(site string) string {
+	return "nightshift:{" + string(function.Scheduled) + "}:pauses:" + site
+}
+
+// ledgerKey is the stream of what became of a schedule's ticks.
+func ledgerKey(schedule string) string {
+	return "nightshift:{" + string(function.Scheduled) + "}:ledger:" + schedule
+}
+
+// tickTotalsKey is the hash of how many ticks had which outcome.
+func tickTotalsKey() string { return "nightshift:{" + string(function.Scheduled) + "}:ticks" }
 
 // cancelChannel carries IDs of running invocations that are to be cancelled.
 func cancelChannel() string { return "nightshift:cancel" }

@@ -10,7 +10,6 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
-	"github.com/nightshift/nightshift/shared/redisdb"
 )
 
 func TestWorkers(t *testing.T) {
@@ -90,55 +89,11 @@ func (b *backend) sync(t testing.TB, term int64, keys ...string) map[string]time
 	return cursors
 }
 
-func TestSyncCursors(t *testing.T) {
-	contract(t, func(t *testing.T, b *backend) {
-		if _, err := b.SyncCursors(t.Context(), 1, []string{"a"}); !errors.Is(err, ErrSuperseded) {
-			t.Errorf("SyncCursors without a term = %v, want ErrSuperseded", err)
-		}
-		term := b.term(t)
-		before, err := redisdb.Now(t.Context(), b.rdb)
-		if err != nil {
-			t.Fatal(err)
-		}
-		first := b.sync(t, term, "a", "b b", `c"\`)
-		if len(first) != 3 {
-			t.Fatalf("SyncCursors = %v, want three", first)
-		}
-		for key, at := range first {
-			if at.Before(before.Truncate(time.Millisecond)) || at.After(before.Add(time.Minute)) {
-				t.Errorf("cursor %q is at %v, want Redis's now, %v", key, at, before)
-			}
-		}
-		tick := first["a"].Add(time.Hour)
-		if err := b.Skip(t.Context(), term, "a", tick); err != nil {
-			t.Fatal(err)
-		}
-		second := b.sync(t, term, "d", "a", "b b", "a")
-		want := map[string]time.Time{"a": tick, "b b": first["b b"], "d": second["d"]} // kept, kept, new; one dropped
-		if diff := cmp.Diff(want, second); diff != "" {
-			t.Errorf("SyncCursors (-want +got):\n%s", diff)
-		}
-		got, err := b.Cursors(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("Cursors (-want +got):\n%s", diff)
-		}
-		newer := b.term(t)
-		if _, err := b.SyncCursors(t.Context(), term, nil); !errors.Is(err, ErrSuperseded) {
-			t.Errorf("SyncCursors of the old term = %v, want ErrSuperseded", err)
-		}
-		if got, _ := b.Cursors(t.Context()); len(got) != 3 {
-			t.Errorf("the old term changed the cursors to %v", got)
-		}
-		if got := b.sync(t, newer); len(got) != 0 {
-			t.Errorf("SyncCursors to none = %v", got)
-		}
-		if got := b.sync(t, newer, "a")["a"]; got.Equal(tick) {
-			t.Error("a schedule that came back has its old cursor")
-		}
-	})
+func (b *backend) skip(t testing.TB, term int64, k Skipping) {
+	t.Helper()
+	if err := b.Skip(t.Context(), term, k); err != nil {
+		t.Fatalf("Skip = %v", err)
+	}
 }
 
 func TestFire(t *testing.T) {
@@ -150,23 +105,26 @@ func TestFire(t *testing.T) {
 
 		// Each row fires with a record, which is there exactly if the tick was fired.
 		for _, c := range []struct {
-			name string
-			term int64
-			key  string
-			tick time.Time
-			want int
+			name        string
+			term        int64
+			key         string
+			after, tick time.Time
+			want        int
 		}{
-			{"first", term, "a", at(1), 1},
-			{"again", term, "a", at(1), FireAlready},
-			{"earlier", term, "a", start, FireAlready},
-			{"old term", old, "a", at(2), FireSuperseded},
-			{"old term, fired tick", old, "a", at(1), FireSuperseded},
-			{"term to come", term + 1, "a", at(2), FireSuperseded},
-			{"unknown", term, "b", at(2), FireUnknown},
-			{"next", term, "a", at(2), 1},
+			{"first", term, "a", at(0), at(1), 1},
+			{"again", term, "a", at(0), at(1), FireAlready},
+			{"earlier", term, "a", at(0), start, FireAlready},
+			{"old term", old, "a", at(1), at(2), FireSuperseded},
+			{"old term, fired tick", old, "a", at(0), at(1), FireSuperseded},
+			{"term to come", term + 1, "a", at(1), at(2), FireSuperseded},
+			{"unknown", term, "b", at(1), at(2), FireUnknown},
+			{"cursor elsewhere", term, "a", at(2), at(3), FireUnknown},
+			{"cursor elsewhere, before", term, "a", at(0), at(3), FireUnknown},
+			{"next", term, "a", at(1), at(2), 1},
 		} {
 			inv := invocation.Invocation{ID: newID(), Kind: function.Scheduled, Tick: c.tick}
-			if got := b.do(t, b.Fire(c.term, c.key, c.tick), b.Create(inv, nil)); got != c.want {
+			f := Firing{Key: c.key, After: c.after, Tick: c.tick, Due: 1, Invocation: inv.ID}
+			if got := b.do(t, b.Fire(c.term, f), b.Create(inv, nil)); got != c.want {
 				t.Errorf("%s: Fire = %d, want %d", c.name, got, c.want)
 			}
 			if _, err := b.Invocation(t.Context(), inv.ID); (err == nil) != (c.want == 1) {
@@ -176,7 +134,7 @@ func TestFire(t *testing.T) {
 		// A record that is there already keeps the cursor where it is.
 		inv := invocation.Invocation{ID: newID(), Kind: function.Scheduled}
 		b.do(t, b.Create(inv, nil))
-		if got := b.do(t, b.Fire(term, "a", at(3)), b.Create(inv, nil)); got != 0 {
+		if got := b.do(t, b.Fire(term, Firing{Key: "a", After: at(2), Tick: at(3), Due: 1}), b.Create(inv, nil)); got != 0 {
 			t.Errorf("Fire with a record that is there = %d, want 0", got)
 		}
 		if cursors, err := b.Cursors(t.Context()); err != nil || !cursors["a"].Equal(at(2)) {
@@ -184,24 +142,86 @@ func TestFire(t *testing.T) {
 		}
 
 		for _, c := range []struct {
-			name string
-			term int64
-			key  string
-			tick time.Time
-			want func(error) bool
+			name        string
+			term        int64
+			key         string
+			after, tick time.Time
+			want        func(error) bool
 		}{
-			{"passed", term, "a", at(1), func(err error) bool { return err == nil }},
-			{"old term", old, "a", at(9), func(err error) bool { return errors.Is(err, ErrSuperseded) }},
-			{"unknown", term, "b", at(9), func(err error) bool { return fault.Is(err, fault.NotFound) }},
-			{"due", term, "a", at(3), func(err error) bool { return err == nil }},
+			{"passed", term, "a", at(0), at(1), func(err error) bool { return err == nil }},
+			{"old term", old, "a", at(2), at(9), func(err error) bool { return errors.Is(err, ErrSuperseded) }},
+			{"unknown", term, "b", at(2), at(9), func(err error) bool { return fault.Is(err, fault.NotFound) }},
+			{"cursor elsewhere", term, "a", at(3), at(9), func(err error) bool { return fault.Is(err, fault.NotFound) }},
+			{"due", term, "a", at(2), at(3), func(err error) bool { return err == nil }},
 		} {
-			if err := b.Skip(t.Context(), c.term, c.key, c.tick); !c.want(err) {
+			k := Skipping{Key: c.key, After: c.after, From: c.tick, To: c.tick, Count: 1, Reason: SkipMissed}
+			if err := b.Skip(t.Context(), c.term, k); !c.want(err) {
 				t.Errorf("%s: Skip = %v", c.name, err)
 			}
 		}
 		if cursors, err := b.Cursors(t.Context()); err != nil || !cursors["a"].Equal(at(3)) {
 			t.Errorf("Cursors = %v, %v, want %v", cursors, err, at(3))
 		}
+		if totals := b.totals(t); totals.Due != 3 || totals.Fired != 2 || totals.Skipped != 1 || totals.Drift() != 0 {
+			t.Errorf("TickTotals = %+v, want 3 due, 2 fired, 1 skipped", totals)
+		}
+	})
+}
+
+// What fired last decides only as long as it is not finished.
+func TestFireOverlap(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		term := b.term(t)
+		cursor := b.sync(t, term, "a")["a"]
+		fire := func(skip bool) (string, int) {
+			t.Helper()
+			inv := invocation.Invocation{ID: newID(), Site: "shop", Deploy: "d1", Function: "f", Kind: function.Scheduled}
+			f := Firing{Key: "a", Site: "shop", Function: "f", After: cursor, Tick: cursor.Add(time.Minute), Due: 1, SkipOverlap: skip, Invocation: inv.ID}
+			verdict := b.do(t, b.Fire(term, f), b.Create(inv, nil))
+			if verdict == 1 {
+				cursor = f.Tick
+			}
+			return inv.ID, verdict
+		}
+		expect := func(what string, skip bool, want int) string {
+			t.Helper()
+			id, got := fire(skip)
+			if got != want {
+				t.Errorf("%s: Fire = %d, want %d", what, got, want)
+			}
+			return id
+		}
+		end := func(id string, state invocation.State) {
+			t.Helper()
+			begun, err := b.Begin(t.Context(), function.Scheduled, id, "w")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Finish(t.Context(), function.Scheduled, id, begun.Attempt, ends[state]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first := expect("the first one", true, 1)
+		expect("while it is queued", true, FireOverlap)
+		if _, err := b.Begin(t.Context(), function.Scheduled, first, "w"); err != nil {
+			t.Fatal(err)
+		}
+		expect("while it runs", true, FireOverlap)
+		end(first, invocation.Failed)
+		expect("while it waits for a retry", true, FireOverlap)
+		end(first, invocation.Dead)
+		second := expect("when it is dead", true, 1)
+		expect("one more, with overlap", false, 1)
+		end(second, invocation.Succeeded)
+		expect("the newest counts", true, FireOverlap)
+		if err := b.rdb.Del(t.Context(), recordKey(function.Scheduled, b.rdb.HGet(t.Context(), lastFiredKey(), "shop/f").Val())).Err(); err != nil {
+			t.Fatal(err)
+		}
+		third := expect("when its record is gone", true, 1)
+		if _, err := b.Cancel(t.Context(), third); err != nil {
+			t.Fatal(err)
+		}
+		expect("when it is cancelled", true, 1)
 	})
 }
 
@@ -209,13 +229,14 @@ func TestFire(t *testing.T) {
 func TestATickIsFiredOnce(t *testing.T) {
 	contract(t, func(t *testing.T, b *backend) {
 		term := b.term(t)
-		tick := b.sync(t, term, "a")["a"].Add(time.Second)
+		after := b.sync(t, term, "a")["a"]
+		firing := Firing{Key: "a", After: after, Tick: after.Add(time.Second), Due: 1}
 		var mu sync.Mutex
 		verdicts := map[int]int{}
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				verdict := b.do(t, b.Fire(term, "a", tick))
+				verdict := b.do(t, b.Fire(term, firing))
 				mu.Lock()
 				defer mu.Unlock()
 				verdicts[verdict]++
@@ -235,7 +256,7 @@ func TestADataLossEndsTheTerm(t *testing.T) {
 		if err := b.rdb.Del(t.Context(), termKey()).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if got := b.do(t, b.Fire(term, "a", time.Now())); got != FireSuperseded {
+		if got := b.do(t, b.Fire(term, Firing{Key: "a", Tick: time.Now()})); got != FireSuperseded {
 			t.Errorf("Fire = %d, want FireSuperseded", got)
 		}
 		if _, err := b.SyncCursors(t.Context(), term, nil); !errors.Is(err, ErrSuperseded) {

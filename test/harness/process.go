@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"regexp"
@@ -78,6 +79,18 @@ func (p *Process) Running() bool {
 func (p *Process) Signal(sig syscall.Signal) error {
 	p.remember()
 	return p.cmd.Process.Signal(sig)
+}
+
+// SignalFamily sends a signal to the process and to every descendant, as when
+// the machine stops.
+func (p *Process) SignalFamily(sig syscall.Signal) error {
+	errs := []error{p.Signal(sig)}
+	for _, d := range descendants(p.Pid()) {
+		if err := syscall.Kill(d.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Wait waits for the end and returns the exit code; -1 is a signal.
@@ -168,7 +181,8 @@ func (p *Process) destroy() error {
 }
 
 // maxLog bounds what is kept of a process's output; what is over is dropped at
-// the front.
+// the front, a quarter at a time, so that a process that writes a lot is not
+// charged for it with each line.
 const maxLog = 4 << 20
 
 // Log is what a process wrote, standard output and error together. It is safe
@@ -183,8 +197,8 @@ func (l *Log) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text = append(l.text, b...)
-	if over := len(l.text) - maxLog; over > 0 {
-		l.text = append([]byte(nil), l.text[over:]...)
+	if len(l.text) > maxLog+maxLog/4 {
+		l.text = append([]byte(nil), l.text[len(l.text)-maxLog:]...)
 	}
 	return len(b), nil
 }

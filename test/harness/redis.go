@@ -25,21 +25,26 @@ type Redis struct {
 	fleet      *Fleet
 	dir        string
 	durability Durability
+	env        []string
 }
 
-// StartRedis starts a server of its own for the fleet.
-func (f *Fleet) StartRedis(ctx context.Context, d Durability) (*Redis, error) {
+// StartRedis starts a server of its own for the fleet. env is added to its
+// environment.
+func (f *Fleet) StartRedis(ctx context.Context, d Durability, env ...string) (*Redis, error) {
 	// Socket paths are limited to about 100 bytes, which folders of tests exceed.
 	dir, err := os.MkdirTemp("", "redis")
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{fleet: f, dir: dir, durability: d}
+	r := &Redis{fleet: f, dir: dir, durability: d, env: env}
 	return r, r.Restart(ctx)
 }
 
 // URL is what NIGHTSHIFT_REDIS_URL takes. It stays the same over a restart.
 func (r *Redis) URL() string { return "unix://" + r.socket() }
+
+// Dir is where its data is.
+func (r *Redis) Dir() string { return r.dir }
 
 func (r *Redis) socket() string { return filepath.Join(r.dir, "s") }
 
@@ -50,7 +55,7 @@ func (r *Redis) Restart(ctx context.Context) error {
 		return fmt.Errorf("the system tests need redis-server on PATH (apt-get install redis-server): %w", err)
 	}
 	p, err := r.fleet.Start(Spec{
-		Name: "redis", Path: path, Env: Environ(), Dir: r.dir,
+		Name: "redis", Path: path, Env: Environ(r.env...), Dir: r.dir,
 		Args: []string{
 			"--port", "0", "--unixsocket", r.socket(), "--dir", r.dir, "--save", "",
 			"--appendonly", "yes", "--appendfsync", string(r.durability),
@@ -59,7 +64,8 @@ func (r *Redis) Restart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	// It reads all of its data first, on a machine that may have other things to do.
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	return Eventually(ctx, func() error {
 		if !p.Running() {

@@ -104,6 +104,28 @@ func (s *Services) Again(ctx context.Context, name string) error {
 	return Eventually(ctx, func() error { return ready(ctx, p, u.ready) })
 }
 
+// Ready says why a service is not ready, or nil.
+func (s *Services) Ready(ctx context.Context, name string) error {
+	p, err := s.fleet.Process(name)
+	if err != nil {
+		return err
+	}
+	if !p.Running() {
+		return fmt.Errorf("%s has ended:\n%s", name, p.Log.Tail(20))
+	}
+	return ready(ctx, p, s.units[name].ready)
+}
+
+// At finds the process of the service that has an address for its status.
+func (s *Services) At(addr string) (*Process, error) {
+	for name, u := range s.units {
+		if u.ready == "http://"+addr+"/readyz" {
+			return s.fleet.Process(name)
+		}
+	}
+	return nil, fmt.Errorf("no service has the address %s", addr)
+}
+
 func ready(ctx context.Context, p *Process, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

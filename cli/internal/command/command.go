@@ -105,6 +105,7 @@ JSON document too: {"error": {"kind": "conflict", "message": "…"}}.`,
 		w.dev(), w.deploy(), w.build(), w.functions(), w.invoke(), w.logs(), w.cancel(), w.version(),
 		w.deploys(), w.publish(), w.rollback(), w.unpublish(), w.lock(), w.unlock(), w.sites(),
 		w.env(), w.secretKey(),
+		w.invocations(), w.retry(), w.replay(), w.schedules(), w.callbacks(),
 	)
 	return root
 }

@@ -18,6 +18,9 @@
 //	NIGHTSHIFT_TRUST_PROXY     true behind a proxy that sets X-Forwarded-For and -Proto, default false
 //	NIGHTSHIFT_RETENTION       how long finished records are kept, default 168h
 //	NIGHTSHIFT_DEAD_RETENTION  the same for dead ones, default 720h
+//	NIGHTSHIFT_SITE_BACKLOG    how many invocations of a kind may wait per site, default 100000; -1 for any number
+//	NIGHTSHIFT_CALLBACK_SECRET whsec_…, lets callers ask for callbacks; the same for gateways and workers
+//	NIGHTSHIFT_CALLBACK_ALLOW  networks, not public, that callbacks may reach, as for workers; default none
 //	NIGHTSHIFT_LAME_DUCK       how long /readyz fails before a stop, default 1s
 //	NIGHTSHIFT_DRAIN           how long running requests have at a stop, default 30s
 //	NIGHTSHIFT_LOG_LEVEL       debug, info, warn or error, default info

@@ -286,9 +286,20 @@ func (s *server) answerDeploy(c echo.Context, p release.Progress, status int) er
 	return c.JSON(status, s.describeDeploy(site, p))
 }
 
-// readJSON reads a JSON body of at most limit bytes.
+// readJSON reads a JSON body of at most limit bytes. Fields that are not known
+// are passed over: clients of Netlify's API send many.
 func readJSON(c echo.Context, limit int64, into any) error {
+	return decodeJSON(json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, limit)), limit, into)
+}
+
+// readKnown is readJSON for a body in which every field must be known.
+func readKnown(c echo.Context, limit int64, into any) error {
 	dec := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, limit))
+	dec.DisallowUnknownFields()
+	return decodeJSON(dec, limit, into)
+}
+
+func decodeJSON(dec *json.Decoder, limit int64, into any) error {
 	err := dec.Decode(into)
 	if err == nil {
 		if _, after := dec.Token(); after != io.EOF {
@@ -299,6 +310,9 @@ func readJSON(c echo.Context, limit int64, into any) error {
 		return nil
 	}
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		if limit < 1<<20 {
+			return fault.New(fault.TooLarge, "the body is over the limit of %d KiB", limit>>10)
+		}
 		return fault.New(fault.TooLarge, "the body is over the limit of %d MiB", limit>>20)
 	}
 	what := err.Error()

@@ -90,7 +90,7 @@ func describeAll(d deploy.Deploy, base string, now time.Time) []api.Function {
 			f.Kind = function.Scheduled
 		}
 		shown := api.FromFunction(&f, urls(&f, base))
-		shown.NextRuns = next(&f, now)
+		shown.NextRuns = next(d.Site, &f, now)
 		out = append(out, shown)
 	}
 	return out
@@ -112,11 +112,11 @@ func urls(f *function.Function, base string) []string {
 }
 
 // next is when a scheduled function fires next.
-func next(f *function.Function, now time.Time) []time.Time {
+func next(site string, f *function.Function, now time.Time) []time.Time {
 	if f.Kind != function.Scheduled {
 		return nil
 	}
-	s, err := schedule.Parse(f.Schedule, f.Timezone)
+	s, err := schedule.ParseFor(site, f.Name, f.Schedule, f.Timezone)
 	if err != nil {
 		return nil // refused when it was deployed
 	}

@@ -22,7 +22,9 @@ import (
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
 	"github.com/nightshift/nightshift/gateway/internal/release"
+	"github.com/nightshift/nightshift/gateway/internal/rerun"
 	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/gateway/internal/schedules"
 	"github.com/nightshift/nightshift/gateway/internal/static"
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/daemon"
@@ -38,6 +40,7 @@ const writeLimit = 30 * time.Second
 // Invocations are the records; see package store.
 type Invocations interface {
 	Invocation(ctx context.Context, id string) (invocation.Invocation, error)
+	Invocations(ctx context.Context, f store.Filter, cursor string, limit int) (list []invocation.Invocation, next string, err error)
 	Cancel(ctx context.Context, id string) (invocation.State, error)
 	Log(ctx context.Context, id, after string, limit int) ([]invocation.LogLine, error)
 	FollowLog(ctx context.Context, id, after string, emit func(invocation.LogLine) error) error
@@ -53,7 +56,12 @@ type Config struct {
 	Release     *release.Service
 	Workers     Workers
 	Environment Environment
-	Logger      *slog.Logger
+	Rerun       *rerun.Service
+	Schedules   *schedules.Service
+	Callbacks   Callbacks
+	// Metrics answers a monitoring system.
+	Metrics http.Handler
+	Logger  *slog.Logger
 	// Catalog reads what is published.
 	Catalog func(context.Context) (store.Catalog, error)
 	// Ready says why the gateway cannot do its work, or nil.
@@ -110,6 +118,7 @@ func (s *server) controlPlane() http.Handler {
 	health := echo.WrapHandler(daemon.Health(s.Ready)) // without a token: load balancers ask
 	e.GET("/healthz", health)
 	e.GET("/readyz", health)
+	e.GET("/metrics", echo.WrapHandler(s.Metrics), s.localOnly, s.authorised)
 
 	// Clients of Netlify's API look for extensions beside it, without a token.
 	e.GET("/team/:account/integrations/installations/meta/:site", s.noExtensions)
@@ -141,6 +150,13 @@ func (s *server) controlPlane() http.Handler {
 	v1.GET("/invocations/:id", s.invocation)
 	v1.GET("/invocations/:id/logs", s.logs(jsonLog))
 	v1.POST("/invocations/:id/cancel", s.cancel)
+	v1.POST("/invocations/:id/retry", s.retry)
+	v1.POST("/invocations/:id/replay", s.replay)
+	v1.POST("/invocations/:id/callback/retry", s.retryCallback)
+	v1.GET("/sites/:site/invocations", s.invocations)
+	v1.POST("/sites/:site/invocations/replay", s.replayAll)
+	v1.GET("/sites/:site/callbacks", s.callbacks)
+	s.scheduleRoutes(v1)
 	s.environmentRoutes(v1)
 	v1.RouteNotFound("/*", notFound)
 	e.RouteNotFound("/*", notFound)

@@ -38,6 +38,11 @@ func failed(f *function.Function, outcome invocation.Outcome, body io.Reader) er
 	if err != nil || json.Unmarshal(raw, &failure) != nil {
 		failure = invocation.Failure{Message: "the worker did not say what went wrong"}
 	}
+	return failedWith(f, outcome, failure)
+}
+
+// failedWith words how a function failed.
+func failedWith(f *function.Function, outcome invocation.Outcome, failure invocation.Failure) error {
 	switch outcome {
 	case invocation.TimedOut:
 		return timedOut(f)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/nightshift/nightshift/gateway/internal/fleet"
+	"github.com/nightshift/nightshift/gateway/internal/intake"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/route"
 	"github.com/nightshift/nightshift/shared/fault"
@@ -104,7 +105,7 @@ func TestAcceptFaults(t *testing.T) {
 			defer q.Close()
 			log := slog.New(slog.DiscardHandler)
 			records := store.New(rdb, store.Options{})
-			inv := invoke.New(invoke.Config{Queue: q, Records: records, Fleet: fleet.New(fleet.Config{Workers: records, Logger: log}), Logger: log})
+			inv := invoke.New(invoke.Config{Intake: intake.New(intake.Config{Queue: q, Records: records}), Fleet: fleet.New(fleet.Config{Workers: records, Logger: log}), Logger: log})
 			f := function.Function{Name: "job", Kind: function.Background}
 			call := func() (int, string) {
 				w := httptest.NewRecorder()

@@ -1,7 +1,8 @@
 // Package invoke carries calls from the data plane to functions.
 //
 // A background call is accepted: its event is built, stored and queued in one
-// step, and the caller has its 202 only once Redis has all of it. A sync call is
+// step, and the caller has its 202 only once Redis has all of it, or the
+// function's own answer if it prefers to wait. A sync call is
 // dispatched: the event goes straight to a worker over HTTP and the function's
 // answer streams back. Where a call did not reach a function (the worker is
 // busy, or refused the connection) another worker is tried; once it may have
@@ -10,7 +11,6 @@ package invoke
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"log/slog"
@@ -19,15 +19,13 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/fleet"
+	"github.com/nightshift/nightshift/gateway/internal/intake"
 	"github.com/nightshift/nightshift/gateway/internal/route"
 	"github.com/nightshift/nightshift/shared/event"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
-	"github.com/nightshift/nightshift/shared/queue"
-	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/schedule"
-	"github.com/oklog/ulid/v2" // sortable IDs in the form that Netlify's request IDs have
 )
 
 // Limits of request bodies, in bytes, as Netlify has them.
@@ -45,6 +43,13 @@ const RequestIDHeader = "X-Nf-Request-Id"
 // InvocationPath is where the record of a background call is, before its ID.
 const InvocationPath = "/.nightshift/invocations/"
 
+const (
+	// writeLimit bounds the writing of an answer that was waited for.
+	writeLimit = 30 * time.Second
+	// clockTimeout bounds reading the clock of Redis.
+	clockTimeout = 2 * time.Second
+)
+
 // defaultSlack is how long after the function's own limit, which the worker
 // enforces, a call is given up: the worker's grace and the way back.
 const defaultSlack = 5 * time.Second
@@ -56,22 +61,22 @@ var ErrCut = errors.New("the answer of the function broke off")
 // ErrGone says that the caller hung up: there is nobody to answer.
 var ErrGone = errors.New("the caller hung up")
 
-// Queue takes background calls; see [queue.Client.Enqueue].
-type Queue interface {
-	Enqueue(ctx context.Context, t queue.Task, steps ...redisdb.Step) (verdict int, err error)
-}
-
-// Records makes the step that stores an invocation's record.
-type Records interface {
-	Create(inv invocation.Invocation, event []byte) redisdb.Step
+// Waiters wait for the end of invocations; see package await.
+type Waiters interface {
+	Wait(ctx context.Context, id string, limit time.Duration) (inv invocation.Invocation, finished bool)
 }
 
 // Config configures an Invoker.
 type Config struct {
-	Queue   Queue
-	Records Records
+	Intake  *intake.Intake
+	Waiters Waiters
 	Fleet   *fleet.Fleet
 	Logger  *slog.Logger
+	// CheckCallback says what is wrong with the URL of a callback, or that this
+	// installation makes none, as fault.Invalid.
+	CheckCallback func(url string) error
+	// Now is the clock of Redis.
+	Now func(context.Context) (time.Time, error)
 	// Dev shows v1 functions the claims of a bearer token that nobody has verified.
 	Dev bool
 	// Slack is how long after the function's own limit a sync call is given up. Default 5 s.
@@ -105,12 +110,12 @@ type Origin struct {
 // Serve answers a call of a function. Errors are faults for the caller,
 // [*Failed], [ErrCut] or [ErrGone]; nothing is written before one, but ErrCut.
 func (i *Invoker) Serve(w http.ResponseWriter, r *http.Request, target route.Target, origin Origin) error {
-	id, err := ulid.New(ulid.Now(), rand.Reader)
+	id, err := intake.NewID()
 	if err != nil {
-		return fault.Wrap(err, fault.Internal, "making an ID")
+		return err
 	}
 	meta := event.Meta{
-		RequestID: id.String(), Site: target.Site, Deploy: target.Deploy,
+		RequestID: id, Site: target.Site, Deploy: target.Deploy,
 		Published: target.Published, Context: target.Context, Branch: target.Branch,
 		ClientIP: origin.ClientIP, BaseURL: origin.BaseURL, Route: target.Route,
 	}
@@ -127,7 +132,7 @@ func (i *Invoker) Serve(w http.ResponseWriter, r *http.Request, target route.Tar
 	}
 	w.Header().Set(RequestIDHeader, meta.RequestID)
 	if target.Function.Kind == function.Scheduled {
-		next, err := nextTick(target.Function)
+		next, err := nextTick(meta.Site, target.Function)
 		if err != nil {
 			return err
 		}
@@ -140,34 +145,9 @@ func (i *Invoker) Serve(w http.ResponseWriter, r *http.Request, target route.Tar
 	return i.dispatch(w, r, c)
 }
 
-// accept queues a background call and answers 202.
-func (i *Invoker) accept(w http.ResponseWriter, r *http.Request, target route.Target, id string, event []byte) error {
-	f := target.Function
-	verdict, err := i.cfg.Queue.Enqueue(r.Context(), queue.Task{
-		ID: id, Queue: f.Kind, Timeout: f.Timeout(),
-		Target: queue.Target{Site: target.Site, Deploy: target.Deploy, Function: f.Name, Published: target.Published},
-	}, i.cfg.Records.Create(invocation.Invocation{
-		ID: id, Site: target.Site, Deploy: target.Deploy, Function: f.Name, Kind: f.Kind, State: invocation.Queued,
-	}, event))
-	if err != nil {
-		return err
-	}
-	// The ID is ours and fresh, so a record that is there already is this very
-	// call's, stored by a try whose reply was lost.
-	if verdict != queue.Queued && verdict != queue.Existed {
-		return fault.New(fault.Internal, "queueing invocation %s: refused with %d", id, verdict)
-	}
-	h := w.Header()
-	h.Set("Content-Length", "0")
-	h.Set(RequestIDHeader, id)
-	h.Set("Location", InvocationPath+id)
-	w.WriteHeader(http.StatusAccepted)
-	return nil
-}
-
 // nextTick is what a scheduled function is told when it is called by hand.
-func nextTick(f *function.Function) (time.Time, error) {
-	s, err := schedule.Parse(f.Schedule, f.Timezone)
+func nextTick(site string, f *function.Function) (time.Time, error) {
+	s, err := schedule.ParseFor(site, f.Name, f.Schedule, f.Timezone)
 	if err != nil {
 		return time.Time{}, err
 	}

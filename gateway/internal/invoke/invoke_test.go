@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/fleet"
+	"github.com/nightshift/nightshift/gateway/internal/intake"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/route"
 	"github.com/nightshift/nightshift/shared/dispatch"
@@ -107,12 +108,27 @@ func (q *fakeQueue) Enqueue(_ context.Context, t queue.Task, steps ...redisdb.St
 	return q.verdict, q.err
 }
 
-// records makes steps that carry the event.
+// records makes steps that carry what they are about.
 type records struct{}
 
 func (records) Create(inv invocation.Invocation, event []byte) redisdb.Step {
-	return redisdb.Step{Keys: []string{inv.ID}, Args: []any{event}}
+	return redisdb.Step{Keys: []string{inv.ID}, Args: []any{event, inv}}
 }
+
+func (records) Once(_ function.Kind, _, _, key, _ string, _ time.Duration) redisdb.Step {
+	return redisdb.Step{Keys: []string{"once"}, Args: []any{key}}
+}
+
+func (records) OnceID(context.Context, function.Kind, string, string, string) (string, error) {
+	return firstID, nil
+}
+
+func (records) Room(function.Kind, string, int) redisdb.Step {
+	return redisdb.Step{Keys: []string{"room"}}
+}
+
+// firstID is what the first call with a key was accepted as.
+const firstID = "01M806MVMKT0J5BYFM7KEAVBDK"
 
 // bundle is an Invoker behind a server.
 type bundle struct {
@@ -144,7 +160,8 @@ func setupConfig(t *testing.T, readTimeout time.Duration, cfg invoke.Config, f f
 	var wg sync.WaitGroup
 	wg.Go(func() { fl.Run(ctx) })
 	b := &bundle{t: t, queue: &fakeQueue{verdict: queue.Queued}, errs: make(chan error, 16), http: &http.Client{Transport: &http.Transport{}}}
-	cfg.Queue, cfg.Records, cfg.Fleet, cfg.Logger, cfg.Slack = b.queue, records{}, fl, log, 200*time.Millisecond
+	cfg.Fleet, cfg.Logger, cfg.Slack = fl, log, 200*time.Millisecond
+	cfg.Intake = intake.New(intake.Config{Queue: b.queue, Records: records{}})
 	inv := invoke.New(cfg)
 	target := route.Target{Site: "main", Deploy: "d1", Published: true, Context: "production", Branch: "main", Function: &f}
 	b.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -562,7 +579,7 @@ func TestAccept(t *testing.T) {
 	}{
 		{"stored", queue.Queued, nil, 202},
 		{"stored by a try whose reply was lost", queue.Existed, nil, 202},
-		{"refused by a step", -7, nil, 500},
+		{"refused by a step", -99, nil, 500},
 		{"not stored, or nobody knows", 0, down, 503},
 	}
 	for _, tt := range tests {
@@ -581,7 +598,7 @@ func TestAccept(t *testing.T) {
 				t.Fatalf("%d tasks were enqueued, want 1", n)
 			}
 			task := b.queue.tasks[0]
-			if task.Queue != function.Background || task.Timeout != 15*time.Minute || task.Target != (queue.Target{Site: "main", Deploy: "d1", Function: "hello", Published: true}) || b.queue.steps[0].Keys[0] != task.ID {
+			if task.Queue != function.Background || task.Timeout != 15*time.Minute || task.Target != (queue.Target{Site: "main", Deploy: "d1", Function: "hello", Published: true}) || b.queue.steps[1].Keys[0] != task.ID {
 				t.Errorf("task = %+v", task)
 			}
 		})

@@ -146,19 +146,22 @@ func TestStaleLeaderIsRefused(t *testing.T) {
 	s := newStore(server.Client())
 	a := contend(t, server)
 	stale := receive(t, "a leads", a.terms, 5*time.Second)
-	if _, err := s.SyncCursors(t.Context(), stale, []string{"key"}); err != nil {
+	cursors, err := s.SyncCursors(t.Context(), stale, []string{"key"})
+	if err != nil {
 		t.Fatalf("SyncCursors of the leader: %v", err)
 	}
+	tick := time.Now().Add(time.Hour)
+	skipping := store.Skipping{Key: "key", After: cursors["key"], From: tick, To: tick, Count: 1, Reason: store.SkipMissed}
 	a.leave()
 	b := contend(t, server)
 	fresh := receive(t, "b leads", b.terms, 5*time.Second)
 	if _, err := s.SyncCursors(t.Context(), stale, nil); !errors.Is(err, store.ErrSuperseded) {
 		t.Errorf("SyncCursors in term %d = %v, want %v", stale, err, store.ErrSuperseded)
 	}
-	if err := s.Skip(t.Context(), stale, "key", time.Now().Add(time.Hour)); !errors.Is(err, store.ErrSuperseded) {
+	if err := s.Skip(t.Context(), stale, skipping); !errors.Is(err, store.ErrSuperseded) {
 		t.Errorf("Skip in term %d = %v, want %v", stale, err, store.ErrSuperseded)
 	}
-	if err := s.Skip(t.Context(), fresh, "key", time.Now().Add(time.Hour)); err != nil {
+	if err := s.Skip(t.Context(), fresh, skipping); err != nil {
 		t.Errorf("Skip in term %d = %v, want nil", fresh, err)
 	}
 }

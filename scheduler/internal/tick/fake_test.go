@@ -1,11 +1,13 @@
 package tick
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -40,8 +42,11 @@ type world struct {
 	watcher func(store.Catalog)
 	term    int64
 	cursors map[string]time.Time
-	skew    time.Duration // Redis's clock minus the local one
-	jump    time.Duration // what the local wall clock was set by
+	ledger  map[string][]store.LedgerEntry // by schedule key, oldest first
+	paused  map[string]bool                // by function
+	open    map[string]bool                // functions whose last invocation is not finished
+	skew    time.Duration                  // Redis's clock minus the local one
+	jump    time.Duration                  // what the local wall clock was set by
 	down    bool
 
 	fired   []fired
@@ -61,7 +66,7 @@ type fired struct {
 }
 
 func newWorld(t *testing.T) *world {
-	return &world{t: t, term: 1, cursors: map[string]time.Time{}}
+	return &world{t: t, term: 1, cursors: map[string]time.Time{}, ledger: map[string][]store.LedgerEntry{}}
 }
 
 var errDown = fault.New(fault.Unavailable, "no redis")
@@ -103,16 +108,41 @@ func (w *world) SyncCursors(_ context.Context, term int64, keys []string) (map[s
 		return nil, store.ErrSuperseded
 	}
 	maps.DeleteFunc(w.cursors, func(key string, _ time.Time) bool { return !slices.Contains(keys, key) })
-	for _, key := range keys {
-		if _, ok := w.cursors[key]; !ok {
-			w.cursors[key] = time.Now().Add(w.skew)
-		}
-	}
+	w.add(keys)
 	return maps.Clone(w.cursors), nil
 }
 
-// check is Fire's Check.
-func (w *world) check(term int64, key string, tick time.Time) int {
+func (w *world) MoveCursors(_ context.Context, term int64, add, drop []string) (map[string]time.Time, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.syncs++
+	if w.down {
+		return nil, errDown
+	}
+	if term != w.term {
+		return nil, store.ErrSuperseded
+	}
+	for _, key := range drop {
+		delete(w.cursors, key)
+	}
+	w.add(add)
+	added := map[string]time.Time{}
+	for _, key := range add {
+		added[key] = w.cursors[key]
+	}
+	return added, nil
+}
+
+func (w *world) add(keys []string) {
+	for _, key := range keys {
+		if _, ok := w.cursors[key]; !ok {
+			w.cursors[key] = time.Now().Add(w.skew).Truncate(time.Millisecond)
+		}
+	}
+}
+
+// check is what Fire and Skip check first.
+func (w *world) check(term int64, key string, after, tick time.Time) int {
 	cursor, ok := w.cursors[key]
 	switch {
 	case term != w.term:
@@ -121,29 +151,68 @@ func (w *world) check(term int64, key string, tick time.Time) int {
 		return store.FireUnknown
 	case !cursor.Before(tick):
 		return store.FireAlready
+	case !cursor.Equal(after):
+		return store.FireUnknown
 	}
 	return queue.Queued
 }
 
-func (w *world) Skip(_ context.Context, term int64, key string, tick time.Time) error {
+// enter moves a cursor with an entry in the ledger.
+func (w *world) enter(key string, e store.LedgerEntry) {
+	e.Lateness = time.Now().Add(w.skew).Sub(e.Tick)
+	w.cursors[key] = e.Tick
+	w.ledger[key] = append(w.ledger[key], e)
+}
+
+func (w *world) Suppress(_ context.Context, term int64, key string, tick time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	switch {
+	case w.down:
+		return errDown
+	case term != w.term:
+		return store.ErrSuperseded
+	}
+	w.ledger[key] = append(w.ledger[key], store.LedgerEntry{Tick: tick, From: tick, Count: 1, Outcome: store.TickSuppressed})
+	return nil
+}
+
+func (w *world) Skip(_ context.Context, term int64, k store.Skipping) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tries++
 	if w.down {
 		return errDown
 	}
-	switch w.check(term, key, tick) {
+	broken, how := w.breaking(queue.Target{})
+	if broken && how != failedButDone {
+		return errDown
+	}
+	switch w.check(term, k.Key, k.After, k.To) {
 	case store.FireSuperseded:
 		return store.ErrSuperseded
 	case store.FireUnknown:
 		return fault.New(fault.NotFound, "no cursor")
 	case queue.Queued:
-		w.cursors[key] = tick
+		w.enter(k.Key, store.LedgerEntry{Tick: k.To, From: k.From, Count: k.Count, Outcome: store.TickSkipped, Reason: k.Reason})
+	}
+	if broken {
+		return errDown
 	}
 	return nil
 }
 
-func (w *world) Fire(term int64, key string, tick time.Time) redisdb.Step {
-	return redisdb.Step{Args: []any{term, key, tick}}
+// breaking reports whether this try breaks, and how.
+func (w *world) breaking(target queue.Target) (bool, row) {
+	if w.breaks == nil {
+		return false, failed
+	}
+	how, broken := w.breaks(w.tries, target)
+	return broken, how
+}
+
+func (w *world) Fire(term int64, f store.Firing) redisdb.Step {
+	return redisdb.Step{Args: []any{term, f}}
 }
 
 func (w *world) Create(inv invocation.Invocation, event []byte) redisdb.Step {
@@ -157,10 +226,7 @@ func (w *world) Enqueue(_ context.Context, task queue.Task, steps ...redisdb.Ste
 	if w.down {
 		return 0, errDown
 	}
-	broken, how := false, failed
-	if w.breaks != nil {
-		how, broken = w.breaks(w.tries, task.Target)
-	}
+	broken, how := w.breaking(task.Target)
 	switch {
 	case broken && how == failed:
 		return 0, errDown
@@ -168,11 +234,22 @@ func (w *world) Enqueue(_ context.Context, task queue.Task, steps ...redisdb.Ste
 		return 0, fault.New(fault.Internal, "a script broke")
 	}
 	fire, create := steps[0].Args, steps[1].Args
-	term, key, tick := fire[0].(int64), fire[1].(string), fire[2].(time.Time)
-	if verdict := w.check(term, key, tick); verdict != queue.Queued {
+	term, f := fire[0].(int64), fire[1].(store.Firing)
+	verdict := w.check(term, f.Key, f.After, f.Tick)
+	switch {
+	case verdict == queue.Queued && w.paused[f.Function]:
+		verdict = store.FirePaused
+	case verdict == queue.Queued && f.SkipOverlap && w.open[f.Function]:
+		verdict = store.FireOverlap
+	}
+	if verdict != queue.Queued {
 		return verdict, nil
 	}
-	w.cursors[key] = tick
+	outcome := store.TickFired
+	if f.CaughtUp {
+		outcome = store.TickCaughtUp
+	}
+	w.enter(f.Key, store.LedgerEntry{Tick: f.Tick, From: f.Tick, Count: f.Due, Outcome: outcome, Invocation: f.Invocation})
 	w.fired = append(w.fired, fired{time.Now(), task, create[0].(invocation.Invocation), create[1].([]byte)})
 	if broken { // and done
 		return 0, errDown
@@ -244,11 +321,44 @@ func (w *world) ticks() []string {
 	synctest.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	// What is due together fires in any order, but each function in its own.
+	newest := map[string]time.Time{}
+	for _, f := range w.fired {
+		if name, tick := f.task.Target.Function, f.invocation.Tick; !tick.After(newest[name]) {
+			w.t.Errorf("%s: the tick %v fired after %v", name, tick, newest[name])
+		} else {
+			newest[name] = tick
+		}
+	}
+	slices.SortStableFunc(w.fired, func(a, b fired) int {
+		return cmp.Or(a.invocation.Tick.Compare(b.invocation.Tick), cmp.Compare(a.task.Target.Function, b.task.Target.Function))
+	})
 	var got []string
 	for _, f := range w.fired {
 		got = append(got, f.task.Target.Function+" "+f.invocation.Tick.UTC().Format(time.TimeOnly))
 	}
 	w.fired = nil
+	return got
+}
+
+// outcomes lists the ledger of a schedule of site acme, as "hh:mm:ss outcome",
+// with the reason, and with a range where an entry covers several.
+func (w *world) outcomes(f function.Function) []string {
+	synctest.Wait()
+	s, err := schedule.Parse(f.Schedule, f.Timezone)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var got []string
+	for _, e := range w.ledger[schedule.Key("acme", f.Name, s)] {
+		text := e.Tick.UTC().Format(time.TimeOnly)
+		if e.Count > 1 {
+			text = fmt.Sprintf("%s-%s (%d)", e.From.UTC().Format(time.TimeOnly), text, e.Count)
+		}
+		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s", text, e.Outcome, e.Reason)))
+	}
 	return got
 }
 

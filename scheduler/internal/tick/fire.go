@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"math"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/deploy"
@@ -20,43 +21,69 @@ import (
 // maxCatchUp bounds what catchUp "all" fires.
 const maxCatchUp = 1000
 
-// deal deals with the entry's next tick: fires it, or skips late ones.
+// deal deals with the entry's next tick: fires it, or skips late ones. Several
+// may run at once, of different entries.
 func (t *termLoop) deal(ctx context.Context, e *entry, now time.Time) error {
-	if e.firing == nil {
-		if edge := now.Add(-Window); e.due.Before(edge) && e.due.After(e.judged) {
-			return t.judge(ctx, e, edge.Add(-1))
+	if edge := now.Add(-Window); e.unjudged(edge) {
+		if err := t.judge(ctx, e, edge.Add(-1)); err != nil || e.due.IsZero() || e.due.After(now) {
+			return err
 		}
+	}
+	if e.firing == nil {
 		e.firing = t.prepare(e, now)
 	}
 	verdict, err := t.Queue.Enqueue(ctx, e.firing.task,
-		t.Store.Fire(t.term, e.key, e.due), t.Store.Create(e.firing.invocation, e.firing.event))
-	log := t.log.With("site", e.site, "function", e.function.Name, "tick", e.due, "invocation", e.firing.task.ID)
+		t.Store.Fire(t.term, e.terms()), t.Store.Create(e.firing.invocation, e.firing.event))
 	switch {
 	case err != nil && unavailable(err):
 		return err
 	case err != nil:
 		t.hold(e, now, err)
 	case verdict == queue.Queued || verdict == queue.Existed:
-		log.Debug("tick fired", "late", t.clock.now().Sub(e.due))
-		t.next(e, e.due)
+		t.log.Debug("tick fired", "site", e.site, "function", e.function.Name, "tick", e.due,
+			"invocation", e.firing.task.ID, "late", t.clock.now().Sub(e.due))
+		e.advance(e.due)
 	case verdict == store.FireAlready:
-		log.Debug("tick had been fired")
-		t.next(e, e.due)
+		t.log.Debug("tick had been fired", "site", e.site, "function", e.function.Name, "tick", e.due)
+		if err := t.Store.Suppress(ctx, t.term, e.key, e.due); err != nil {
+			return err
+		}
+		e.advance(e.due)
+	case verdict == store.FireOverlap:
+		return t.skip(ctx, e, e.due, store.SkipOverlap)
+	case verdict == store.FirePaused:
+		return t.skip(ctx, e, e.due, store.SkipPaused)
 	case verdict == store.FireSuperseded:
 		return store.ErrSuperseded
 	case verdict == store.FireUnknown:
-		log.Warn("the schedule has no cursor any more; reading all cursors again")
-		t.resync()
+		return errCursors
 	default:
 		t.hold(e, now, fault.New(fault.Internal, "the queue answered with the unknown verdict %d", verdict))
 	}
 	return nil
 }
 
-// next goes on to the tick after one.
-func (t *termLoop) next(e *entry, tick time.Time) {
-	if !e.advance(tick) {
-		e.due = time.Time{}
+// unjudged reports whether catchUp has a say in what becomes of the next tick:
+// it is due before the edge of the window, and catchUp was not asked, or it
+// wants the newest late tick, and that is another one by now.
+func (e *entry) unjudged(edge time.Time) bool {
+	if !e.due.Before(edge) {
+		return false
+	}
+	if e.due.After(e.judged) {
+		return true
+	}
+	next, more := e.schedule.Next(e.due)
+	return more && next.Before(edge) && cmp.Or(e.function.CatchUp, "last") == "last"
+}
+
+// terms describes the entry's next tick to the store. That it is one tick is
+// counted and not assumed: the totals show where that is wrong.
+func (e *entry) terms() store.Firing {
+	due, _ := e.schedule.Count(e.cursor, e.due, math.MaxInt)
+	return store.Firing{
+		Key: e.key, Site: e.site, Function: e.function.Name, After: e.cursor, Tick: e.due, Due: due,
+		CaughtUp: !e.due.After(e.judged), SkipOverlap: e.function.Overlap == "skip", Invocation: e.firing.task.ID,
 	}
 }
 
@@ -78,7 +105,7 @@ func (t *termLoop) prepare(e *entry, now time.Time) *firing {
 			ID:      id,
 			Queue:   function.Scheduled,
 			Target:  queue.Target{Site: e.site, Deploy: e.deploy, Function: e.function.Name, Published: true},
-			Timeout: e.function.Timeout(),
+			Timeout: e.function.Timeout(), Concurrency: e.function.Concurrency,
 		},
 		invocation: invocation.Invocation{
 			ID: id, Site: e.site, Deploy: e.deploy, Function: e.function.Name,
@@ -90,7 +117,8 @@ func (t *termLoop) prepare(e *entry, now time.Time) *firing {
 	}
 }
 
-// judge applies catchUp to the ticks from the entry's next one up to a time.
+// judge applies catchUp to the ticks from the entry's next one up to a time: it
+// skips those that are not to fire.
 func (t *termLoop) judge(ctx context.Context, e *entry, until time.Time) error {
 	newest, ok := e.schedule.Last(e.cursor, until)
 	if !ok { // cannot be: due lies between them
@@ -98,28 +126,32 @@ func (t *termLoop) judge(ctx context.Context, e *entry, until time.Time) error {
 	}
 	t.log.Warn("ticks were missed", "site", e.site, "function", e.function.Name,
 		"from", e.due, "to", newest, "catch_up", cmp.Or(e.function.CatchUp, "last"))
+	oldest := newest // of those that are to fire
 	switch e.function.CatchUp {
 	case "none":
-		return t.skip(ctx, e, newest)
+		return t.skip(ctx, e, newest, store.SkipCatchUpNone)
 	case "all":
-		e.due = oldestOf(e.schedule, e.cursor, newest, maxCatchUp)
-	default:
-		e.due = newest
+		oldest = oldestOf(e.schedule, e.cursor, newest, maxCatchUp)
+	}
+	if before, some := e.schedule.Last(e.cursor, oldest.Add(-time.Second)); some {
+		if err := t.skip(ctx, e, before, store.SkipMissed); err != nil {
+			return err
+		}
 	}
 	e.judged = until
 	return nil
 }
 
 // skip passes over all ticks up to one.
-func (t *termLoop) skip(ctx context.Context, e *entry, tick time.Time) error {
-	err := t.Store.Skip(ctx, t.term, e.key, tick)
+func (t *termLoop) skip(ctx context.Context, e *entry, to time.Time, reason store.SkipReason) error {
+	count, _ := e.schedule.Count(e.cursor, to, math.MaxInt)
+	err := t.Store.Skip(ctx, t.term, store.Skipping{Key: e.key, After: e.cursor, From: e.due, To: to, Count: count, Reason: reason})
 	switch {
 	case err == nil:
-		t.next(e, tick)
+		e.advance(to)
 		return nil
 	case fault.Is(err, fault.NotFound):
-		t.resync()
-		return nil
+		return errCursors
 	default:
 		return err
 	}

@@ -1,10 +1,12 @@
 package tick
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
@@ -23,7 +25,19 @@ func backoff(failures int, last time.Duration) time.Duration {
 	return min(firstBackoff<<min(failures-1, 20), last)
 }
 
-// termLoop is the state of the loop in one term. One goroutine uses it.
+// errCursors: cursors are gone, or are not where this term believes them to be.
+var errCursors = errors.New("the schedule's cursor is gone, or somewhere else")
+
+// At most atOnce ticks are on their way into the queue at once; the queue's
+// client has them share round trips. Between one chunk of them and the next,
+// the loop looks for whether it should go on.
+const (
+	atOnce = 256
+	chunk  = 1024
+)
+
+// termLoop is the state of the loop in one term. One goroutine uses it; those
+// that deal with ticks only read it, and change each their own entry.
 type termLoop struct {
 	Config
 	log      *slog.Logger
@@ -32,9 +46,11 @@ type termLoop struct {
 	catalogs <-chan store.Catalog // looked at for whether one waits
 
 	catalog store.Catalog
-	known   bool // a catalog has come
-	synced  bool // plan is that of catalog
+	known   bool                     // a catalog has come
+	synced  bool                     // sites and plan are those of catalog
+	sites   map[string]siteSchedules // by site; nil: cursors are not known
 	plan    plan
+	parser  parser
 
 	// While Redis does not answer, nothing is tried until paused.
 	paused   time.Time
@@ -74,6 +90,9 @@ func (t *termLoop) step(ctx context.Context) error {
 		t.failures = 0
 	case errors.Is(err, store.ErrSuperseded):
 		return err
+	case errors.Is(err, errCursors):
+		t.log.Warn("reading all cursors again", "why", err)
+		t.resync()
 	case ctx.Err() != nil:
 	default:
 		t.failures++
@@ -97,42 +116,74 @@ func (t *termLoop) work(ctx context.Context) error {
 			return err
 		}
 	}
-	for len(t.plan) > 0 && len(t.catalogs) == 0 && ctx.Err() == nil && t.synced {
-		now := t.clock.now()
-		e := t.plan[0]
-		if e.wake().After(now) {
+	for {
+		due := t.plan.take(t.clock.now())
+		if len(due) == 0 {
 			return nil
 		}
-		if err := t.deal(ctx, e, now); err != nil {
+		err := t.round(ctx, due)
+		t.plan.put(due)
+		if err != nil || len(t.catalogs) > 0 || ctx.Err() != nil {
 			return err
 		}
-		if e.due.IsZero() {
-			heap.Pop(&t.plan)
-		} else {
-			heap.Fix(&t.plan, 0)
+	}
+}
+
+// round deals with the next tick of each of some schedules, so that one with
+// many late ticks does not keep the others waiting. After an error it leaves the
+// rest as they are.
+func (t *termLoop) round(ctx context.Context, due []*entry) error {
+	for part := range slices.Chunk(due, chunk) {
+		if t.clock.age() >= maxAge {
+			if err := t.clock.measure(ctx); err != nil {
+				return err
+			}
+		}
+		if err := t.dealAll(ctx, part); err != nil {
+			return err
+		}
+		if len(t.catalogs) > 0 || ctx.Err() != nil {
+			return nil
 		}
 	}
 	return nil
 }
 
-// sync makes the plan of the catalog.
-func (t *termLoop) sync(ctx context.Context) error {
-	entries := read(t.catalog, t.log)
-	keys := make([]string, len(entries))
-	for i, e := range entries {
-		keys[i] = e.key
+// dealAll deals with schedules side by side. Of several errors it returns the
+// one that says most about the others.
+func (t *termLoop) dealAll(ctx context.Context, due []*entry) error {
+	var next atomic.Int64
+	errs := make([]error, min(len(due), atOnce))
+	var failed atomic.Bool
+	var workers sync.WaitGroup
+	for w := range errs {
+		workers.Go(func() {
+			for !failed.Load() && ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(due) {
+					return
+				}
+				if errs[w] = t.deal(ctx, due[i], t.clock.now()); errs[w] != nil {
+					failed.Store(true)
+				}
+			}
+		})
 	}
-	cursors, err := t.Store.SyncCursors(ctx, t.term, keys)
-	if err != nil {
-		return err
+	workers.Wait()
+	err := errors.Join(errs...)
+	switch {
+	case errors.Is(err, store.ErrSuperseded):
+		return store.ErrSuperseded
+	case errors.Is(err, errCursors):
+		return errCursors
 	}
-	t.plan, t.synced = newPlan(entries, cursors), true
-	t.log.Info("schedules read", "catalog", t.catalog.Version, "schedules", len(t.plan))
+	for _, err := range errs {
+		if err != nil {
+			return err // of many that say that Redis does not answer, one is enough
+		}
+	}
 	return nil
 }
-
-// resync reads the cursors again in the next round.
-func (t *termLoop) resync() { t.synced = false }
 
 // hold puts off an entry that fails for reasons of its own, so that it holds up
 // no other one. It never skips a tick.

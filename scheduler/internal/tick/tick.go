@@ -8,31 +8,41 @@
 // # Exactly once
 //
 // Due are the ticks after the cursor. One script checks the term and the
-// cursor, makes the record, enqueues the task and advances the cursor, or does
-// none of it. So it does not matter who fires, how often it is tried, or
-// whether the reply arrives:
+// cursor, makes the record, enqueues the task, advances the cursor and enters
+// the tick into the ledger, or does none of it. So it does not matter who fires,
+// how often it is tried, or whether the reply arrives:
 //
 //	queued       it fired now
-//	already      it had fired: by a predecessor, or by a try whose reply was lost
+//	already      it had fired: by a predecessor, or by a try whose reply was lost;
+//	             the ledger notes it as suppressed
 //	superseded   another term leads; this one ends
-//	unknown      the schedule's cursor is gone; all cursors are read again
+//	unknown      the schedule's cursor is gone, or is elsewhere, because Redis lost
+//	             its newest writes; all cursors are read again
+//	paused       the schedule is paused, or was when the tick was due: skipped
+//	overlap      the function's last one is not finished, and overlap is skip: skipped
 //	an error     not known; the same tick is tried again, and none after it
+//
+// Ticks of different schedules are dealt with side by side and share round
+// trips; those of one schedule strictly one after the other.
 //
 // # Late ticks
 //
 // A tick up to [Window] late simply fires, which covers every failover. What
 // becomes of older ones, after an outage, the function's catchUp says:
 //
-//	last   the newest of them fires, the others do not (the default)
-//	all    all of them fire, the newest 1,000 at most
-//	none   none of them fires
+//	last   the newest of them is caught up, the others are skipped (the default)
+//	all    all of them are caught up, the newest 1,000 at most
+//	none   all of them are skipped
 //
 // # Time
 //
 // Ticks are moments of the local clock as long as it agrees with that of Redis
 // to 2 s, and else of Redis's clock. Between two measurements time passes
 // monotonically, so that a clock that is set has no effect until it has been
-// compared. A clock set back repeats nothing, because the cursor is past it.
+// compared. So no tick fires more than 2 s before Redis's clock shows it, and
+// a local clock that is wrong makes none later than that. A clock set back
+// repeats nothing, because the cursor is past it. The clock of Redis itself is
+// believed: where it is set forth, what lies between is late, and goes by catchUp.
 //
 // Nothing polls: the loop sleeps until the next tick is due, or until its
 // measurement of the clock is 30 s old, or for good when there is no schedule.
@@ -57,8 +67,10 @@ const Window = 5 * time.Minute
 type Store interface {
 	WatchCatalog(ctx context.Context, fn func(store.Catalog)) error
 	SyncCursors(ctx context.Context, term int64, keys []string) (map[string]time.Time, error)
-	Skip(ctx context.Context, term int64, key string, tick time.Time) error
-	Fire(term int64, key string, tick time.Time) redisdb.Step
+	MoveCursors(ctx context.Context, term int64, add, drop []string) (map[string]time.Time, error)
+	Skip(ctx context.Context, term int64, k store.Skipping) error
+	Suppress(ctx context.Context, term int64, key string, tick time.Time) error
+	Fire(term int64, f store.Firing) redisdb.Step
 	Create(inv invocation.Invocation, event []byte) redisdb.Step
 }
 
@@ -116,6 +128,7 @@ func (l *Loop) Run(ctx context.Context, term int64) error {
 		term:     term,
 		clock:    &clock{redisNow: l.cfg.RedisNow, localNow: l.localNow, log: l.cfg.Logger},
 		catalogs: catalogs,
+		parser:   parser{},
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()

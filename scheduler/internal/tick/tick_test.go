@@ -360,6 +360,54 @@ func TestClock(t *testing.T) {
 			w.expect("the newest missed one, and the window", minutes("f", 56*time.Minute, 61*time.Minute)...)
 		},
 	}
+	for _, jump := range []time.Duration{-26 * time.Hour, -3 * time.Hour, 3 * time.Hour, 26 * time.Hour} {
+		tests["the local clock is off from the start by "+jump.String()] = func(t *testing.T, w *world) {
+			w.set(func() { w.jump = jump })
+			defer w.start()()
+			time.Sleep(2 * time.Minute)
+			w.expect("by the time of Redis", "f 00:01:00", "f 00:02:00")
+		}
+		tests["the local clock is set again and again by "+jump.String()] = func(t *testing.T, w *world) {
+			defer w.start()()
+			for range 60 {
+				time.Sleep(7 * time.Second)
+				w.set(func() { w.jump += jump })
+				time.Sleep(3 * time.Second)
+				w.set(func() { w.jump = max(0, w.jump-jump) })
+			}
+			w.expect("by the time of Redis", minutes("f", time.Minute, 10*time.Minute)...)
+			w.expectLedger("by the time of Redis", minutely, fires(minutes("", time.Minute, 10*time.Minute))...)
+		}
+		tests["both clocks are off from the start by "+jump.String()] = func(t *testing.T, w *world) {
+			w.set(func() { w.jump, w.skew = jump, jump })
+			defer w.start()()
+			time.Sleep(time.Minute)
+			w.expect("the tick of that time", "f "+time.Now().Add(jump).UTC().Format(time.TimeOnly))
+		}
+	}
+	// The bound: a local clock that is believed is wrong by 2 s at most.
+	tests["no tick fires more than 2 s early or late by the clock of Redis"] = func(t *testing.T, w *world) {
+		for _, skew := range []time.Duration{-maxSkew, -time.Second, 0, time.Second, maxSkew, -time.Hour, time.Hour} {
+			w.set(func() {
+				w.skew, w.ledger = skew, map[string][]store.LedgerEntry{}
+				clear(w.cursors)
+			})
+			stop := w.start()
+			time.Sleep(3 * time.Minute)
+			_ = stop()
+			for _, entries := range w.ledger {
+				for _, e := range entries {
+					if e.Lateness.Abs() > maxSkew+10*time.Millisecond || e.Outcome != store.TickFired {
+						t.Errorf("with Redis %v ahead, the tick %v: %s, %v late", skew, e.Tick, e.Outcome, e.Lateness)
+					}
+				}
+				if len(entries) < 2 {
+					t.Errorf("with Redis %v ahead, %d ticks in three minutes", skew, len(entries))
+				}
+			}
+			w.ticks()
+		}
+	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
@@ -368,4 +416,12 @@ func TestClock(t *testing.T) {
 			})
 		})
 	}
+}
+
+// fires lists ticks as the ledger has those that fired.
+func fires(ticks []string) []string {
+	for i, tick := range ticks {
+		ticks[i] = strings.TrimSpace(tick) + " fired"
+	}
+	return ticks
 }

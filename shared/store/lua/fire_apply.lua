@@ -1,10 +1,28 @@
--- Step, apply: advances the cursor of a schedule to a tick.
+-- Step, apply: moves the cursor of a schedule to a tick, enters it into the
+-- ledger and counts it.
 --
--- KEYS[1] term
--- KEYS[2] cursors by schedule key
--- ARGV[1] term of the caller
--- ARGV[2] schedule key
--- ARGV[3] tick, ms
+-- KEYS[1…6], ARGV[1…9] as in fire_check.lua
+-- ARGV[10] outcome: "fired" or "caught_up"
+-- ARGV[11] ticks that the schedule has from the cursor on up to this one
+-- ARGV[12] invocation ID
+-- ARGV[13] how many entries a ledger keeps, about
 --
 -- Atomic with the script that it rides in.
+local lateness = late(ARGV[3])
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+redis.call('HSET', KEYS[4], ARGV[6], ARGV[12])
+enter(KEYS[5], ARGV[3], ARGV[3], ARGV[13], ARGV[10], lateness, 1, 0, ARGV[12], true)
+redis.call('HINCRBY', KEYS[6], 'due', ARGV[11])
+if ARGV[10] == 'fired' then -- which the buckets of lateness add up to
+  local bound = 'more'
+  for _, ms in ipairs(bounds) do
+    if lateness <= ms then
+      bound = ms
+      break
+    end
+  end
+  redis.call('HINCRBY', KEYS[6], 'late:' .. bound, 1)
+  redis.call('HINCRBY', KEYS[6], 'late:sum', lateness)
+else
+  redis.call('HINCRBY', KEYS[6], ARGV[10], 1)
+end

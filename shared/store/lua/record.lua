@@ -13,6 +13,10 @@
 -- ARGV[2] channel on which ends are told that somebody waits for
 local record, log, pins, index, counts, outbox = unpack(KEYS)
 
+-- untoldFor is how long a finished record is kept at least for its callback, ms:
+-- a day, in which no worker may be there to make it. Package store has it too.
+local untoldFor = 24 * 60 * 60 * 1000
+
 -- now is Redis's clock in milliseconds.
 local function now()
   local t = redis.call('TIME')
@@ -69,11 +73,12 @@ local function enter(from, state, at, retention)
   end
   unpin()
   redis.call('HSET', record, 'state', state, 'finished', at)
-  redis.call('PEXPIRE', record, retention)
-  redis.call('PEXPIRE', log, retention)
   if callback then
     redis.call('ZADD', outbox, at, r.id)
+    retention = math.max(tonumber(retention), untoldFor)
   end
+  redis.call('PEXPIRE', record, retention)
+  redis.call('PEXPIRE', log, retention)
   if awaited then
     redis.call('PUBLISH', ARGV[2], r.id)
   end

@@ -15,6 +15,8 @@
 //	NIGHTSHIFT_REDIS_URL             redis://, rediss://, unix://, redis+sentinel://, redis+cluster://; required
 //	NIGHTSHIFT_BLOB_URL              file:///absolute/dir or s3://bucket?region=…, the same for all services; required
 //	NIGHTSHIFT_SECRET_KEY            opens environment variables of deploys, as on the gateways; default none
+//	NIGHTSHIFT_CALLBACK_SECRET       whsec_…, signs callbacks, as on the gateways; without it this worker makes none
+//	NIGHTSHIFT_CALLBACK_ALLOW        networks, not public, that callbacks may reach: 10.1.0.0/16,fd00::/8; default none
 //	NIGHTSHIFT_WORKER_ADDR           where gateways reach it, host:port; default 127.0.0.1:0, a free port
 //	NIGHTSHIFT_WORKER_ADVERTISE_ADDR host or host:port that gateways are told; default: the address above
 //	NIGHTSHIFT_WORKER_CONCURRENCY    queued invocations at once; default 8

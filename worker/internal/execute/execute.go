@@ -64,7 +64,7 @@ type Loader interface {
 	Load(ctx context.Context, target queue.Target) (*code.Loaded, error)
 }
 
-// Config configures an Executor. All fields but Changed are required.
+// Config configures an Executor. All fields but Changed and Ended are required.
 type Config struct {
 	Worker string // the worker's ID, as it stands in records
 	Store  Store
@@ -74,6 +74,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Changed, if not nil, is called after each attempt; it must not wait.
 	Changed func()
+	// Ended, if not nil, is called after an attempt with which an invocation
+	// ended whose end has to be told; it must not wait.
+	Ended func()
 }
 
 // Times of the failure handling.
@@ -108,6 +111,9 @@ type running struct {
 func New(cfg Config) *Executor {
 	if cfg.Changed == nil {
 		cfg.Changed = func() {}
+	}
+	if cfg.Ended == nil {
+		cfg.Ended = func() {}
 	}
 	return &Executor{cfg: cfg, log: cfg.Logger.With("component", "execute"), draw: rand.Float64, running: map[string]*running{}, began: make(chan struct{}, 1)}
 }
@@ -159,6 +165,9 @@ func (e *Executor) Handle(ctx context.Context, d queue.Delivery) queue.Dispositi
 	case err != nil:
 		log.Error("end of the attempt cannot be recorded; the invocation will run again", "outcome", end.Outcome, "error", err)
 		return queue.RetryIn(storeRetry)
+	}
+	if begun.Invocation.Callback != nil && end.Verdict.State.Terminal() {
+		e.cfg.Ended()
 	}
 	return disposition(end)
 }

@@ -1,0 +1,138 @@
+package command_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nightshift/nightshift/cli/internal/command"
+	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/invocation"
+)
+
+// controlled is an installation with one dead invocation, a schedule and a dead
+// callback, which notes what it was asked.
+type controlled struct {
+	*httptest.Server
+	asked []string // method, path and query, key if there is one, body
+}
+
+func newControlled(t *testing.T) *controlled {
+	t.Helper()
+	c := &controlled{}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	dead := api.Invocation{ID: "DEAD", Function: "job", State: invocation.Dead, CreatedAt: at, Attempts: []api.Attempt{
+		{Number: 1, Outcome: invocation.Error, Error: &invocation.Failure{Type: "Error", Message: "no \x1b[2Jstock"}}},
+		Callback: &api.Callback{URL: "https://example.com/done", State: invocation.CallbackDead, Error: "answered 500"}}
+	mux := http.NewServeMux()
+	answer := func(pattern string, status int, body any) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			var sent bytes.Buffer
+			_, _ = sent.ReadFrom(r.Body)
+			key := ""
+			if r.Header.Get("Idempotency-Key") != "" {
+				key = " with a key"
+			}
+			c.asked = append(c.asked, strings.TrimSpace(r.Method+" "+strings.TrimPrefix(r.URL.RequestURI(), "/api/v1")+key+" "+sent.String()))
+			w.WriteHeader(status)
+			if body != nil {
+				_ = json.NewEncoder(w).Encode(body)
+			}
+		})
+	}
+	conflict := api.Error{Code: 409, Kind: "conflict", Message: "it is queued"}
+	answer("GET /api/v1/sites/default/invocations", 200, api.InvocationList{Invocations: []api.Invocation{dead}})
+	answer("GET /api/v1/sites/empty/invocations", 200, api.InvocationList{})
+	answer("POST /api/v1/invocations/DEAD/retry", 202, api.Invocation{ID: "DEAD", State: invocation.Queued})
+	answer("POST /api/v1/invocations/QUEUED/retry", 409, conflict)
+	answer("POST /api/v1/invocations/DEAD/replay", 202, api.Replay{Accepted: api.Accepted{ID: "NEW"}, ReplayOf: "DEAD"})
+	answer("POST /api/v1/sites/default/invocations/replay", 200, api.Replays{
+		Matched: []string{"A", "DEAD"}, Replays: []api.Replay{{Accepted: api.Accepted{ID: "NEW"}, ReplayOf: "DEAD"}}, Refusals: []api.Refusal{{ID: "A", Message: "A: its deploy is gone"}}})
+	answer("GET /api/v1/sites/default/schedules", 200, []api.Schedule{
+		{Function: "tick", Schedule: "@daily", Timezone: "Europe/Berlin", PausedSince: &at, Recent: []api.Tick{{Tick: at, Count: 1, Outcome: "skipped", Reason: "paused"}}}})
+	answer("POST /api/v1/sites/default/schedules/tick/trigger", 202, api.Accepted{ID: "NEW"})
+	answer("POST /api/v1/sites/default/schedules/tick/pause", 204, nil)
+	answer("POST /api/v1/sites/default/schedules/tick/resume", 204, nil)
+	answer("POST /api/v1/sites/default/schedules/tick/backfill", 200, api.Backfilled{Invocations: []api.TickMade{{Accepted: api.Accepted{ID: "NEW", Existed: true}, Tick: at}}, NextFrom: &at})
+	answer("GET /api/v1/sites/default/schedules/tick/ledger", 200, api.Ledger{Ticks: []api.Tick{{Tick: at, From: &at, Count: 3, Outcome: "skipped", Reason: "missed", LatenessMS: 7}}})
+	answer("GET /api/v1/sites/default/callbacks", 200, api.DeadCallbackList{Callbacks: []api.DeadCallback{{DiedAt: at, Invocation: dead}}})
+	answer("POST /api/v1/invocations/DEAD/callback/retry", 202, dead)
+	c.Server = httptest.NewServer(mux)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func TestControl(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		args   string
+		exit   int
+		asked  string // the last request; "" is none
+		stdout string
+		stderr string
+	}{
+		{"invocations --function job --state dead --deploy d --limit 3", 0, "GET /sites/default/invocations?deploy=d&function=job&limit=3&state=dead", "DEAD", ""},
+		{"invocations", 0, "GET /sites/default/invocations?limit=50", "error: no [2Jstock", ""},
+		{"invocations --json", 0, "GET /sites/default/invocations?limit=50", `"id": "DEAD"`, ""},
+		{"invocations --site empty", 0, "GET /sites/empty/invocations?limit=50", "", "has no such invocations"},
+		{"invocations --site empty --json", 0, "GET /sites/empty/invocations?limit=50", `"invocations": []`, ""},
+		{"invocations --limit 0", 2, "", "", "--limit is 0"},
+		{"invocations x", 2, "", "", "does not take \"x\""},
+		{"retry", 2, "", "", "needs the ID"},
+		{"retry DEAD", 0, "POST /invocations/DEAD/retry", "DEAD is queued again", ""},
+		{"retry DEAD QUEUED", 3, "POST /invocations/QUEUED/retry", "DEAD is queued again", "it is queued (1 of 2 were retried before)"},
+		{"retry QUEUED --json", 3, "POST /invocations/QUEUED/retry", `"kind": "conflict"`, "it is queued"},
+		{"replay", 2, "", "", "needs IDs of invocations, or --function"},
+		{"replay DEAD --function job", 2, "", "", "not both"},
+		{"replay DEAD --dry-run", 2, "", "", "--dry-run"},
+		{"replay --function job --from yesterday", 2, "", "", "--from is \"yesterday\""},
+		{"replay --function job --limit 0", 2, "", "", "--limit is 0"},
+		{"replay DEAD", 0, "POST /invocations/DEAD/replay with a key", "NEW replays DEAD", ""},
+		{"replay --function job --to 2026-01-01T00:00:00Z", 1, `POST /sites/default/invocations/replay with a key {"function":"job","state":"dead","to":"2026-01-01T00:00:00Z","limit":1000}`, "NEW replays DEAD", "not replayed: A: its deploy is gone"},
+		{"replay --function job --dry-run", 0, `POST /sites/default/invocations/replay with a key {"function":"job","state":"dead","limit":1000,"dry_run":true}`, "A\nDEAD\n", "2 invocations would be replayed"},
+		{"schedules", 0, "GET /sites/default/schedules", "skipped (paused)", ""},
+		{"schedules --json", 0, "GET /sites/default/schedules", `"function": "tick"`, ""},
+		{"schedules trigger tick", 0, "POST /sites/default/schedules/tick/trigger with a key", "NEW", ""},
+		{"schedules trigger", 2, "", "", "needs the NAME"},
+		{"schedules trigger nope", 1, "", "", "404"},
+		{"schedules pause tick", 0, "POST /sites/default/schedules/tick/pause", "tick is paused", ""},
+		{"schedules resume tick", 0, "POST /sites/default/schedules/tick/resume", "fires its next tick", ""},
+		{"schedules backfill tick", 2, "", "", "needs --from"},
+		{"schedules backfill tick --from then", 2, "", "", "--from is \"then\""},
+		{"schedules backfill tick --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z --limit 5 --key k", 0,
+			`POST /sites/default/schedules/tick/backfill with a key {"from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z","limit":5}`, "2026-01-02T03:04:05Z  NEW  was made before", "go on with --from 2026-01-02T03:04:05Z"},
+		{"schedules ledger tick --limit 7", 0, "GET /sites/default/schedules/tick/ledger?limit=7", "3 ticks since", ""},
+		{"schedules tick", 2, "", "", "does not take \"tick\""},
+		{"callbacks", 0, "GET /sites/default/callbacks?limit=200", "answered 500", ""},
+		{"callbacks retry", 2, "", "", "needs the ID"},
+		{"callbacks retry DEAD", 0, "POST /invocations/DEAD/callback/retry", "the callback of DEAD is due", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.args, func(t *testing.T) {
+			t.Parallel()
+			c := newControlled(t)
+			var stdout, stderr bytes.Buffer
+			exit := command.Run(t.Context(), strings.Fields(tt.args), command.World{
+				Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Version: "v1",
+				Getenv: func(key string) string { return map[string]string{"NIGHTSHIFT_API_URL": c.URL + "/api/v1"}[key] },
+			})
+			if exit != tt.exit || !strings.Contains(stdout.String(), tt.stdout) || !strings.Contains(stderr.String(), tt.stderr) {
+				t.Errorf("exit %d, want %d\n%s\n%s\nwant %q and %q", exit, tt.exit, &stdout, &stderr, tt.stdout, tt.stderr)
+			}
+			asked := ""
+			if len(c.asked) > 0 {
+				asked = c.asked[len(c.asked)-1]
+			}
+			if asked != tt.asked {
+				t.Errorf("it asked %q, want %q", asked, tt.asked)
+			}
+			if strings.Contains(stdout.String(), "\x1b[2J") {
+				t.Errorf("control characters of others reach the terminal: %q", &stdout)
+			}
+		})
+	}
+}

@@ -1,0 +1,130 @@
+// Package report says in text what a run has shown: its seed, what was broken,
+// what was looked at, and what was found.
+package report
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/test/chaos/history"
+	"github.com/nightshift/nightshift/test/chaos/validate"
+)
+
+// Report is what a run has shown.
+type Report struct {
+	Scenario string
+	Seed     uint64
+	Wanted   int           // accepted calls
+	Took     time.Duration // of the traffic
+	Drained  time.Duration // from its end until everything was finished
+	Faults   []history.Fault
+	Missing  []string // faults that could not be injected here, and why
+	Counts   validate.Counts
+	Verdicts []validate.Verdict
+	Again    []time.Duration // from the death of a worker to the next attempt
+	Sights   int
+	Notes    []string
+}
+
+// Failed says that an invariant does not hold.
+func (r *Report) Failed() bool {
+	return slices.ContainsFunc(r.Verdicts, func(v validate.Verdict) bool { return len(v.Problems) > 0 })
+}
+
+// String is the report.
+func (r *Report) String() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("scenario %s, seed %d (again: go test ./test/chaos -run %s -seed %d)", r.Scenario, r.Seed, r.Scenario, r.Seed)
+	n := r.Counts
+	line("traffic: %v, then %v until all was finished; %.0f accepted per second", r.Took.Round(time.Second), r.Drained.Round(time.Second), float64(n.Accepted)/r.Took.Seconds())
+	line("faults:")
+	for _, name := range r.kinds() {
+		line("  %s", r.kind(name))
+	}
+	for _, m := range r.Missing {
+		line("  not injected: %s", m)
+	}
+	line("background calls: %d, accepted %d (%d were wanted), refused %d, without an answer %d", n.Calls, n.Accepted, r.Wanted, n.Refused, n.Unanswered)
+	line("  accepted without the caller knowing: %d, of which %d ran", n.Untold, n.RanAnyway)
+	for _, state := range slices.Sorted(maps.Keys(n.States)) {
+		line("  %s: %d", state, n.States[invocation.State(state)])
+	}
+	line("  given up after %d lost workers: %d", invocation.MaxCrashes, n.GivenUp)
+	line("attempts of all kinds: %d; failed by the function %d, lost with their worker %d, handed back %d", n.Attempts, n.Failures, n.Lost, n.Drained)
+	line("runs that functions began: %d, of which %d are duplicates (%d of ticks)", n.Runs, n.Duplicates, n.TickDuplicates)
+	line("ticks: %d; deploys: %d, of which %d failed; cancels: %d; looks at records: %d", n.Ticks, n.Deploys, n.DeploysFailed, n.Cancels, r.Sights)
+	if len(r.Again) > 0 {
+		line("from the death of a worker to the next attempt: %s, %d of them", spread(r.Again), len(r.Again))
+	}
+	for _, note := range r.Notes {
+		line("%s", note)
+	}
+	line("invariants:")
+	for _, v := range r.Verdicts {
+		word := "holds"
+		switch {
+		case len(v.Problems) > 0:
+			word = "DOES NOT HOLD"
+		case v.Looked == 0:
+			word = "had nothing to look at"
+		}
+		line("  %-52s %6d looked at  %s", v.Name, v.Looked, word)
+		for _, p := range v.Problems {
+			line("    %s", p)
+		}
+	}
+	return b.String()
+}
+
+func (r *Report) kinds() []string {
+	names := map[string]bool{}
+	for _, f := range r.Faults {
+		names[f.Name] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// kind is a line about the faults of a name: how many, and how long until all
+// services were ready again.
+func (r *Report) kind(name string) string {
+	var recoveries []time.Duration
+	for _, f := range r.Faults {
+		if f.Name == name {
+			recoveries = append(recoveries, f.Healthy.Sub(f.Healed))
+		}
+	}
+	return fmt.Sprintf("%-14s %3d times; ready again after %s", name, len(recoveries), spread(recoveries))
+}
+
+func spread(all []time.Duration) string {
+	slices.Sort(all)
+	at := func(p float64) time.Duration {
+		return all[min(len(all)-1, int(p*float64(len(all))))].Round(10 * time.Millisecond)
+	}
+	return fmt.Sprintf("p50 %v, max %v", at(0.5), all[len(all)-1].Round(10*time.Millisecond))
+}
+
+// Saver is what has something to keep after a failure.
+type Saver interface{ Save(dir string) error }
+
+// Keep writes the report, and what others have to keep, into a new folder.
+func Keep(root, text string, seed uint64, savers ...Saver) (dir string, err error) {
+	dir = filepath.Join(root, fmt.Sprintf("%s-seed-%d", time.Now().UTC().Format("20060102-150405"), seed))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return dir, err
+	}
+	err = os.WriteFile(filepath.Join(dir, "report.txt"), []byte(text), 0o644)
+	for _, s := range savers {
+		if failed := s.Save(dir); err == nil {
+			err = failed
+		}
+	}
+	return dir, err
+}
