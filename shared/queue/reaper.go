@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -52,17 +53,23 @@ func (r *Reaper) Sweep(ctx context.Context) (int, error) {
 		errs []error
 	)
 	for _, q := range queues {
-		reply, err := reapScript.Run(ctx, r.rdb, laneKeys(q), int(reapGrace/time.Second), reapBatch).Slice()
-		if err != nil {
-			errs = append(errs, fault.Wrap(err, fault.Unavailable, "looking for abandoned tasks in queue %s", q))
-			continue
-		}
-		handed, _ := reply[0].([]any)
-		suspected, _ := reply[1].([]any)
-		n += len(handed)
-		for _, id := range handed {
-			r.log.Warn("handed back the task of a lost worker", "id", id, "queue", string(q), "suspect", slices.Contains(suspected, id))
-		}
+		handed, err := reap(ctx, r.rdb, q, r.log)
+		n += handed
+		errs = append(errs, err)
 	}
 	return n, errors.Join(errs...)
+}
+
+// reap hands back what one queue has of dead workers, and returns how many tasks.
+func reap(ctx context.Context, rdb redis.UniversalClient, queue function.Kind, log *slog.Logger) (int, error) {
+	reply, err := reapScript.Run(ctx, rdb, laneKeys(queue), int(reapGrace/time.Second), reapBatch).Slice()
+	if err != nil {
+		return 0, fault.Wrap(err, fault.Unavailable, "looking for abandoned tasks in queue %s", queue)
+	}
+	handed, _ := reply[0].([]any)
+	suspected, _ := reply[1].([]any)
+	for _, id := range handed {
+		log.Warn("handed back the task of a lost worker", "id", id, "queue", string(queue), "suspect", slices.Contains(suspected, id))
+	}
+	return len(handed), nil
 }

@@ -80,6 +80,32 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// While no scheduler lives, a worker that starts brings back what others left, and
+// asynq's own recovery, which would count it as a failure, learns of nothing.
+func TestServerHandsBackAtItsStart(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.enqueue("a")
+	// As a worker leaves it that was killed a minute ago.
+	const q = function.Background
+	b.rdb.LMove(t.Context(), pendingKey(q), activeKey(q), "RIGHT", "LEFT")
+	b.rdb.HSet(t.Context(), taskKeyPrefix(q)+"a", "state", "active")
+	b.rdb.ZAdd(t.Context(), leaseKey(q), redis.Z{Score: float64(time.Now().Add(-time.Minute).Unix()), Member: "a"})
+
+	delivered := make(chan string, 1)
+	b.serve(ServerConfig{Concurrency: 1, Handler: func(_ context.Context, d Delivery) Disposition {
+		delivered <- d.ID
+		return Done()
+	}})
+	if id := receive(t, "the task comes back", delivered); id != "a" {
+		t.Errorf("%s was delivered; want a", id)
+	}
+	eventually(t, "the task is done", func() bool { return !b.exists("a") })
+	if failed := b.rdb.Keys(t.Context(), "asynq:{background}:failed*").Val(); len(failed) > 0 {
+		t.Errorf("asynq counts a failure: %v", failed)
+	}
+}
+
 func TestSweepIsBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
