@@ -23,7 +23,7 @@ func (w World) callbacks() *cobra.Command {
 		Short: "List the callbacks of a site that were given up, or send them again",
 		Long: `List the callbacks of a site that were given up, newest first: their receivers
 failed seven times, or answered that they want none. retry sends them again.`,
-		Args:  arguments(),
+		Args: arguments(),
 		RunE: w.online(func(ctx context.Context, control *client.Client, _ []string) error {
 			all := api.DeadCallbackList{Callbacks: []api.DeadCallback{}}
 			for {

@@ -52,7 +52,7 @@ func (w World) trigger(site *string) *cobra.Command {
 		Short: "Run a scheduled function now, beside its schedule",
 		Long: `Run a scheduled function now, beside its schedule, also while that is paused.
 Prints the ID of the invocation.`,
-		Args:  arguments(scheduledName),
+		Args: arguments(scheduledName),
 		RunE: w.online(func(ctx context.Context, control *client.Client, args []string) error {
 			made, err := control.Trigger(ctx, *site, args[0], rand.Text())
 			if err != nil {
@@ -75,7 +75,7 @@ func (w World) pauseSchedule(site *string) *cobra.Command {
 		Short: "Let a schedule skip its ticks until it is resumed",
 		Long: `Let a schedule skip its ticks until it is resumed, whatever is deployed meanwhile.
 They are not caught up; backfill runs those that are wanted.`,
-		Args:  arguments(scheduledName),
+		Args: arguments(scheduledName),
 		RunE: w.online(func(ctx context.Context, control *client.Client, args []string) error {
 			if err := control.PauseSchedule(ctx, *site, args[0]); err != nil {
 				return err
@@ -163,7 +163,7 @@ func (w World) ledger(site *string) *cobra.Command {
 		Short: "List what became of the ticks of a schedule, newest first",
 		Long: `List what became of the ticks of a schedule, newest first: fired, caught up,
 skipped (and why) or suppressed, how late, and the ID of the invocation.`,
-		Args:  arguments(scheduledName),
+		Args: arguments(scheduledName),
 		RunE: w.online(func(ctx context.Context, control *client.Client, args []string) error {
 			page, err := control.Ledger(ctx, *site, args[0], "", limit)
 			if err != nil {
