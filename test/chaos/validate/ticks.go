@@ -110,16 +110,17 @@ func ledgerTicks(name string, entries []store.LedgerEntry, records map[int64]str
 		if e.Outcome == store.TickSuppressed {
 			continue // on top of another outcome
 		}
-		second := e.Tick.Unix()
-		if dealt[second] {
-			v.problem("the ledger of %s has %v twice", name, e.Tick)
-		}
-		dealt[second] = true
 		made := e.Outcome == store.TickFired || e.Outcome == store.TickCaughtUp
-		if got := records[second]; made && got != e.Invocation {
-			v.problem("the ledger of %s says that %v was %s as %q; its record is %q", name, e.Tick, e.Outcome, e.Invocation, got)
-		} else if !made && got != "" {
-			v.problem("the ledger of %s says that %v was %s (%s), and %s is its record", name, e.Tick, e.Outcome, e.Reason, got)
+		for second := e.From.Unix(); second <= e.Tick.Unix(); second++ { // schedules are of each second
+			if dealt[second] {
+				v.problem("the ledger of %s has %v twice", name, time.Unix(second, 0).UTC())
+			}
+			dealt[second] = true
+			if got := records[second]; made && got != e.Invocation {
+				v.problem("the ledger of %s says that %v was %s as %q; its record is %q", name, e.Tick, e.Outcome, e.Invocation, got)
+			} else if !made && got != "" {
+				v.problem("the ledger of %s says that %v was %s (%s), and %s is its record", name, e.Tick, e.Outcome, e.Reason, got)
+			}
 		}
 	}
 	return dealt
