@@ -10,6 +10,7 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
+	"github.com/redis/go-redis/v9"
 )
 
 // A lane that floods leaves room for another, whose tasks are released at once
@@ -127,6 +128,38 @@ func TestFleetGrows(t *testing.T) {
 				t.Errorf("%d are released at a capacity of %d; want %d more", got, step.capacity, step.want)
 			}
 		}
+	})
+}
+
+// Slots of a worker that fell silent do not keep the others idle until its
+// leases are over.
+func TestDeadWorkersTakeNoRoom(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, c *crew) {
+		c.sweep(8, 0) // two workers of 4
+		for _, id := range ids(40) {
+			c.put(id, "shop/"+id[:3]) // t00 to t03
+		}
+		running := c.takeAll()
+		if len(running) != 8 {
+			t.Fatalf("%v are released; want 8", running)
+		}
+		c.sweep(4, 0)
+		if got := c.takeAll(); len(got) != 0 {
+			t.Fatalf("released %v though all leases are fresh", got)
+		}
+		for _, id := range running[4:] {
+			left := redis.Z{Score: float64(time.Now().Unix() + silentLease - 2), Member: id}
+			c.must(c.rdb.ZAddXX(t.Context(), leaseKey(c.kind), left).Err())
+		}
+		for _, id := range running[:4] {
+			c.end(id, "done")
+		}
+		c.sweep(4, 0)
+		if got := c.takeAll(); len(got) != 4 {
+			t.Errorf("released %v; want 4, as many as the live worker runs", got)
+		}
+		c.picture().check(t, nil)
 	})
 }
 
