@@ -23,6 +23,9 @@ const (
 	releaseBatch = 200
 	// maxReleases bounds a sweep of one queue, in scripts.
 	maxReleases = 50
+	// silentLease is what is left of a lease, in seconds, when its worker has missed
+	// two renewals: asynq makes it 30 s long and renews it every 5 s.
+	silentLease = 20
 )
 
 var (
@@ -30,15 +33,20 @@ var (
 	sweepBody string
 	//go:embed withdraw.lua
 	withdrawSource string
+	//go:embed silent.lua
+	silentSource string
 
 	sweepScript    = laneScript(sweepBody)
 	withdrawScript = redis.NewScript(withdrawSource)
+	silentScript   = redis.NewScript(silentSource)
 )
 
 // Fleet is what all workers together can run. It bounds each queue by itself.
 type Fleet struct {
-	// Capacity is how many deliveries run at once, 0 or more. With 0 all tasks
-	// wait, in their lanes, for the first worker.
+	// Capacity is how many deliveries the live workers run at once, 0 or more. With
+	// 0 all tasks wait, in their lanes, for the first worker. What a dead worker ran
+	// is added to it: that keeps its slots until the reaper has it, half a minute
+	// later, and must not keep the others idle.
 	Capacity int
 	// SiteLimit is how many tasks of one site may be pending or running at once.
 	// 0: no limit.
@@ -74,6 +82,11 @@ func (l *Lanes) Sweep(ctx context.Context, fleet Fleet) (int, error) {
 		errs []error
 	)
 	for _, q := range queues {
+		fleet, err := l.withSilent(ctx, q, fleet)
+		if err != nil {
+			errs = append(errs, fault.Wrap(err, fault.Unavailable, "looking for silent workers of queue %s", q))
+			continue
+		}
 		for range maxReleases {
 			released, err := l.sweep(ctx, q, fleet)
 			n += released
@@ -86,6 +99,16 @@ func (l *Lanes) Sweep(ctx context.Context, fleet Fleet) (int, error) {
 		}
 	}
 	return n, errors.Join(errs...)
+}
+
+// withSilent adds what silent workers had of a queue.
+func (l *Lanes) withSilent(ctx context.Context, kind function.Kind, fleet Fleet) (Fleet, error) {
+	if fleet.Capacity == 0 {
+		return fleet, nil
+	}
+	silent, err := silentScript.Run(ctx, l.rdb, []string{leaseKey(kind)}, silentLease).Int()
+	fleet.Capacity += silent
+	return fleet, err
 }
 
 func (l *Lanes) sweep(ctx context.Context, kind function.Kind, fleet Fleet) (int, error) {

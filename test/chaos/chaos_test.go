@@ -70,6 +70,7 @@ func TestChaos(t *testing.T) {
 		Shape: system.Shape{Gateways: 2, Workers: 3, Schedulers: 2, Concurrency: *concurrency, Processes: 3**concurrency + *schedules},
 		Traffic: traffic.Profile{
 			Invocations: *invocations, Duration: *duration, Schedules: *schedules, DeployEvery: 30 * time.Second, Backlog: 500,
+			Control: true, SyncEvery: 150 * time.Millisecond,
 		},
 		Faults: fault.All(), Long: fault.Long(), Gap: 1500 * time.Millisecond, Drain: 3 * time.Minute, Invariants: validate.Always(),
 	}

@@ -6,17 +6,21 @@ package history
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
 // Call is one background call and its answer.
 type Call struct {
-	N       int       `json:"n"`    // the call's own number, which its function reports
-	Plan    string    `json:"plan"` // what the function was asked to do
+	N       int       `json:"n"`             // the call's own number, which its function reports
+	Plan    string    `json:"plan"`          // what the function was asked to do
+	Key     string    `json:"key,omitempty"` // the same in all tries of one call; empty: it is tried once
 	Gateway int       `json:"gateway"`
 	Begun   time.Time `json:"begun"`
 	Ended   time.Time `json:"ended"`
@@ -25,16 +29,48 @@ type Call struct {
 	Err     string    `json:"err,omitempty"`
 }
 
+// Answer is one call of a sync function and what came back.
+type Answer struct {
+	N       int       `json:"n"` // the call's own number, beside those of background calls
+	Plan    string    `json:"plan"`
+	Gateway int       `json:"gateway"`
+	Begun   time.Time `json:"begun"`
+	Ended   time.Time `json:"ended"`
+	Status  int       `json:"status"` // 0: no answer, or one that broke off
+	Body    string    `json:"body,omitempty"`
+	Of      string    `json:"of,omitempty"` // the number that stands in the header of the response
+	Err     string    `json:"err,omitempty"`
+}
+
+// SyncRequest is the body of the sync call of a number.
+func SyncRequest(n int, plan string) string { return fmt.Sprintf(`{"n":%d,"plan":%q}`, n, plan) }
+
+// SyncResponse is what the function answers to a sync call of a number.
+func SyncResponse(n int) (status int, body string) {
+	return 200 + n%2, strings.Repeat(fmt.Sprintf("%d ", n), 1+n%997)
+}
+
+// Told is one callback as its receiver saw it.
+type Told struct {
+	Time       time.Time `json:"time"`
+	Webhook    string    `json:"webhook"` // the same in all requests of one callback
+	Invocation string    `json:"invocation"`
+	State      string    `json:"state"`   // that it told
+	Genuine    bool      `json:"genuine"` // the signature is right
+	Answer     int       `json:"answer"`  // of the receiver
+}
+
 // Accepted says that the caller was promised that the call runs.
 func (c Call) Accepted() bool { return c.Status == 202 }
 
 // Cancel is one request to end an invocation and its answer.
 type Cancel struct {
-	ID    string    `json:"id"`
-	Begun time.Time `json:"begun"`
-	Ended time.Time `json:"ended"`
-	State string    `json:"state,omitempty"` // that the answer told
-	Err   string    `json:"err,omitempty"`
+	ID       string    `json:"id"`
+	Begun    time.Time `json:"begun"`
+	Ended    time.Time `json:"ended"`
+	State    string    `json:"state,omitempty"` // that the answer told
+	Attempts int       `json:"attempts"`        // that the answer told
+	Err      string    `json:"err,omitempty"`
 }
 
 // Deploy is one deploy that somebody made, published if Err is empty.
@@ -92,6 +128,10 @@ type History struct {
 	effects []Effect
 	faults  []Fault
 	drifts  []Drift
+	answers []Answer
+	told    []Told
+	asked   map[string]int   // requests by callback
+	ran     map[int]int      // how often a sync call ran, by its number
 	ends    map[string]Sight // the first terminal state of each that was seen
 	moved   []Sight          // what followed a terminal state
 	tries   map[string]int   // how many runs of an invocation began
@@ -99,7 +139,9 @@ type History struct {
 }
 
 // New makes an empty history.
-func New() *History { return &History{ends: map[string]Sight{}, tries: map[string]int{}} }
+func New() *History {
+	return &History{ends: map[string]Sight{}, tries: map[string]int{}, asked: map[string]int{}, ran: map[int]int{}}
+}
 
 // Call notes a call.
 func (h *History) Call(c Call) { note(h, &h.calls, c) }
@@ -115,6 +157,34 @@ func (h *History) Fault(f Fault) { note(h, &h.faults, f) }
 
 // Drift notes that the counts did not add up.
 func (h *History) Drift(d Drift) { note(h, &h.drifts, d) }
+
+// Answer notes what came back of a sync call.
+func (h *History) Answer(a Answer) { note(h, &h.answers, a) }
+
+// Told notes what a receiver was told.
+func (h *History) Told(t Told) { note(h, &h.told, t) }
+
+// Asks counts a request of a callback and returns how many came before.
+func (h *History) Asks(webhook string) (before int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked[webhook]++
+	return h.asked[webhook] - 1
+}
+
+// Ran notes that a sync call of a number ran.
+func (h *History) Ran(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ran[n]++
+}
+
+// Runs is how often each sync call ran.
+func (h *History) Runs() map[int]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.ran)
+}
 
 func note[T any](h *History, list *[]T, item T) {
 	h.mu.Lock()
@@ -166,6 +236,12 @@ func (h *History) Faults() []Fault { return list(h, &h.faults) }
 // Drifts lists when the counts did not add up.
 func (h *History) Drifts() []Drift { return list(h, &h.drifts) }
 
+// Answers lists what came back of sync calls.
+func (h *History) Answers() []Answer { return list(h, &h.answers) }
+
+// Telling lists what receivers were told.
+func (h *History) Telling() []Told { return list(h, &h.told) }
+
 // Moved lists what was seen of records after their first terminal state.
 func (h *History) Moved() []Sight { return list(h, &h.moved) }
 
@@ -195,7 +271,7 @@ func (h *History) Save(dir string) error {
 	return errors.Join(
 		save(dir, "calls", h.Calls()), save(dir, "cancels", h.Cancels()), save(dir, "deploys", h.Deploys()),
 		save(dir, "effects", h.Effects()), save(dir, "faults", h.Faults()), save(dir, "moved", h.Moved()),
-		save(dir, "drifts", h.Drifts()),
+		save(dir, "drifts", h.Drifts()), save(dir, "answers", h.Answers()), save(dir, "told", h.Telling()),
 	)
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/test/chaos/history"
 	"github.com/nightshift/nightshift/test/chaos/validate"
 )
@@ -26,6 +27,7 @@ type Report struct {
 	Faults   []history.Fault
 	Missing  []string // faults that could not be injected here, and why
 	Counts   validate.Counts
+	Ticks    store.TickTotals
 	Verdicts []validate.Verdict
 	Again    []time.Duration // from the death of a worker to the next attempt
 	Sights   int
@@ -53,6 +55,9 @@ func (r *Report) String() string {
 	}
 	line("background calls: %d, accepted %d (%d were wanted), refused %d, without an answer %d", n.Calls, n.Accepted, r.Wanted, n.Refused, n.Unanswered)
 	line("  accepted without the caller knowing: %d, of which %d ran", n.Untold, n.RanAnyway)
+	if n.Keys > 0 {
+		line("  with a key, sent again until accepted: %d; never accepted %d, of which %d are an invocation", n.Keys, n.KeysRefused, n.KeysRanAnyway)
+	}
 	for _, state := range slices.Sorted(maps.Keys(n.States)) {
 		line("  %s: %d", state, n.States[invocation.State(state)])
 	}
@@ -60,6 +65,15 @@ func (r *Report) String() string {
 	line("attempts of all kinds: %d; failed by the function %d, lost with their worker %d, handed back %d", n.Attempts, n.Failures, n.Lost, n.Drained)
 	line("runs that functions began: %d, of which %d are duplicates (%d of ticks)", n.Runs, n.Duplicates, n.TickDuplicates)
 	line("ticks: %d; deploys: %d, of which %d failed; cancels: %d; looks at records: %d", n.Ticks, n.Deploys, n.DeploysFailed, n.Cancels, r.Sights)
+	if n.Answers > 0 {
+		line("sync calls: %d, answered by their function %d, with a 5xx %d, not answered %d", n.Answers, n.AnswersRight, n.AnswersFailed, n.Answers-n.AnswersRight-n.AnswersFailed)
+	}
+	if n.Callbacks > 0 {
+		line("callbacks: %d asked for, %d dead; %d requests", n.Callbacks, n.CallbacksDead, n.Tellings)
+	}
+	if t := r.Ticks; t.Due > 0 {
+		line("ticks due: %d, fired %d, caught up %d, skipped %d, suppressed %d", t.Due, t.Fired, t.CaughtUp, t.Skipped, t.Suppressed)
+	}
 	if len(r.Again) > 0 {
 		line("from the death of a worker to the next attempt: %s, %d of them", spread(r.Again), len(r.Again))
 	}

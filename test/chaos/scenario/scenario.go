@@ -11,6 +11,7 @@ import (
 
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/test/chaos/fault"
 	"github.com/nightshift/nightshift/test/chaos/history"
 	"github.com/nightshift/nightshift/test/chaos/report"
@@ -124,7 +125,8 @@ func (s Scenario) tell(ctx context.Context, enough <-chan struct{}, sys *system.
 	}
 }
 
-// settle waits until the records of ticks, too, are finished.
+// settle waits until the records of ticks, too, are finished, and all callbacks
+// are taken or given up.
 func (s Scenario) settle(ctx context.Context, sys *system.System) error {
 	for {
 		open := 0
@@ -139,13 +141,17 @@ func (s Scenario) settle(ctx context.Context, sys *system.System) error {
 				}
 			}
 		}
-		if open == 0 {
+		callbacks, err := sys.Store.CallbackCounts(ctx)
+		if err != nil {
+			return err
+		}
+		if open == 0 && callbacks.Pending == 0 {
 			return nil
 		}
 		select {
 		case <-time.After(500 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("%d records are not finished", open)
+			return fmt.Errorf("%d records are not finished, %d callbacks are not made", open, callbacks.Pending)
 		}
 	}
 }
@@ -156,6 +162,7 @@ func (s Scenario) judge(ctx context.Context, sys *system.System, r *report.Repor
 	run := &validate.Run{
 		Calls: h.Calls(), Cancels: h.Cancels(), Deploys: h.Deploys(), Effects: h.Effects(), Moved: h.Moved(), End: h.End, Drifts: h.Drifts(),
 		Records: map[string]invocation.Invocation{}, States: map[function.Kind]map[invocation.State]int{},
+		Untold: map[string]int{}, Answers: h.Answers(), Ran: h.Runs(), Told: h.Telling(), Bounds: traffic.Bounds(),
 		Retries: traffic.Retries, Schedules: s.Traffic.Schedules,
 		// Schedulers follow a deploy within a second.
 		FirstTick: begun.Add(3 * time.Second), LastTick: ended.Add(-2 * time.Second),
@@ -180,11 +187,49 @@ func (s Scenario) judge(ctx context.Context, sys *system.System, r *report.Repor
 			return err
 		}
 	}
+	if err := s.judgeControl(ctx, sys, run); err != nil {
+		return err
+	}
+	r.Ticks = run.Ticks
 	r.Faults, r.Sights = h.Faults(), h.Seen()
 	r.Counts, r.Verdicts = validate.Count(run), validate.Check(run, s.Invariants)
 	r.Again = again(run, r.Faults)
 	r.Notes = append(r.Notes, fmt.Sprintf("writes of attempts that a newer one had replaced, refused and logged: %d",
 		sys.Count("worker", "attempt dropped; a newer one owns the invocation")))
+	return nil
+}
+
+// judgeControl reads what else is left: calls that nobody was told of, dead
+// callbacks, and what became of ticks.
+func (s Scenario) judgeControl(ctx context.Context, sys *system.System, run *validate.Run) (err error) {
+	told := map[string]bool{}
+	for _, c := range run.Calls {
+		told[c.ID] = told[c.ID] || c.Accepted()
+	}
+	for id, inv := range run.Records {
+		if inv.Kind != function.Background || told[id] {
+			continue
+		}
+		if run.Untold[id], err = sys.CallOf(ctx, id); err != nil {
+			return err
+		}
+	}
+	if run.DeadCallbacks, err = sys.DeadCallbacks(ctx, traffic.SiteName); err != nil {
+		return err
+	}
+	if run.Ticks, err = sys.Store.TickTotals(ctx); err != nil {
+		return err
+	}
+	keys, err := traffic.ScheduleKeys(s.Traffic.Schedules)
+	if err != nil {
+		return err
+	}
+	run.Ledgers = map[string][]store.LedgerEntry{}
+	for name, key := range keys {
+		if run.Ledgers[name], err = sys.Ledger(ctx, key); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package system
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/test/harness"
 	"github.com/redis/go-redis/v9"
 )
@@ -61,6 +63,59 @@ func (s *System) Records(ctx context.Context, ids []string) (map[string]invocati
 	close(next)
 	wait.Wait()
 	return all, failed
+}
+
+// CallOf is the number of the call that became a background invocation, from the
+// request that is stored with it.
+func (s *System) CallOf(ctx context.Context, id string) (n int, err error) {
+	stored, err := s.Store.Event(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	var event struct {
+		Body string `json:"body"`
+	}
+	var body struct {
+		N int `json:"n"`
+	}
+	if err := json.Unmarshal(stored, &event); err != nil {
+		return 0, fmt.Errorf("the event of %s: %w", id, err)
+	}
+	if err := json.Unmarshal([]byte(event.Body), &body); err != nil {
+		return 0, fmt.Errorf("the body of %s: %w", id, err)
+	}
+	return body.N, nil
+}
+
+// DeadCallbacks lists the invocations of a site whose callback was given up.
+func (s *System) DeadCallbacks(ctx context.Context, site string) (map[string]bool, error) {
+	dead := map[string]bool{}
+	for cursor := ""; ; {
+		page, next, err := s.Store.DeadCallbacks(ctx, site, cursor, store.MaxDeadCallbacks)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range page {
+			dead[c.Invocation.ID] = true
+		}
+		if cursor = next; cursor == "" {
+			return dead, nil
+		}
+	}
+}
+
+// Ledger reads all that is kept of the ledger of a schedule, newest first.
+func (s *System) Ledger(ctx context.Context, key string) (all []store.LedgerEntry, err error) {
+	for cursor := ""; ; {
+		page, next, err := s.Store.Ledger(ctx, key, cursor, 200)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if cursor = next; cursor == "" {
+			return all, nil
+		}
+	}
 }
 
 // States counts the records of a kind by state.

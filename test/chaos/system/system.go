@@ -49,6 +49,7 @@ type System struct {
 	Store     *store.Store
 	History   *history.History
 	Collector *harness.Collector
+	Receiver  *harness.Collector // of callbacks
 	// Deploy makes a deploy with code that nobody has yet, as clients do. The
 	// traffic sets it.
 	Deploy func(ctx context.Context) error
@@ -95,12 +96,12 @@ func Start(ctx context.Context, bin string, shape Shape, h *history.History) (s 
 	}
 	s.Services, err = s.Fleet.StartServices(ctx, harness.Setup{
 		Bin: bin, Gateways: shape.Gateways, Workers: shape.Workers, Schedulers: shape.Schedulers, RedisURLs: urls,
-		Env: []string{
-			"NIGHTSHIFT_REDIS_URL=" + url, "NIGHTSHIFT_REDIS_WAIT_REPLICAS=" + strconv.Itoa(s.replicas()), "NIGHTSHIFT_BLOB_URL=file://" + s.disk.path, "NIGHTSHIFT_TOKEN=" + Token,
-			"NIGHTSHIFT_WORKER_DATA_DIR=" + filepath.Join(dir, "code"),
-			"NIGHTSHIFT_WORKER_CONCURRENCY=" + strconv.Itoa(shape.Concurrency),
-			"NIGHTSHIFT_WORKER_PROCESSES=" + strconv.Itoa(shape.Processes),
-		},
+		Env: append(callbackEnv(),
+			"NIGHTSHIFT_REDIS_URL="+url, "NIGHTSHIFT_REDIS_WAIT_REPLICAS="+strconv.Itoa(s.replicas()), "NIGHTSHIFT_BLOB_URL=file://"+s.disk.path, "NIGHTSHIFT_TOKEN="+Token,
+			"NIGHTSHIFT_WORKER_DATA_DIR="+filepath.Join(dir, "code"),
+			"NIGHTSHIFT_WORKER_CONCURRENCY="+strconv.Itoa(shape.Concurrency),
+			"NIGHTSHIFT_WORKER_PROCESSES="+strconv.Itoa(shape.Processes),
+		),
 	})
 	if err != nil {
 		return s, err
@@ -162,14 +163,19 @@ func (s *System) open(url string) error {
 		return err
 	}
 	s.closing = append(s.closing, s.Collector.Close)
-	return nil
+	return s.startReceiver()
 }
 
-// effect notes what a function reports, and tells it how many of its runs began before.
+// effect notes what a function reports, and tells it how many of its runs began
+// before. Sync calls have no record to be compared with, and are only counted.
 func (s *System) effect(hit harness.Hit) string {
 	number := func(key string) int {
 		n, _ := strconv.Atoi(hit.Query.Get(key)) // 0 where there is none
 		return n
+	}
+	if hit.Query.Get("phase") == "sync" {
+		s.History.Ran(number("n"))
+		return ""
 	}
 	return strconv.Itoa(s.History.Effect(history.Effect{
 		Time: hit.Time, ID: hit.Query.Get("id"), N: number("n"), Attempt: number("attempt"),

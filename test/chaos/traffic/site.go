@@ -14,16 +14,36 @@ import (
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/client"
 	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/schedule"
 	"github.com/nightshift/nightshift/test/harness"
 )
 
 const (
-	siteName = "default"
-	workName = "work"
+	// SiteName is the only site.
+	SiteName    = "default"
+	everySecond = "* * * * * *"
+	workName    = "work"
+	// narrowName runs the same code, Narrow times at once.
+	narrowName = "narrow"
+	echoName   = "echo"
 	// Retries and retryDelay are those of all functions.
 	Retries    = 2
 	retryDelay = 2 * time.Second
+	// Narrow is how many attempts of one function run at once, in all the fleet.
+	Narrow = 2
 )
+
+// Bounds are the functions of which only so many attempts run at once.
+func Bounds() map[string]int { return map[string]int{narrowName: Narrow} }
+
+// echoCode answers a sync call with much that tells which call it answers.
+const echoCode = `export default async (request) => {
+  const { n, plan } = await request.json();
+  await fetch('@COLLECTOR@/?phase=sync&n=' + n);
+  if (plan === 'fail') throw new Error('it always fails');
+  return new Response((n + ' ').repeat(1 + n % 997), { status: 200 + n % 2, headers: { 'x-n': String(n) } });
+};
+`
 
 // workCode does what the body of the call asks for, and reports each of its runs.
 const workCode = `const version = @VERSION@;
@@ -49,6 +69,7 @@ export default async (request, context) => {
 // site makes the deploys of a run.
 type site struct {
 	collector string
+	echo      string // code
 	schedules int
 	tickZip   []byte // the same for all schedules and all versions
 	tickSum   string
@@ -56,7 +77,7 @@ type site struct {
 
 // newSite builds the function of the schedules.
 func newSite(ctx context.Context, collector string, schedules int) (*site, error) {
-	s := &site{collector: collector, schedules: schedules}
+	s := &site{collector: collector, echo: strings.ReplaceAll(echoCode, "@COLLECTOR@", collector), schedules: schedules}
 	dir, err := os.MkdirTemp("", "tick")
 	if err != nil {
 		return nil, err
@@ -78,34 +99,53 @@ func newSite(ctx context.Context, collector string, schedules int) (*site, error
 	return s, err
 }
 
+func tickName(i int) string { return fmt.Sprintf("tick%d", i) }
+
+// ScheduleKeys are the keys of the ledgers of so many schedules, by function.
+func ScheduleKeys(schedules int) (map[string]string, error) {
+	parsed, err := schedule.Parse(everySecond, "")
+	if err != nil {
+		return nil, err
+	}
+	keys := map[string]string{}
+	for i := range schedules {
+		keys[tickName(i)] = schedule.Key(SiteName, tickName(i), parsed)
+	}
+	return keys, nil
+}
+
 // deploy makes a version and publishes it. One with no schedules ends them all.
 func (s *site) deploy(ctx context.Context, c *client.Client, version int, schedules bool) (id string, err error) {
 	text := strings.NewReplacer("@VERSION@", fmt.Sprint(version), "@COLLECTOR@", s.collector).Replace(workCode)
-	workZip, workSum, err := artifact.Pack([]artifact.File{{Path: "work.mjs", Data: []byte(text)}})
+	workZip, workSum, err := artifact.Pack([]artifact.File{{Path: "work.mjs", Data: []byte(text)}, {Path: "echo.mjs", Data: []byte(s.echo)}})
 	if err != nil {
 		return "", err
 	}
 	retries := Retries
-	functions := []function.Function{{
+	work := function.Function{
 		Name: workName, Kind: function.Background, API: function.APIv2, Runtime: "node", Entry: "work.mjs", Artifact: workSum,
 		Retries: &retries, RetryDelaysMS: []int64{retryDelay.Milliseconds()},
-	}}
+	}
+	narrow := work
+	narrow.Name, narrow.Concurrency = narrowName, Narrow
+	echo := function.Function{Name: echoName, Kind: function.Sync, API: function.APIv2, Runtime: "node", Entry: "echo.mjs", Artifact: workSum}
+	functions := []function.Function{work, narrow, echo}
 	for i := range s.schedules {
 		if schedules {
 			functions = append(functions, function.Function{
-				Name: fmt.Sprintf("tick%d", i), Kind: function.Scheduled, Runtime: "provided", Entry: "bootstrap", Artifact: s.tickSum,
-				Schedule: "* * * * * *", CatchUp: "all", Retries: &retries, RetryDelaysMS: []int64{retryDelay.Milliseconds()},
+				Name: tickName(i), Kind: function.Scheduled, Runtime: "provided", Entry: "bootstrap", Artifact: s.tickSum,
+				Schedule: everySecond, CatchUp: "all", Retries: &retries, RetryDelaysMS: []int64{retryDelay.Milliseconds()},
 			})
 		}
 	}
-	d, err := c.CreateDeploy(ctx, siteName, api.CreateDeploy{Functions: functions, Production: true, Title: fmt.Sprintf("version %d", version)})
+	d, err := c.CreateDeploy(ctx, SiteName, api.CreateDeploy{Functions: functions, Production: true, Title: fmt.Sprintf("version %d", version)})
 	if err != nil {
 		return "", err
 	}
 	for _, digest := range d.RequiredFunctions {
 		name, zip := workName, workZip
 		if digest == s.tickSum {
-			name, zip = functions[1].Name, s.tickZip
+			name, zip = tickName(0), s.tickZip
 		}
 		if d, err = c.UploadFunction(ctx, d.ID, name, bytes.NewReader(zip)); err != nil {
 			return "", err
@@ -114,7 +154,7 @@ func (s *site) deploy(ctx context.Context, c *client.Client, version int, schedu
 	if d.Published {
 		return d.ID, nil
 	}
-	if d, err = c.Deploy(ctx, siteName, d.ID); err == nil && !d.Published {
+	if d, err = c.Deploy(ctx, SiteName, d.ID); err == nil && !d.Published {
 		err = fmt.Errorf("deploy %s is %s and not published (%s)", d.ID, d.State, d.Withheld)
 	}
 	return d.ID, err

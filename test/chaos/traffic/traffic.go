@@ -5,11 +5,8 @@ package traffic
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +28,12 @@ type Profile struct {
 	DeployEvery time.Duration
 	// Backlog is how many accepted calls may be unfinished before callers wait.
 	Backlog int
+	// Control lets callers ask for more than a run: they send keys, cancel before
+	// the time has come, want to be told of the end, and call a function that
+	// runs only so often at once.
+	Control bool
+	// SyncEvery is the time between two calls of a sync function; 0: there are none.
+	SyncEvery time.Duration
 }
 
 // callers is how many calls are under way at once, at most.
@@ -47,6 +50,7 @@ type Load struct {
 	mu         sync.Mutex
 	version    int
 	accepted   int
+	known      map[string]bool // accepted
 	unfinished map[string]bool // accepted, and not yet seen finished
 	finished   []string        // accepted, and seen finished
 }
@@ -58,7 +62,7 @@ func New(ctx context.Context, sys *system.System, profile Profile, seed uint64) 
 		return nil, err
 	}
 	l := &Load{
-		sys: sys, profile: profile, seed: seed, site: s, unfinished: map[string]bool{},
+		sys: sys, profile: profile, seed: seed, site: s, known: map[string]bool{}, unfinished: map[string]bool{},
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}, Timeout: 15 * time.Second},
 	}
 	sys.Deploy = func(ctx context.Context) error { return l.deploy(ctx, 0, true) }
@@ -70,39 +74,12 @@ func New(ctx context.Context, sys *system.System, profile Profile, seed uint64) 
 	return l, harness.Eventually(ctx, func() error {
 		for i := range sys.Services.Data {
 			n-- // not the number of another call
-			if c := l.call(ctx, n, i, plan{name: "ok"}); !c.Accepted() {
+			if c := l.call(ctx, n, i, plan{name: "ok", function: workName}, ""); !c.Accepted() {
 				return fmt.Errorf("gateway %d answers %d %s", i+1, c.Status, c.Err)
 			}
 		}
 		return nil
 	})
-}
-
-// plan is what a call asks its function to do.
-type plan struct {
-	name   string
-	ms     int           // how long it takes
-	cancel time.Duration // when somebody cancels it; 0: nobody does
-}
-
-// draw chooses a plan.
-func draw(r *rand.Rand) plan {
-	switch x := r.IntN(1000); {
-	case x < 20:
-		return plan{name: "cancel", ms: 200 + r.IntN(4000), cancel: time.Duration(1+r.IntN(1500)) * time.Millisecond}
-	case x < 60:
-		return plan{name: "once"}
-	case x < 66:
-		return plan{name: "fail"}
-	case x < 70:
-		return plan{name: "exit"}
-	case x < 100:
-		return plan{name: "slow", ms: 200 + r.IntN(4000)}
-	case x < 101:
-		return plan{name: "slow", ms: 20_000 + r.IntN(15_000)}
-	default:
-		return plan{name: "ok"}
-	}
 }
 
 // Run makes the traffic of the profile and returns when all calls are accepted,
@@ -114,6 +91,9 @@ func (l *Load) Run(ctx context.Context) error {
 	beside.Go(func() { l.watch(side) })
 	if l.profile.DeployEvery > 0 {
 		beside.Go(func() { l.deploys(side) })
+	}
+	if l.profile.SyncEvery > 0 {
+		beside.Go(func() { l.ask(side) })
 	}
 	l.calls(ctx)
 	stop()
@@ -182,66 +162,6 @@ func (l *Load) Accepted() int {
 	return l.accepted
 }
 
-// one makes the call of a number, and cancels it if that is the plan.
-func (l *Load) one(ctx context.Context, n int) {
-	r := rand.New(rand.NewPCG(l.seed, uint64(n)))
-	p, gateway := draw(r), r.IntN(len(l.sys.Services.Data))
-	c := l.call(ctx, n, gateway, p)
-	if !c.Accepted() {
-		pause(ctx, 20*time.Millisecond) // as a caller would
-		return
-	}
-	if p.cancel > 0 && pause(ctx, p.cancel) {
-		l.cancel(ctx, c.ID, r.IntN(len(l.sys.Control)))
-	}
-}
-
-// call makes one background call and notes it.
-func (l *Load) call(ctx context.Context, n, gateway int, p plan) history.Call {
-	c := history.Call{N: n, Plan: p.name, Gateway: gateway, Begun: time.Now()}
-	c.Status, c.ID, c.Err = l.post(ctx, gateway, n, p)
-	c.Ended = time.Now()
-	l.sys.History.Call(c)
-	if c.Accepted() {
-		l.mu.Lock()
-		l.accepted++
-		l.unfinished[c.ID] = true
-		l.mu.Unlock()
-	}
-	return c
-}
-
-func (l *Load) post(ctx context.Context, gateway, n int, p plan) (status int, id, problem string) {
-	body, err := json.Marshal(map[string]any{"n": n, "plan": p.name, "ms": p.ms})
-	if err != nil {
-		return 0, "", err.Error()
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.sys.Services.Data[gateway]+"/.netlify/functions/"+workName, strings.NewReader(string(body)))
-	if err != nil {
-		return 0, "", err.Error()
-	}
-	req.GetBody = nil // a call is sent once: whether it arrived is what this is about
-	req.Header.Set("Content-Type", "application/json")
-	res, err := l.http.Do(req)
-	if err != nil {
-		return 0, "", err.Error()
-	}
-	_ = res.Body.Close()
-	return res.StatusCode, res.Header.Get("X-Nf-Request-Id"), ""
-}
-
-func (l *Load) cancel(ctx context.Context, id string, gateway int) {
-	ctx, done := context.WithTimeout(ctx, 15*time.Second)
-	defer done()
-	c := history.Cancel{ID: id, Begun: time.Now()}
-	inv, err := l.sys.Control[gateway].Cancel(ctx, id)
-	c.Ended, c.State = time.Now(), string(inv.State)
-	if err != nil {
-		c.Err = err.Error()
-	}
-	l.sys.History.Cancel(c)
-}
-
 func (l *Load) deploys(ctx context.Context) {
 	for i := 0; pause(ctx, l.profile.DeployEvery); i++ {
 		_ = l.deploy(ctx, i%len(l.sys.Control), true) // it is in the history
@@ -287,7 +207,7 @@ func (l *Load) Unfinished() int {
 // Ask makes one call by itself, which asks its function for a plan that takes so
 // long, and returns the invocation's ID.
 func (l *Load) Ask(ctx context.Context, n int, name string, long time.Duration) (id string, err error) {
-	c := l.call(ctx, n, 0, plan{name: name, ms: int(long.Milliseconds())})
+	c := l.call(ctx, n, 0, plan{name: name, function: workName, ms: int(long.Milliseconds())}, "")
 	if !c.Accepted() {
 		return "", fmt.Errorf("call %d was answered %d %s", n, c.Status, c.Err)
 	}

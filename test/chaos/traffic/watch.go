@@ -35,6 +35,13 @@ func (l *Load) count(ctx context.Context) {
 			l.sys.History.Drift(history.Drift{Time: time.Now(), Drift: drift, What: fmt.Sprintf("%s %+v", kind, n)})
 		}
 	}
+	ticks, err := l.sys.Store.TickTotals(ctx)
+	if err != nil {
+		return
+	}
+	if drift := ticks.Drift(); drift != 0 {
+		l.sys.History.Drift(history.Drift{Time: time.Now(), Drift: drift, What: fmt.Sprintf("ticks %+v", ticks)})
+	}
 }
 
 // look notes how some records are.

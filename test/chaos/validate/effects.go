@@ -151,6 +151,13 @@ type Counts struct {
 	Refused                 int // answered with an error
 	Unanswered              int // not answered at all
 	RanAnyway               int // of those that were not answered with 202
+	Keys, KeysRefused       int // calls with a key; those that were never accepted
+	KeysRanAnyway           int // of those, with an invocation
+	Answers, AnswersRight   int // of sync calls; with the function's response
+	AnswersFailed           int // with a 5xx
+	Callbacks               int // that were asked for
+	CallbacksDead           int
+	Tellings                int // requests of callbacks
 	Attempts                int
 	Lost                    int // attempts that ended with their worker
 	Drained                 int
@@ -193,10 +200,46 @@ func Count(run *Run) Counts {
 			n.Runs++
 		}
 	}
+	n.countControl(run, accepted)
 	for id, inv := range run.Records {
 		n.countRecord(inv, begun[id], accepted[id])
 	}
 	return n
+}
+
+func (n *Counts) countControl(run *Run, accepted map[string]bool) {
+	keys := map[int]bool{} // whether it was accepted
+	for _, c := range run.Calls {
+		if c.Key != "" {
+			keys[c.N] = keys[c.N] || c.Accepted()
+		}
+	}
+	n.Keys = len(keys)
+	for _, told := range keys {
+		if !told {
+			n.KeysRefused++
+		}
+	}
+	for id, call := range run.Untold {
+		if _, keyed := keys[call]; keyed && !accepted[id] {
+			n.KeysRanAnyway++
+		}
+	}
+	for _, a := range run.Answers {
+		n.Answers++
+		switch {
+		case a.Status >= 500:
+			n.AnswersFailed++
+		case a.Status != 0:
+			n.AnswersRight++
+		}
+	}
+	for _, inv := range run.Records {
+		if inv.Callback != nil {
+			n.Callbacks++
+		}
+	}
+	n.CallbacksDead, n.Tellings = len(run.DeadCallbacks), len(run.Told)
 }
 
 func (n *Counts) countRecord(inv invocation.Invocation, begun int, accepted bool) {

@@ -27,6 +27,19 @@ type Run struct {
 	Records map[string]invocation.Invocation           // final, of both kinds, all that there are
 	States  map[function.Kind]map[invocation.State]int // counted in Redis, apart from the records
 	Counts  map[function.Kind]store.Counts             // as the system itself counts
+	// Untold are the calls, by number, of background invocations that no answer
+	// has told of, by their ID.
+	Untold  map[string]int
+	Answers []history.Answer
+	Ran     map[int]int // how often each sync call ran, by its number
+	Told    []history.Told
+	// DeadCallbacks are the invocations whose callback was given up.
+	DeadCallbacks map[string]bool
+	// Bounds are the functions of which only so many attempts may run at once.
+	Bounds map[string]int
+	Ticks  store.TickTotals
+	// Ledgers are what is kept of the ledgers of schedules, newest first, by function.
+	Ledgers map[string][]store.LedgerEntry
 	// Retries is how many more attempts follow a failed one.
 	Retries int
 	// Schedules is how many functions fire each second.
@@ -70,7 +83,13 @@ func Always() []Invariant {
 		{"one call, one invocation", OneInvocationPerCall},
 		{"every invocation ends as its function does", EndsAsTold},
 		{"cancelled before it began never runs", CancelledNeverRuns},
+		{"a confirmed cancel is the last word", NothingAfterCancel},
+		{"one key, one invocation", OneInvocationPerKey},
+		{"concurrency is held", ConcurrencyHeld},
+		{"sync calls get their function's response or a 5xx", AnsweredRightly},
+		{"every end is told, or its callback is dead", EndsTold},
 		{"every tick exactly once", TicksOnce},
+		{"due ticks = fired + caught up + skipped", TicksAddUp},
 		{"conservation: accepted = queued + running + terminal", Conservation},
 	}
 }
