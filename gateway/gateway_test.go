@@ -37,6 +37,7 @@ type bundle struct {
 	store   *store.Store
 	api     *client.Client
 	http    *http.Client
+	broken  *redistest.Breaker // breaks what the gateway asks of Redis
 }
 
 // setup starts a gateway on a Redis of its own. change may alter its settings.
@@ -55,7 +56,8 @@ func setup(t *testing.T, change func(*gateway.Config)) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bundle{t: t, gateway: g, server: server, redis: server.Client(), http: &http.Client{Transport: &http.Transport{}}}
+	b := &bundle{t: t, gateway: g, server: server, redis: server.Client(), http: &http.Client{Transport: &http.Transport{}}, broken: &redistest.Breaker{}}
+	g.AddHook(b.broken)
 	b.store = store.New(b.redis, store.Options{})
 	t.Cleanup(func() {
 		b.http.CloseIdleConnections()

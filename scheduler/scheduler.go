@@ -3,8 +3,9 @@
 // Any number of schedulers run side by side; one of them leads and the others
 // stand by. The leader turns due ticks into invocations, exactly one per tick,
 // hands tasks of dead workers back to their queues, has waiting tasks released as
-// the fleet grows, takes expired invocations off their index, and removes deploys
-// that nobody needs any more, with their blobs. When it stops, a standby takes
+// the fleet grows, takes expired invocations off their index, queues unfinished ones
+// again that have lost their task, and removes deploys that nobody needs any more,
+// with their blobs. When it stops, a standby takes
 // over at once; when it is killed, within LockTTL and a quarter. No tick is lost
 // or fired twice by that: package internal/leader says why the lock need not be
 // perfect, and internal/tick what happens to ticks that are late.
@@ -22,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nightshift/nightshift/scheduler/internal/audit"
 	"github.com/nightshift/nightshift/scheduler/internal/collect"
 	"github.com/nightshift/nightshift/scheduler/internal/leader"
 	"github.com/nightshift/nightshift/scheduler/internal/sweep"
@@ -197,6 +199,12 @@ func (s *Scheduler) lead(ctx context.Context, term int64) {
 		})
 	})
 	parts.Go(func() { trim.Run(ctx, s.records, s.cfg.Logger) })
+	parts.Go(func() {
+		audit.New(audit.Config{
+			Records: s.records, Queue: s.queue, Logger: s.cfg.Logger,
+			Now: func(ctx context.Context) (time.Time, error) { return redisdb.Now(ctx, s.rdb) },
+		}).Run(ctx)
+	})
 	if s.garbage != nil {
 		parts.Go(func() { s.garbage.Run(ctx, term) })
 	}

@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -23,6 +24,15 @@ const (
 	minSecret    = 24 // bytes, as Standard Webhooks has it
 	maxSecret    = 64
 )
+
+// NewSecret makes a secret of 32 bytes.
+func NewSecret() (secret.Text, error) {
+	raw := make([]byte, 32)
+	if _, err := rand.Read(raw); err != nil {
+		return "", fault.Wrap(err, fault.Internal, "making a secret for callbacks")
+	}
+	return secret.Text(secretPrefix + base64.StdEncoding.EncodeToString(raw)), nil
+}
 
 // Signer signs callbacks. It is safe for concurrent use. The nil Signer has no secret.
 type Signer struct{ secrets []*standardwebhooks.Webhook }

@@ -33,6 +33,7 @@ func serve(t *testing.T, h http.HandlerFunc) *client.Client {
 
 func TestRequests(t *testing.T) {
 	t.Parallel()
+	day := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
 	tests := []struct {
 		name, method, path, body, answer string
 		call                             func(*client.Client) (any, error)
@@ -83,7 +84,6 @@ func TestRequests(t *testing.T) {
 			}},
 		{"invocations of a day", "GET", "/api/v1/sites/shop/invocations?deploy=d1&from=2026-01-02T00%3A00%3A00Z&to=2026-01-03T00%3A00%3A00.5Z", "", `{"invocations":[],"next_cursor":""}`,
 			func(c *client.Client) (any, error) {
-				day := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
 				return c.Invocations(t.Context(), "shop", client.InvocationQuery{Deploy: "d1", From: day, To: day.Add(24*time.Hour + time.Second/2)})
 			}},
 		{"all invocations", "GET", "/api/v1/sites/shop/invocations", "", `{"invocations":[],"next_cursor":""}`,
@@ -94,6 +94,46 @@ func TestRequests(t *testing.T) {
 			func(c *client.Client) (any, error) { return c.Logs(t.Context(), "I", "1-2") }},
 		{"cancel", "POST", "/api/v1/invocations/I/cancel", "", `{"id":"I"}`,
 			func(c *client.Client) (any, error) { return c.Cancel(t.Context(), "I") }},
+		{"retry", "POST", "/api/v1/invocations/I/retry", "", `{"id":"I","state":"queued"}`,
+			func(c *client.Client) (any, error) { return c.Retry(t.Context(), "I") }},
+		{"replay", "POST", "/api/v1/invocations/I/replay", "", `{"id":"J","replay_of":"I"}`,
+			func(c *client.Client) (any, error) { return c.Replay(t.Context(), "I", "") }},
+		{"replay with a key", "POST", "/api/v1/invocations/I/replay", "", `{"id":"J","existed":true}`,
+			func(c *client.Client) (any, error) { return c.Replay(t.Context(), "I", "k1") }},
+		{"replay by filter", "POST", "/api/v1/sites/shop/invocations/replay", `{"function":"f","state":"dead","from":"2026-01-02T00:00:00Z","limit":5,"dry_run":true}`, `{"matched":["I"],"next_cursor":"1-I"}`,
+			func(c *client.Client) (any, error) {
+				return c.ReplayAll(t.Context(), "shop", api.ReplayInvocations{Function: "f", State: "dead", From: &day, Limit: 5, DryRun: true}, "")
+			}},
+		{"replay by filter with a key", "POST", "/api/v1/sites/shop/invocations/replay", `{"cursor":"1-I"}`, `{"next_cursor":"0-I"}`,
+			func(c *client.Client) (any, error) {
+				return c.ReplayAll(t.Context(), "shop", api.ReplayInvocations{Cursor: "1-I"}, "k1")
+			}},
+		{"schedules", "GET", "/api/v1/sites/shop/schedules", "", `[{"function":"tick"}]`,
+			func(c *client.Client) (any, error) { return c.Schedules(t.Context(), "shop") }},
+		{"trigger", "POST", "/api/v1/sites/shop/schedules/a%2Fb/trigger", "", `{"id":"I"}`,
+			func(c *client.Client) (any, error) { return c.Trigger(t.Context(), "shop", "a/b", "") }},
+		{"trigger with a key", "POST", "/api/v1/sites/shop/schedules/tick/trigger", "", `{"id":"I"}`,
+			func(c *client.Client) (any, error) { return c.Trigger(t.Context(), "shop", "tick", "k1") }},
+		{"pause", "POST", "/api/v1/sites/shop/schedules/tick/pause", "", "",
+			func(c *client.Client) (any, error) { return nil, c.PauseSchedule(t.Context(), "shop", "tick") }},
+		{"resume", "POST", "/api/v1/sites/shop/schedules/tick/resume", "", "",
+			func(c *client.Client) (any, error) { return nil, c.ResumeSchedule(t.Context(), "shop", "tick") }},
+		{"backfill", "POST", "/api/v1/sites/shop/schedules/tick/backfill", `{"from":"2026-01-02T00:00:00Z","to":"2026-01-03T00:00:00Z","limit":9}`, `{"next_from":"2026-01-02T12:00:00Z"}`,
+			func(c *client.Client) (any, error) {
+				return c.Backfill(t.Context(), "shop", "tick", api.Backfill{From: day, To: day.AddDate(0, 0, 1), Limit: 9}, "")
+			}},
+		{"backfill with a key", "POST", "/api/v1/sites/shop/schedules/tick/backfill", `{"from":"2026-01-02T00:00:00Z","to":"2026-01-03T00:00:00Z"}`, `{"invocations":[{"id":"I"}]}`,
+			func(c *client.Client) (any, error) {
+				return c.Backfill(t.Context(), "shop", "tick", api.Backfill{From: day, To: day.AddDate(0, 0, 1)}, "k1")
+			}},
+		{"ledger", "GET", "/api/v1/sites/shop/schedules/tick/ledger", "", `{"next_cursor":"1-0"}`,
+			func(c *client.Client) (any, error) { return c.Ledger(t.Context(), "shop", "tick", "", 0) }},
+		{"a page of the ledger", "GET", "/api/v1/sites/shop/schedules/tick/ledger?cursor=1-0&limit=7", "", `{"next_cursor":"0-1"}`,
+			func(c *client.Client) (any, error) { return c.Ledger(t.Context(), "shop", "tick", "1-0", 7) }},
+		{"dead callbacks", "GET", "/api/v1/sites/shop/callbacks?cursor=1-I&limit=200", "", `{"next_cursor":"0-I"}`,
+			func(c *client.Client) (any, error) { return c.DeadCallbacks(t.Context(), "shop", "1-I", 200) }},
+		{"retry of a callback", "POST", "/api/v1/invocations/I/callback/retry", "", `{"id":"I"}`,
+			func(c *client.Client) (any, error) { return c.RetryCallback(t.Context(), "I") }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -105,6 +145,9 @@ func TestRequests(t *testing.T) {
 				}
 				if got := r.Header.Get("Authorization"); got != "Bearer secret" {
 					t.Errorf("Authorization = %q", got)
+				}
+				if got := r.Header.Get("Idempotency-Key"); (got == "k1") != strings.HasSuffix(tt.name, "with a key") || got != "" && got != "k1" {
+					t.Errorf("Idempotency-Key = %q", got)
 				}
 				_, _ = io.WriteString(w, tt.answer)
 			})

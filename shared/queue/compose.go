@@ -19,8 +19,16 @@ var (
 	enqueueBody string
 )
 
-// laneScript makes a script of a body that lane.lua is the head of.
-func laneScript(body string) *redis.Script { return redis.NewScript(laneHead + body) }
+// laneScript makes a script of a body and lane.lua, which is its head, or stands
+// where the body says. To define all its functions is a good part of what a short
+// script costs.
+func laneScript(body string) *redis.Script {
+	const mark = "--[[LANES]]\n"
+	if !strings.Contains(body, mark) {
+		body = mark + body
+	}
+	return redis.NewScript(strings.Replace(body, mark, laneHead, 1))
+}
 
 // laneKeys are the first keys of such a script.
 func laneKeys(kind function.Kind, more ...string) []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -178,13 +179,14 @@ func (c *crew) sweep(capacity, siteLimit int) {
 
 // picture is everything that Redis has of a queue's tasks.
 type picture struct {
-	pending, active              []string // pending: head first
-	delayed, retry, buried       []string
-	never                        map[string]bool // of the delayed ones, those that wait in a lane
-	held, counts, limits, parked map[string]string
-	ring                         []string
-	waiting, blocked             map[string][]string
-	tasks                        map[string]map[string]string
+	pending, active        []string // pending: head first
+	delayed, retry, buried []string
+	never                  map[string]bool // of the delayed ones, those that wait in a lane
+	held, bounds, parked   map[string]string
+	suspect                string // the own lane of the suspect that has a slot
+	ring                   []string
+	waiting, blocked       map[string][]string
+	tasks                  map[string]map[string]string
 }
 
 func (c *crew) picture() *picture {
@@ -215,7 +217,11 @@ func (c *crew) picture() *picture {
 	}
 	p.pending, p.active = c.bundle.pending(c.kind), list(activeKey(c.kind))
 	p.delayed, p.retry, p.buried = set("scheduled"), set("retry"), set("archived")
-	p.held, p.counts, p.limits, p.parked = hash(lanes+"held"), hash(lanes+"counts"), hash(lanes+"limits"), hash(lanes+"parked")
+	p.held, p.bounds, p.parked = hash(lanes+"held"), hash(lanes+"bounds"), hash(lanes+"parked")
+	var err error
+	if p.suspect, err = c.rdb.Get(ctx, lanes+"suspect").Result(); !errors.Is(err, redis.Nil) {
+		c.must(err)
+	}
 	p.ring = list(lanes + "ring")
 	keys, err := c.rdb.Keys(ctx, "*").Result()
 	c.must(err)
@@ -263,11 +269,7 @@ func (p *picture) check(t testing.TB, excused map[string]bool) {
 		t.Errorf("%d IDs for %d tasks", len(places), len(p.tasks))
 	}
 	// A slot for each released task, and no other.
-	counts := map[string]int{}
-	for id, lane := range p.held {
-		site, _, _ := strings.Cut(lane, "/")
-		counts[lane]++
-		counts[site]++
+	for id := range p.held {
 		if state := p.tasks[id]["state"]; state != "pending" && state != "active" && !excused[id] {
 			t.Errorf("%s is %q and has a slot", id, state)
 		}
@@ -277,8 +279,28 @@ func (p *picture) check(t testing.TB, excused map[string]bool) {
 			t.Errorf("%s of lane %s has a slot of lane %q", id, p.tasks[id]["lane"], p.held[id])
 		}
 	}
-	if fmt.Sprint(counts) != fmt.Sprint(p.counts) { // maps print sorted
-		t.Errorf("counts %v; want %v", p.counts, counts)
+	want, got := map[string]string{}, map[string]string{}
+	for what, n := range p.slots() {
+		if site := !strings.Contains(what, "/"); !site || p.bounds["site_limit"] != "" {
+			want["slots:"+what] = fmt.Sprint(n)
+		}
+	}
+	for what, n := range map[string]int{"released": len(p.held), "waiting": len(p.waiting)} {
+		if n > 0 {
+			want[what] = fmt.Sprint(n)
+		}
+	}
+	for lane := range p.waiting {
+		want["waits:"+lane] = "1"
+	}
+	for field, n := range p.bounds {
+		switch kind, _, _ := strings.Cut(field, ":"); kind {
+		case "slots", "waits", "released", "waiting":
+			got[field] = n
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("bounds %v; want %v", got, want)
 	}
 	// Each waiting task is in its lane, each lane is to be found, once.
 	for id := range p.never {
@@ -292,7 +314,7 @@ func (p *picture) check(t testing.TB, excused map[string]bool) {
 	}
 	for lane, why := range p.parked {
 		found[lane]++
-		if why != "" && count(p.blocked[why], lane) != 1 {
+		if why != "" && lane != suspects && count(p.blocked[why], lane) != 1 {
 			t.Errorf("lane %s is blocked for %s, which does not know of it: %v", lane, why, p.blocked[why])
 		}
 	}
@@ -312,6 +334,25 @@ func (p *picture) check(t testing.TB, excused map[string]bool) {
 	if len(found) > 0 {
 		t.Errorf("lanes without waiting tasks in ring %v or parked %v: %v", p.ring, p.parked, found)
 	}
+}
+
+// suspects is the lane of suspects, as lane.lua calls it.
+const suspects = "*/suspects"
+
+// slots counts the slots by lane and by site. That of a suspect counts for its
+// own lane too, and for no site.
+func (p *picture) slots() map[string]int {
+	n := map[string]int{}
+	for _, lane := range p.held {
+		n[lane]++
+		if site, _, _ := strings.Cut(lane, "/"); lane != suspects {
+			n[site]++
+		}
+	}
+	if n[suspects] > 0 {
+		n[p.suspect]++
+	}
+	return n
 }
 
 func count(list []string, want string) int {

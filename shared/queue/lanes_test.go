@@ -171,7 +171,7 @@ func TestFleetIsForgotten(t *testing.T) {
 		c.put("a", "shop/f")
 		c.put("b", "shop/g", concurrency(1))
 		c.put("c", "shop/g", concurrency(1))
-		c.must(c.rdb.HSet(t.Context(), lanePrefix(c.kind)+"fleet", "until", 1).Err()) // a minute passes
+		c.must(c.rdb.HSet(t.Context(), lanePrefix(c.kind)+"bounds", "until", 1).Err()) // a minute passes
 		c.forward()
 		if got := c.takeAll(); !slices.Equal(got, []string{"a", "b"}) {
 			t.Errorf("released %v; want all that have no bound of their own", got)
@@ -488,4 +488,83 @@ func TestLaneScriptsFail(t *testing.T) {
 	if _, err := NewLanes(nil, nil).Sweep(t.Context(), Fleet{Capacity: -1}); !fault.Is(err, fault.Internal) {
 		t.Errorf("a fleet of -1: %v; want internal", err)
 	}
+}
+
+// A lane that cannot use the room of its site passes it on to the next one.
+func TestRoomOfASiteIsPassedOn(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		limit    int // concurrency of the lane that is first to have the room
+		withdraw bool
+	}{
+		"its own window is full": {limit: 1},
+		"its task is withdrawn":  {withdraw: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachRedis(t, func(t *testing.T, c *crew) {
+				c.sweep(20, 2)
+				c.put("a0", "shop/a", concurrency(tc.limit))
+				c.put("b0", "shop/b")
+				c.put("a1", "shop/a", concurrency(tc.limit))
+				c.put("c0", "shop/c")
+				if got := c.takeAll(); !slices.Equal(got, []string{"a0", "b0"}) {
+					t.Fatalf("released %v; want a0 and b0", got)
+				}
+				if tc.withdraw {
+					if gone, err := c.client.Withdraw(t.Context(), c.kind, "a1"); !gone || err != nil {
+						t.Fatalf("Withdraw = %v, %v", gone, err)
+					}
+				}
+				c.end("b0", "done")
+				if got := c.takeAll(); !slices.Equal(got, []string{"c0"}) {
+					t.Errorf("released %v; want c0", got)
+				}
+				c.picture().check(t, nil)
+			})
+		})
+	}
+}
+
+// A worker that settles a task which is gone frees its slot: nobody else would
+// until the leader sweeps.
+func TestSlotOfAGoneTask(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, c *crew) {
+		c.put("a", "shop/f", concurrency(1))
+		c.put("b", "shop/f", concurrency(1))
+		c.must(c.tasks.DeleteTask(string(c.kind), "a"))
+		for range 2 {
+			c.end("a", "done")
+		}
+		if got := c.takeAll(); !slices.Equal(got, []string{"b"}) {
+			t.Errorf("released %v; want b", got)
+		}
+		c.picture().check(t, nil)
+	})
+}
+
+// Sites are counted only while they have a limit, and rightly from its first moment.
+func TestSiteLimitIsSwitched(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, c *crew) {
+		n := 0
+		put := func() {
+			c.put(fmt.Sprintf("t%02d", n), fmt.Sprintf("shop/f%d", n%3))
+			n++
+		}
+		for _, step := range []struct{ limit, running int }{{0, 6}, {4, 6}, {0, 18}, {0, 24}, {27, 27}, {28, 28}, {0, 42}} {
+			c.sweep(100, step.limit)
+			c.picture().check(t, nil)
+			for range 6 {
+				put()
+			}
+			c.takeAll()
+			p := c.picture()
+			p.check(t, nil)
+			if len(p.active) != step.running {
+				t.Errorf("%d of %d run with a limit of %d; want %d", len(p.active), n, step.limit, step.running)
+			}
+		}
+	})
 }

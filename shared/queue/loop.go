@@ -54,10 +54,9 @@ func (c *loopClient) ZAddXX(ctx context.Context, key string, members ...redis.Z)
 	return c.UniversalClient.ZAddXX(ctx, key, members...)
 }
 
-// onRedisTime translates the time in scripts that set leases or judge them: it
-// is the first argument of each.
+// onRedisTime translates the time in the script that sets leases: its first argument.
 func (c *loopClient) onRedisTime(ctx context.Context, keys []string, args []any) []any {
-	if !dequeueShape.matches(keys, args) && !expiredShape.matches(keys, args) {
+	if !dequeueShape.matches(keys, args) {
 		return args
 	}
 	local, ok := args[0].(int64)
@@ -75,6 +74,8 @@ func (c *loopClient) script(ctx context.Context, keys []string, args []any, run 
 		return c.dequeue(ctx, keys[0], run)
 	case forwardShape.matches(keys, args), returnShape.matches(keys, args):
 		return c.forward(ctx, keys[0])
+	case expiredShape.matches(keys, args):
+		return c.reap(ctx, keys[0])
 	case doneShape.matches(keys, args), retryShape.matches(keys, args), archiveShape.matches(keys, args):
 		return c.settle(ctx, keys, args, run)
 	case settles: // asynq bounds these by the end of the task's lease
@@ -119,4 +120,19 @@ func (c *loopClient) dequeue(ctx context.Context, pending string, run func(conte
 func (c *loopClient) forward(ctx context.Context, source string) *redis.Cmd {
 	kind, name := splitKey(source)
 	return forwardScript.Run(ctx, c.UniversalClient, laneKeys(kind), name)
+}
+
+// reap hands the tasks of dead workers back in place of asynq's own recovery,
+// which lists them first and settles each later, by when a reaper may have given
+// it to a worker that runs it. asynq asks at its start and once a minute, so that
+// nothing is lost for long while no scheduler lives; it is told of no task.
+func (c *loopClient) reap(ctx context.Context, lease string) *redis.Cmd {
+	kind, _ := splitKey(lease)
+	cmd := redis.NewCmd(ctx)
+	if _, err := reap(ctx, c.UniversalClient, kind, c.log); err != nil {
+		cmd.SetErr(err)
+		return cmd
+	}
+	cmd.SetVal([]any{})
+	return cmd
 }

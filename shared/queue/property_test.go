@@ -112,8 +112,11 @@ func (l *life) anything() string {
 		l.forward()
 		return "forward"
 	case 13:
-		if len(l.last.active) > 0 {
-			l.abandon(l.pick(l.last.active))
+		all := l.random.IntN(2) == 0
+		for _, id := range l.last.active {
+			if all || l.random.IntN(3) == 0 {
+				l.abandon(id)
+			}
 		}
 		return fmt.Sprintf("reap %d", l.reap())
 	case 14, 16: // another fleet, or the same one
@@ -164,6 +167,9 @@ func (l *life) anything() string {
 				return ""
 			}
 			lane := l.last.tasks[id]["lane"]
+			if home := l.last.tasks[id]["home"]; home != "" {
+				lane = home
+			}
 			l.put(id, lane, concurrency(l.limit[lane]))
 			return "revive " + id
 		}
@@ -212,19 +218,27 @@ func (l *life) compare(what string, swept bool) {
 			grew[lane] = true
 		}
 	}
-	counts := map[string]int{}
-	for _, lane := range after.held {
-		site, _, _ := strings.Cut(lane, "/")
-		counts[lane]++
-		counts[site]++
+	counts := after.slots()
+	if counts[suspects] > 1 {
+		l.Errorf("after %s: %d suspects are released; want one at a time", what, counts[suspects])
 	}
 	if len(grew) > 0 && l.capacity >= 0 && len(after.held) > l.capacity {
 		l.Errorf("after %s: a task was released and %d are, over the capacity of %d", what, len(after.held), l.capacity)
 	}
 	for lane := range grew {
+		if lane == suspects {
+			if n := l.limit[after.suspect]; n > 0 && counts[after.suspect] > n {
+				l.Errorf("after %s: lane %s has %d slots with that of its suspect, and a concurrency of %d", what, after.suspect, counts[after.suspect], n)
+			}
+			continue
+		}
 		site, _, _ := strings.Cut(lane, "/")
-		if w := l.window(lane); w > 0 && counts[lane] > w {
-			l.Errorf("after %s: lane %s has %d slots and a window of %d", what, lane, counts[lane], w)
+		n := counts[lane]
+		if l.limit[lane] == 0 && lane == after.suspect {
+			n-- // it is released whatever else its lane has
+		}
+		if w := l.window(lane); w > 0 && n > w {
+			l.Errorf("after %s: lane %s has %d slots and a window of %d", what, lane, n, w)
 		}
 		if l.siteLimit > 0 && counts[site] > l.siteLimit {
 			l.Errorf("after %s: site %s has %d slots and a limit of %d", what, site, counts[site], l.siteLimit)
@@ -234,12 +248,20 @@ func (l *life) compare(what string, swept bool) {
 		return
 	}
 	for lane, ids := range after.waiting {
-		site, _, _ := strings.Cut(lane, "/")
-		idle := (l.window(lane) == 0 || counts[lane] < l.window(lane)) && (l.siteLimit == 0 || counts[site] < l.siteLimit)
-		if idle && slices.ContainsFunc(ids, func(id string) bool { return after.never[id] }) {
+		at := slices.IndexFunc(ids, func(id string) bool { return after.never[id] && after.tasks[id]["lane"] == lane })
+		if at >= 0 && l.idle(lane, after.tasks[ids[at]]["home"], counts) {
 			l.Errorf("after %s: lane %s waits (%v) though there is room: %v", what, lane, ids, counts)
 		}
 	}
+}
+
+// idle says whether the lane may have one more slot, as far as it is not for the fleet.
+func (l *life) idle(lane, home string, counts map[string]int) bool {
+	if lane == suspects {
+		return counts[lane] == 0 && (l.limit[home] == 0 || counts[home] < l.limit[home])
+	}
+	site, _, _ := strings.Cut(lane, "/")
+	return (l.window(lane) == 0 || counts[lane] < l.window(lane)) && (l.siteLimit == 0 || counts[site] < l.siteLimit)
 }
 
 // window is how many slots the lane may have; 0: no bound.
@@ -282,7 +304,7 @@ func (l *life) drain() {
 	}
 	p := l.picture()
 	p.check(l, nil)
-	if n := len(p.tasks) + len(p.held) + len(p.counts) + len(p.ring) + len(p.parked) + len(p.waiting) + len(p.blocked); n > 0 {
+	if n := len(p.tasks) + len(p.held) + len(p.ring) + len(p.parked) + len(p.waiting) + len(p.blocked); n > 0 {
 		l.Errorf("left over: %+v", p)
 	}
 }

@@ -57,6 +57,25 @@
 // holds over all workers, whatever happens to them. The script that settles a
 // delivery frees the slot and releases the next task.
 //
+// # Suspects
+//
+// A worker that dies takes all its tasks with it, and an invocation that loses
+// three workers is dead. So a task that kills its worker must not meet the same
+// ones three times. One whose worker is lost for the first time goes back to the
+// head of its queue; for the second time it becomes a suspect: it gives its slot
+// back and waits in one lane with all suspects of the queue, of which one at a
+// time is released. The task that kills is then alone among those that cannot
+// afford another loss, and is dead with its third; the others end in their turn.
+//
+// The cost: suspects run one after the other, for as long as each takes. Two
+// losses of long tasks that are innocent, such as two machines that fail, make
+// them wait for each other. A suspect counts for its function's concurrency, so
+// that holds; when it waits for that, the suspects behind it do too. It neither
+// counts for the limit of its site nor waits for it. It stays a suspect until it
+// ends. Each queue has its suspects: one of each may share a worker.
+//
+// # Bounds
+//
 // The leader says how large the fleet is and what the limit of a site is
 // ([Lanes]). While nobody has for a minute, the capacity is unknown, and bounds
 // nothing. Each queue has its lanes and its bounds by itself.

@@ -1,41 +1,46 @@
--- Hands tasks whose worker is gone back to the head of their queue.
+-- Body of the script that hands tasks whose worker is gone back to the head of
+-- their queue, or to the suspects; the head is lane.lua.
 --
--- KEYS[1]  asynq:{queue}:lease
--- KEYS[2]  asynq:{queue}:active
--- KEYS[3]  asynq:{queue}:pending
--- ARGV[1]  what the task keys begin with: asynq:{queue}:t:
--- ARGV[2]  grace: seconds that a lease must be over
--- ARGV[3]  how many tasks to hand back at most
--- Result   the IDs handed back
+-- ARGV[1]  grace: seconds that a lease must be over
+-- ARGV[2]  how many tasks to hand back at most
+-- Result   {{the IDs handed back …}, {those of them that became suspects …}}
 -- Atomic. Time is that of Redis. asynq's retry count stays as it is: a dead
 -- worker is not the task's failure.
-local now = redis.call("TIME")
-local limit = tonumber(ARGV[3])
-local handed = {}
+local active, lease, most = queue .. 'active', queue .. 'lease', tonumber(ARGV[2])
+local handed, suspected = {}, {}
 
 local function hand_back(id)
-  local key = ARGV[1] .. id
-  redis.call("ZREM", KEYS[1], id)
-  redis.call("LREM", KEYS[2], 0, id)
+  redis.call('ZREM', lease, id)
+  redis.call('LREM', active, 0, id)
+  local task = redis.call('HMGET', tasks .. id, 'state', 'lane')
   -- Any other state is kept in a list of its own; a task without a hash is gone.
-  if redis.call("HGET", key, "state") == "active" then
-    redis.call("HSET", key, "state", "pending",
-      "pending_since", now[1] .. string.format("%06d", now[2]) .. "000")
-    redis.call("RPUSH", KEYS[3], id)
-    handed[#handed + 1] = id
+  if task[1] ~= 'active' then return end
+  local lane = task[2]
+  handed[#handed + 1] = id
+  if redis.call('HINCRBY', tasks .. id, 'crashed', 1) > 1 and lane and lane ~= suspects then
+    suspected[#suspected + 1] = id
+    free(id)
+    redis.call('HSET', tasks .. id, 'lane', suspects, 'home', lane)
+    admit(id, suspects)
+  else
+    -- A suspect keeps its slot too: it ran alone, and is to be judged now.
+    mark(id, 'pending')
+    redis.call('RPUSH', pending, id)
   end
 end
 
-local expired = redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", "(" .. (now[1] - ARGV[2]), "LIMIT", 0, limit)
+local expired = redis.call('ZRANGEBYSCORE', lease, '-inf', '(' .. (clock()[1] - ARGV[1]), 'LIMIT', 0, most)
 for _, id in ipairs(expired) do hand_back(id) end
 
 -- Active without a lease: the lease's key was lost, or a dequeue broke half way.
 -- asynq would never look at such a task again. One look is enough: every script
 -- that makes a task active or settles it does so in both keys at once.
-if redis.call("LLEN", KEYS[2]) > redis.call("ZCARD", KEYS[1]) then
-  for _, id in ipairs(redis.call("LRANGE", KEYS[2], 0, -1)) do
-    if #handed >= limit then break end
-    if not redis.call("ZSCORE", KEYS[1], id) then hand_back(id) end
+if redis.call('LLEN', active) > redis.call('ZCARD', lease) then
+  for _, id in ipairs(redis.call('LRANGE', active, 0, -1)) do
+    if #handed >= most then break end
+    if not redis.call('ZSCORE', lease, id) then hand_back(id) end
   end
 end
-return handed
+promote(#suspected)
+save()
+return {handed, suspected}

@@ -5,9 +5,11 @@ import (
 	_ "embed"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -21,9 +23,9 @@ const (
 )
 
 //go:embed reap.lua
-var reapSource string
+var reapBody string
 
-var reapScript = redis.NewScript(reapSource)
+var reapScript = laneScript(reapBody)
 
 // Reaper hands tasks of dead workers back to their queues. Sweep it about once
 // a second, from as many processes as you like.
@@ -31,7 +33,8 @@ var reapScript = redis.NewScript(reapSource)
 // A lease lasts 30 s and is extended every 5 s. So a task whose worker is killed
 // is pending again 27 to 34 s later (25 to 30 s of lease left, 2 s of grace, up
 // to 1 s of rounding, up to 1 s until the next sweep), and starts within
-// milliseconds if a worker is free.
+// milliseconds if a worker is free. One that loses its worker for the second time
+// becomes a suspect, and waits for those before it.
 type Reaper struct {
 	rdb redis.UniversalClient
 	log *slog.Logger
@@ -50,17 +53,23 @@ func (r *Reaper) Sweep(ctx context.Context) (int, error) {
 		errs []error
 	)
 	for _, q := range queues {
-		ids, err := reapScript.Run(ctx, r.rdb,
-			[]string{leaseKey(q), activeKey(q), pendingKey(q)},
-			taskKeyPrefix(q), int(reapGrace/time.Second), reapBatch).StringSlice()
-		if err != nil {
-			errs = append(errs, fault.Wrap(err, fault.Unavailable, "looking for abandoned tasks in queue %s", q))
-			continue
-		}
-		n += len(ids)
-		for _, id := range ids {
-			r.log.Warn("handed back the task of a lost worker", "id", id, "queue", string(q))
-		}
+		handed, err := reap(ctx, r.rdb, q, r.log)
+		n += handed
+		errs = append(errs, err)
 	}
 	return n, errors.Join(errs...)
+}
+
+// reap hands back what one queue has of dead workers, and returns how many tasks.
+func reap(ctx context.Context, rdb redis.UniversalClient, queue function.Kind, log *slog.Logger) (int, error) {
+	reply, err := reapScript.Run(ctx, rdb, laneKeys(queue), int(reapGrace/time.Second), reapBatch).Slice()
+	if err != nil {
+		return 0, fault.Wrap(err, fault.Unavailable, "looking for abandoned tasks in queue %s", queue)
+	}
+	handed, _ := reply[0].([]any)
+	suspected, _ := reply[1].([]any)
+	for _, id := range handed {
+		log.Warn("handed back the task of a lost worker", "id", id, "queue", string(queue), "suspect", slices.Contains(suspected, id))
+	}
+	return len(handed), nil
 }

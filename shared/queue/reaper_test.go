@@ -80,6 +80,32 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// While no scheduler lives, a worker that starts brings back what others left, and
+// asynq's own recovery, which would count it as a failure, learns of nothing.
+func TestServerHandsBackAtItsStart(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.enqueue("a")
+	// As a worker leaves it that was killed a minute ago.
+	const q = function.Background
+	b.rdb.LMove(t.Context(), pendingKey(q), activeKey(q), "RIGHT", "LEFT")
+	b.rdb.HSet(t.Context(), taskKeyPrefix(q)+"a", "state", "active")
+	b.rdb.ZAdd(t.Context(), leaseKey(q), redis.Z{Score: float64(time.Now().Add(-time.Minute).Unix()), Member: "a"})
+
+	delivered := make(chan string, 1)
+	b.serve(ServerConfig{Concurrency: 1, Handler: func(_ context.Context, d Delivery) Disposition {
+		delivered <- d.ID
+		return Done()
+	}})
+	if id := receive(t, "the task comes back", delivered); id != "a" {
+		t.Errorf("%s was delivered; want a", id)
+	}
+	eventually(t, "the task is done", func() bool { return !b.exists("a") })
+	if failed := b.rdb.Keys(t.Context(), "asynq:{background}:failed*").Val(); len(failed) > 0 {
+		t.Errorf("asynq counts a failure: %v", failed)
+	}
+}
+
 func TestSweepIsBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -177,4 +203,184 @@ func helperWorker(url string) {
 		panic(err)
 	}
 	<-time.After(time.Minute) // the test kills it long before
+}
+
+// Eight tasks share their worker with a poisonous one each time that it kills
+// it, as far as the queue lets them: none but the poison loses three workers.
+func TestSuspectsAreSetApart(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]int{"no bound": 0, "a concurrency of 9": 9, "a concurrency of 1": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachRedis(t, func(t *testing.T, c *crew) {
+				c.sweep(12, 2*limit)
+				put := func(id string) { c.put(id, "shop/"+[]string{"a", "b"}[len(id)%2], concurrency(limit)) }
+				for _, id := range ids(4) {
+					put(id)
+					put(id + "+")
+				}
+				put("poison")
+				crashes, ended := map[string]int{}, map[string]bool{}
+				for round := range 100 {
+					if len(c.picture().tasks) == 0 {
+						break
+					}
+					if round == 1 {
+						put("late")
+						put("later")
+					}
+					c.takeAll()
+					p := c.picture()
+					p.check(t, nil)
+					if n := p.slots(); n[suspects] > 1 || limit > 0 && (n["shop/a"] > limit || n["shop/b"] > limit) {
+						t.Fatalf("round %d: slots %v; want one suspect, and a concurrency of %d", round, n, limit)
+					}
+					if crashes["poison"] < 3 && slices.Contains(p.active, "poison") {
+						for _, id := range p.active {
+							crashes[id]++
+							c.abandon(id)
+						}
+						if n := c.reap(); n != len(p.active) {
+							t.Fatalf("round %d: %d of %d tasks are handed back", round, n, len(p.active))
+						}
+						continue
+					}
+					for _, id := range p.active { // long ones: one at a time ends
+						ended[id] = true
+						c.end(id, "done")
+						break
+					}
+				}
+				for id, n := range crashes {
+					if (n >= 3) != (id == "poison") {
+						t.Errorf("%s lost %d workers", id, n)
+					}
+				}
+				if len(ended) != 11 {
+					t.Errorf("%d tasks ended; want all 11: %v", len(ended), ended)
+				}
+				p := c.picture()
+				p.check(t, nil)
+				if len(p.held)+len(p.ring)+len(p.parked)+len(p.waiting) > 0 || p.suspect != "" {
+					t.Errorf("left over: %+v", p)
+				}
+			})
+		})
+	}
+}
+
+// A task that lost its worker once is next; the second time it waits for the
+// suspects before it, outside of its site's limit; a third time it is next again,
+// so that it is judged at once.
+func TestSuspectWaitsItsTurn(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, c *crew) {
+		c.sweep(8, 2)
+		lose := func(list ...string) {
+			t.Helper()
+			for _, id := range list {
+				c.abandon(id)
+			}
+			if n := c.reap(); n != len(list) {
+				t.Fatalf("%d handed back; want %v", n, list)
+			}
+			c.picture().check(t, nil)
+		}
+		expect := func(when string, want ...string) {
+			t.Helper()
+			if got := c.takeAll(); !slices.Equal(got, want) {
+				t.Fatalf("released %v %s; want %v", got, when, want)
+			}
+		}
+		for _, id := range []string{"a", "b", "c", "d"} {
+			c.put(id, "shop/"+id)
+		}
+		expect("at first", "a", "b")
+		lose("a", "b")
+		expect("after the first loss", "b", "a")
+		lose("a", "b")
+		expect("after the second", "a", "c", "d")
+		c.end("c", "done")
+		expect("while a suspect runs")
+		lose("a")
+		expect("after its third", "a")
+		c.end("a", "archive")
+		expect("after the suspect", "b")
+		c.end("b", "retry")
+		c.hasten(retryKey(c.kind), "b")
+		c.forward()
+		if lane := c.picture().tasks["b"]["lane"]; lane != suspects {
+			t.Errorf("the suspect is of lane %s when it runs again", lane)
+		}
+		c.put("a", "shop/a") // somebody runs it once more
+		if task := c.picture().tasks["a"]; task["lane"] != "shop/a" || task["crashed"] != "" {
+			t.Errorf("a is %v when it begins anew; want no suspect", task)
+		}
+	})
+}
+
+// A suspect counts for its function's concurrency, and comes before the tasks
+// that wait in the function's own lane.
+func TestSuspectKeepsToItsConcurrency(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, c *crew) {
+		expect := func(when string, want ...string) {
+			t.Helper()
+			if got := c.takeAll(); !slices.Equal(got, want) {
+				t.Fatalf("released %v %s; want %v", got, when, want)
+			}
+			c.picture().check(t, nil)
+		}
+		c.put("a0", "shop/a", concurrency(1))
+		c.put("b0", "shop/b", concurrency(1))
+		expect("at first", "a0", "b0")
+		for range 2 {
+			c.abandon("a0")
+			c.abandon("b0")
+			c.reap()
+			c.takeAll()
+		}
+		c.put("a1", "shop/a", concurrency(1))
+		c.put("b1", "shop/b", concurrency(1))
+		expect("beside the suspect of lane a", "b1")
+		c.put("b2", "shop/b", concurrency(1))
+		c.end("a0", "done")
+		expect("while b1 has the slot of the next suspect", "a1")
+		c.end("b1", "done")
+		expect("after b1: the suspect first", "b0")
+		c.put("b3", "shop/b", concurrency(2))
+		expect("with one slot more", "b2")
+		c.end("b0", "done")
+		expect("after the suspect", "b3")
+	})
+}
+
+// A suspect that left its ID in its own lane, because asynq's tools took it out
+// of there, is not released from there.
+func TestSuspectIsInOneLane(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, c *crew) {
+		for _, id := range []string{"a", "x", "b"} {
+			c.put(id, "shop/f", concurrency(1))
+		}
+		c.put("s", "shop/g")
+		c.must(c.tasks.RunTask(string(c.kind), "x"))
+		for range 2 {
+			for _, id := range c.takeAll() {
+				c.abandon(id)
+			}
+			c.reap()
+		}
+		for range 3 { // the three suspects, and b of the lane
+			for _, id := range c.takeAll() {
+				if p := c.picture(); p.slots()[suspects] > 1 || p.held["x"] == "shop/f" {
+					t.Errorf("slots %v", p.held)
+				}
+				c.end(id, "done")
+			}
+		}
+		if p := c.picture(); len(p.tasks)+len(p.held)+len(p.waiting) > 0 {
+			t.Errorf("left over: %+v", p)
+		}
+	})
 }

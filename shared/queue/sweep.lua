@@ -11,17 +11,26 @@
 -- Result   {where to go on, 0 after the last; how many tasks were released;
 --          {the IDs whose slot was taken back …}}
 -- Atomic.
-look_around()
-if capacity ~= tonumber(ARGV[1]) or site_limit ~= tonumber(ARGV[2]) then
-  capacity, site_limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-  -- Each lane's window may be another now.
-  for _, lane in ipairs(redis.call('HKEYS', parked)) do
-    redis.call('DEL', lanes .. 'blocked:' .. site_of(lane))
-    redis.call('RPUSH', ring, lane)
+load('capacity', 'until', 'site_limit', 'released', 'waiting')
+forget()
+local capacity, site_limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+if (site_limit > 0) ~= (number('site_limit') > 0) then
+  -- Sites are counted only while there is a limit.
+  for _, field in ipairs(redis.call('HKEYS', bounds)) do
+    if string.match(field, '^slots:[^/]*$') then set(field, 0) end
   end
-  redis.call('DEL', parked)
+  if site_limit > 0 then
+    for _, lane in ipairs(redis.call('HVALS', held)) do
+      if lane ~= suspects then add('slots:' .. site_of(lane), 1) end
+    end
+  end
 end
-redis.call('HSET', lanes .. 'fleet', 'capacity', capacity, 'until', now + ARGV[3], 'site_limit', site_limit)
+if number('until') == 0 or capacity ~= number('capacity') or site_limit ~= number('site_limit') then
+  reopen()
+end
+set('capacity', capacity)
+set('site_limit', site_limit)
+set('until', now() + ARGV[3])
 
 -- A slot belongs to a task that is pending or active. Any other was moved or
 -- deleted by asynq's own tools, or settled by a worker that knows no lanes.
@@ -34,4 +43,6 @@ for i = 1, #slots[2], 2 do
     if free(id) then lost[#lost + 1] = id end
   end
 end
-return {slots[1], promote(tonumber(ARGV[6])), lost}
+local released = promote(tonumber(ARGV[6]))
+save()
+return {slots[1], released, lost}

@@ -535,8 +535,6 @@ func TestWithoutRedisEverythingIsUnavailable(t *testing.T) {
 		"Ledger":          func() error { _, _, err := s.Ledger(ctx, "a", "", 1); return err },
 		"TickTotals":      func() error { _, err := s.TickTotals(ctx); return err },
 		"Paused":          func() error { _, err := s.Paused(ctx, "shop"); return err },
-		"CallbackCounts":  func() error { _, err := s.CallbackCounts(ctx); return err },
-		"DeadCallbacks":   func() error { _, _, err := s.DeadCallbacks(ctx, "shop", "", 1); return err },
 	} {
 		err := call()
 		if !fault.Is(err, fault.Unavailable) {

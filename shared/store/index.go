@@ -235,3 +235,80 @@ func (s *Store) TrimIndex(ctx context.Context) (removed int, err error) {
 
 // ceilMillis is the first millisecond that is not before t.
 func ceilMillis(t time.Time) int64 { return t.Add(time.Millisecond - 1).UnixMilli() }
+
+// Unfinished lists records of a kind that are queued, running or failed, oldest
+// first, up to limit, 1 to 200; other limits are brought to the nearest. after is
+// "" for the oldest; next is what to go on after, and "" at the end. A page may
+// have fewer than limit records, or none, and a next one all the same. A record
+// that moves from one state to another meanwhile may be missed. Results are left
+// out.
+func (s *Store) Unfinished(ctx context.Context, kind function.Kind, after string, limit int) (list []invocation.Invocation, next string, err error) {
+	const doing = "listing unfinished invocations"
+	if !slices.Contains(recordKinds(), kind) {
+		return nil, "", fault.New(fault.Internal, "%s: there are no records of kind %q", doing, kind)
+	}
+	from, err := parsePlace(after)
+	if err != nil {
+		return nil, "", err
+	}
+	limit = min(max(limit, 1), maxListed)
+	// Of each state those of the very millisecond, and then the ones that follow.
+	var parts []*redis.ZSliceCmd
+	_, err = s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, state := range states {
+			if state.Terminal() {
+				continue
+			}
+			at, set := strconv.FormatInt(from.created, 10), indexKey(kind)+string(state)
+			parts = append(parts, pipe.ZRangeByScoreWithScores(ctx, set, &redis.ZRangeBy{Min: at, Max: at}),
+				pipe.ZRangeByScoreWithScores(ctx, set, &redis.ZRangeBy{Min: "(" + at, Max: "+inf", Count: int64(limit)}))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", failed(ctx, err, doing)
+	}
+	var places []place
+	for _, part := range parts {
+		for _, z := range part.Val() {
+			id, _ := z.Member.(string)
+			if p := (place{int64(z.Score), id}); p.newer(from) {
+				places = append(places, p)
+			}
+		}
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.created, b.created), cmp.Compare(a.id, b.id))
+	})
+	places = slices.Compact(places) // one that moved stands twice, next to itself
+	if len(places) > limit {
+		places = places[:limit]
+	}
+	if len(places) == limit {
+		next = places[limit-1].String()
+	}
+	records := make([]*redis.SliceCmd, len(places))
+	_, err = s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i, p := range places {
+			records[i] = pipe.HMGet(ctx, recordKey(kind, p.id), listFields...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", failed(ctx, err, doing)
+	}
+	for _, values := range records {
+		r := recordOf(listFields, values.Val())
+		if r[fieldID] == "" {
+			continue // gone
+		}
+		inv, err := r.invocation()
+		if err != nil {
+			return nil, "", fmt.Errorf("%s: %s: %w", doing, inv.ID, err)
+		}
+		if !inv.State.Terminal() {
+			list = append(list, inv)
+		}
+	}
+	return list, next, nil
+}

@@ -51,6 +51,10 @@ var verbs = map[string]func(*testscript.TestScript, bool, []string){
 	"ticks":     verbTicks,     // ticks [NAME]                each reported tick once, without a gap
 	"fires":     verbFires,     // fires [-within D] NAME      a tick from now on is reported by NAME
 	"silent":    verbSilent,    // silent [-for D] NAME...     no tick of a second from now on is reported by NAME
+	"receiver":  verbReceiver,  // receiver                    set RECEIVER and RECEIVER_PORT, where callbacks are taken
+	"told":      verbTold,      // told [-within D] NAME N     wait for N callbacks to RECEIVER/NAME, each of them signed
+	"callback":  verbCallback,  // callback [-within D] URL REGEXP what a record says of its callback
+	"hurry":     verbHurry,     // hurry ID                    make the waiting callback of an invocation due now
 	"mails":     verbMails,     // mails [-within D] N [REGEXP] of the SMTP sink at SMTP_ADDR
 }
 
@@ -72,6 +76,7 @@ type world struct {
 	mail      *harness.MailSink
 	collector *harness.Collector
 	s3        *harness.S3
+	receiver  *receiver
 }
 
 type worldKey struct{}
@@ -118,6 +123,9 @@ func (w *world) close(t testscript.T) {
 	if w.collector != nil {
 		err = joinErr(err, w.collector.Close())
 	}
+	if w.receiver != nil {
+		w.receiver.server.Close()
+	}
 	if err = joinErr(err, w.mail.Close()); err != nil {
 		t.Log("closing:", err)
 		t.FailNow()
@@ -152,7 +160,7 @@ var quickstart = sync.OnceValues(func() (string, error) {
 // set, by name, and nothing of the test's own.
 func programEnv(ts *testscript.TestScript, extra []string) []string {
 	var env []string
-	for _, key := range []string{"PATH", "HOME", "TMPDIR", "NIGHTSHIFT_TOKEN", "NIGHTSHIFT_BLOB_URL", "NIGHTSHIFT_REDIS_URL", "NIGHTSHIFT_SECRET_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NODE_EXTRA_CA_CERTS"} {
+	for _, key := range []string{"PATH", "HOME", "TMPDIR", "NIGHTSHIFT_TOKEN", "NIGHTSHIFT_BLOB_URL", "NIGHTSHIFT_REDIS_URL", "NIGHTSHIFT_SECRET_KEY", "NIGHTSHIFT_CALLBACK_SECRET", "NIGHTSHIFT_CALLBACK_ALLOW", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NODE_EXTRA_CA_CERTS"} {
 		if value := ts.Getenv(key); value != "" {
 			env = append(env, key+"="+value)
 		}

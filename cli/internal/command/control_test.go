@@ -3,6 +3,7 @@ package command_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -60,6 +61,7 @@ func newControlled(t *testing.T) *controlled {
 	answer("POST /api/v1/sites/default/schedules/tick/backfill", 200, api.Backfilled{Invocations: []api.TickMade{{Accepted: api.Accepted{ID: "NEW", Existed: true}, Tick: at}}, NextFrom: &at})
 	answer("GET /api/v1/sites/default/schedules/tick/ledger", 200, api.Ledger{Ticks: []api.Tick{{Tick: at, From: &at, Count: 3, Outcome: "skipped", Reason: "missed", LatenessMS: 7}}})
 	answer("GET /api/v1/sites/default/callbacks", 200, api.DeadCallbackList{Callbacks: []api.DeadCallback{{DiedAt: at, Invocation: dead}}})
+	answer("GET /api/v1/sites/empty/callbacks", 200, api.DeadCallbackList{})
 	answer("POST /api/v1/invocations/DEAD/callback/retry", 202, dead)
 	c.Server = httptest.NewServer(mux)
 	t.Cleanup(c.Close)
@@ -108,6 +110,8 @@ func TestControl(t *testing.T) {
 		{"schedules ledger tick --limit 7", 0, "GET /sites/default/schedules/tick/ledger?limit=7", "3 ticks since", ""},
 		{"schedules tick", 2, "", "", "does not take \"tick\""},
 		{"callbacks", 0, "GET /sites/default/callbacks?limit=200", "answered 500", ""},
+		{"callbacks --site empty", 0, "GET /sites/empty/callbacks?limit=200", "", "site empty has no dead callbacks"},
+		{"callbacks --site empty --json", 0, "GET /sites/empty/callbacks?limit=200", `"callbacks": []`, ""},
 		{"callbacks retry", 2, "", "", "needs the ID"},
 		{"callbacks retry DEAD", 0, "POST /invocations/DEAD/callback/retry", "the callback of DEAD is due", ""},
 	}
@@ -134,5 +138,40 @@ func TestControl(t *testing.T) {
 				t.Errorf("control characters of others reach the terminal: %q", &stdout)
 			}
 		})
+	}
+}
+
+// Everything is listed, however many pages that is.
+func TestCallbacksByPage(t *testing.T) {
+	t.Parallel()
+	const pages = 3
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Query().Get("cursor"))
+		page := api.DeadCallbackList{Callbacks: []api.DeadCallback{{Invocation: api.Invocation{ID: fmt.Sprintf("DEAD%d", len(asked))}}}}
+		if len(asked) < pages {
+			page.NextCursor = fmt.Sprintf("after-%d", len(asked))
+		}
+		_ = json.NewEncoder(w).Encode(page)
+	}))
+	defer server.Close()
+	for _, args := range []string{"callbacks", "callbacks --json"} {
+		asked = nil
+		var stdout, stderr bytes.Buffer
+		exit := command.Run(t.Context(), strings.Fields(args), command.World{
+			Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Version: "v1",
+			Getenv: func(key string) string { return map[string]string{"NIGHTSHIFT_API_URL": server.URL}[key] },
+		})
+		if got := strings.Join(asked, " "); exit != 0 || got != " after-1 after-2" {
+			t.Errorf("%s: exit %d, asked for the pages %q\n%s", args, exit, got, &stderr)
+		}
+		for _, id := range []string{"DEAD1", "DEAD2", "DEAD3"} {
+			if !strings.Contains(stdout.String(), id) {
+				t.Errorf("%s: %s is not listed in\n%s", args, id, &stdout)
+			}
+		}
+		if strings.Contains(stdout.String(), "after-") {
+			t.Errorf("%s: the list has a cursor, and is whole", args)
+		}
 	}
 }

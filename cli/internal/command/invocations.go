@@ -56,9 +56,9 @@ func (w World) invocations() *cobra.Command {
 	}
 	siteFlag(cmd, &site)
 	flags := cmd.Flags()
-	flags.StringVar(&q.Function, "function", "", "only those of this function, by `name`")
+	flags.StringVar(&q.Function, "function", "", "only those of the function with this `name`")
 	flags.StringVar(&state, "state", "", "only those in this `state`: queued, running, failed, succeeded, dead or cancelled")
-	flags.StringVar(&q.Deploy, "deploy", "", "only those of this deploy, by `ID`")
+	flags.StringVar(&q.Deploy, "deploy", "", "only those of the deploy with this `ID`")
 	flags.IntVar(&limit, "limit", 50, "how many at most")
 	jsonFlag(cmd, &asJSON)
 	return cmd
@@ -78,7 +78,7 @@ func (w World) retry() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "retry ID...",
-		Short: "Run dead invocations again, with the code that they had",
+		Short: "Run dead invocations again, on the deploy that they had",
 		Long: `Run dead invocations again, as themselves: same ID, same deploy, and as many
 attempts as a new one. To run them on what is published now, use replay.`,
 		Args: atLeast("the ID of an invocation"),
@@ -147,11 +147,11 @@ oldest goes first. Those of a preview run on that preview.
 	}
 	siteFlag(cmd, &site)
 	flags := cmd.Flags()
-	flags.StringVar(&function, "function", "", "all of this function, by `name`")
+	flags.StringVar(&function, "function", "", "all of the function with this `name`")
 	flags.StringVar(&state, "state", string(invocation.Dead), "those in this `state`: dead, cancelled or succeeded")
-	flags.StringVar(&deploy, "deploy", "", "only those of this deploy, by `ID`")
+	flags.StringVar(&deploy, "deploy", "", "only those of the deploy with this `ID`")
 	flags.StringVar(&from, "from", "", "only those that were made then or later: an `instant` like 2030-01-31T08:00:00Z, or 2h for two hours ago")
-	flags.StringVar(&to, "to", "", "only those that were made before: an `instant`, or a time ago")
+	flags.StringVar(&to, "to", "", "only those that were made before: an `instant`, or 2h for two hours ago")
 	flags.IntVar(&limit, "limit", 1000, "how many at most")
 	flags.BoolVar(&dryRun, "dry-run", false, "list them and run none")
 	jsonFlag(cmd, &asJSON)

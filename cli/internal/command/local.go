@@ -9,7 +9,9 @@ import (
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
 	"github.com/nightshift/nightshift/cli/internal/dev"
 	"github.com/nightshift/nightshift/cli/internal/view"
+	"github.com/nightshift/nightshift/shared/callback"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/spf13/cobra"
 )
 
@@ -21,7 +23,10 @@ func (w World) dev() *cobra.Command {
 		Long: `Run a site here: all services in one process, redeployed on change.
 
 The store is, in this order: --redis or NIGHTSHIFT_REDIS_URL; a redis-server or
-valkey-server on PATH; one in memory, which forgets everything at the end.`,
+valkey-server on PATH; one in memory, which forgets everything at the end.
+
+Callbacks (Nightshift-Callback) may go to this machine too. They are signed with
+NIGHTSHIFT_CALLBACK_SECRET, or else with what is in DIR/.nightshift/callback.secret.`,
 		Args: arguments("[DIR]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			logger, err := w.logger()
@@ -37,6 +42,7 @@ valkey-server on PATH; one in memory, which forgets everything at the end.`,
 				cfg.RedisURL = w.Getenv("NIGHTSHIFT_REDIS_URL")
 			}
 			cfg.Dir, cfg.Token, cfg.Logger = directory(args), w.Getenv("NIGHTSHIFT_TOKEN"), logger
+			cfg.CallbackSecret, cfg.CallbackAllow = secret.Text(w.Getenv(callback.Setting)), w.Getenv("NIGHTSHIFT_CALLBACK_ALLOW")
 			cfg.Out, cfg.Style = w.Stdout, view.StyleOf(w.Stdout)
 			return dev.Run(cmd.Context(), cfg)
 		},

@@ -19,7 +19,7 @@ func (w World) schedules() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "schedules",
-		Short: "List the schedules of a site, and run or pause them",
+		Short: "List the schedules of a site; run, pause and backfill them",
 		Args:  arguments(),
 		RunE: w.online(func(ctx context.Context, control *client.Client, _ []string) error {
 			list, err := control.Schedules(ctx, site)
@@ -50,7 +50,9 @@ func (w World) trigger(site *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trigger NAME",
 		Short: "Run a scheduled function now, beside its schedule",
-		Args:  arguments(scheduledName),
+		Long: `Run a scheduled function now, beside its schedule, also while that is paused.
+Prints the ID of the invocation.`,
+		Args: arguments(scheduledName),
 		RunE: w.online(func(ctx context.Context, control *client.Client, args []string) error {
 			made, err := control.Trigger(ctx, *site, args[0], rand.Text())
 			if err != nil {
@@ -70,8 +72,10 @@ func (w World) trigger(site *string) *cobra.Command {
 func (w World) pauseSchedule(site *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "pause NAME",
-		Short: "Let a schedule skip its ticks; they are not caught up",
-		Args:  arguments(scheduledName),
+		Short: "Let a schedule skip its ticks until it is resumed",
+		Long: `Let a schedule skip its ticks until it is resumed, whatever is deployed meanwhile.
+They are not caught up; backfill runs those that are wanted.`,
+		Args: arguments(scheduledName),
 		RunE: w.online(func(ctx context.Context, control *client.Client, args []string) error {
 			if err := control.PauseSchedule(ctx, *site, args[0]); err != nil {
 				return err
@@ -106,7 +110,9 @@ func (w World) backfill(site *string) *cobra.Command {
 		Short: "Run a scheduled function once for each tick of a span, oldest first",
 		Long: `Run a scheduled function once for each tick of a span that is over, oldest first.
 A tick that was backfilled in the last 24 hours is not run again, unless --key
-is another one.`,
+is another one.
+
+  nightshift schedules backfill nightly --from 2030-01-01T00:00:00Z --to 2030-01-08T00:00:00Z`,
 		Args: arguments(scheduledName),
 		RunE: w.online(func(ctx context.Context, control *client.Client, args []string) error {
 			start, err := instantFlag("from", from)
@@ -142,9 +148,9 @@ is another one.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&from, "from", "", "the first tick is then or later: an `instant` like 2030-01-31T08:00:00Z, or 2h for two hours ago")
-	flags.StringVar(&to, "to", "", "the last tick is before: an `instant`, or a time ago (default now)")
+	flags.StringVar(&to, "to", "", "the last tick is before: an `instant`, or 2h for two hours ago (default now)")
 	flags.IntVar(&limit, "limit", 1000, "how many at most, 1 to 1000")
-	flags.StringVar(&key, "key", "", "`text` under which a tick is made once")
+	flags.StringVar(&key, "key", "", "any `text`; a tick is run once for each")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
@@ -155,7 +161,9 @@ func (w World) ledger(site *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ledger NAME",
 		Short: "List what became of the ticks of a schedule, newest first",
-		Args:  arguments(scheduledName),
+		Long: `List what became of the ticks of a schedule, newest first: fired, caught up,
+skipped (and why) or suppressed, how late, and the ID of the invocation.`,
+		Args: arguments(scheduledName),
 		RunE: w.online(func(ctx context.Context, control *client.Client, args []string) error {
 			page, err := control.Ledger(ctx, *site, args[0], "", limit)
 			if err != nil {

@@ -36,6 +36,7 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
 )
 
@@ -65,6 +66,12 @@ type Config struct {
 	Cron bool
 	// Token, if set, is needed on the control plane.
 	Token string
+	// CallbackSecret signs callbacks; see package callback. Default: one of the
+	// data folder's own.
+	CallbackSecret secret.Text
+	// CallbackAllow lists the networks, as CIDRs separated by commas, that
+	// callbacks may reach although they are not public. Default: loopback.
+	CallbackAllow string
 	// Out takes what is printed.
 	Out   io.Writer
 	Style view.Style
@@ -151,11 +158,11 @@ func (s *session) begin(ctx context.Context, first *build.Result) (err error) {
 		return err
 	}
 	// All settings are checked before anything runs.
-	key, err := secretKey(s.data)
+	keys, err := openSecrets(s.cfg, s.data)
 	if err != nil {
 		return err
 	}
-	if s.services, err = newServices(s.cfg, s.redis.url, s.data, key); err != nil {
+	if s.services, err = newServices(s.cfg, s.redis.url, s.data, keys); err != nil {
 		return err
 	}
 	if s.client, err = client.New("http://"+s.services.gateway.AdminAddr()+"/api/v1", s.cfg.Token, nil); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/nightshift/nightshift/cli/internal/build"
 	"github.com/nightshift/nightshift/cli/internal/dotenv"
 	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/callback"
 	"github.com/nightshift/nightshift/shared/environ"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/secret"
@@ -85,29 +86,38 @@ func (s *session) commandEnv(result *build.Result) []string {
 
 func sameVariable(a, b api.EnvironmentVariable) bool { return a.Key == b.Key && a.Value == b.Value }
 
-// secretKey is the key that seals variables in the data folder's store. It is
-// made once, for the owner's eyes only.
+// secretKey is the key that seals variables in the data folder's store.
 func secretKey(dataDir string) (secret.Text, error) {
-	path := filepath.Join(dataDir, "secret.key")
+	return keptSecret(filepath.Join(dataDir, "secret.key"), secret.Generate)
+}
+
+// callbackSecret is what callbacks are signed with unless somebody set something
+// else. Receivers read it from the data folder.
+func callbackSecret(dataDir string) (secret.Text, error) {
+	return keptSecret(filepath.Join(dataDir, "callback.secret"), callback.NewSecret)
+}
+
+// keptSecret is the secret in a file. It is made once, for the owner's eyes only.
+func keptSecret(path string, generate func() (secret.Text, error)) (secret.Text, error) {
 	unusable := func(err error) error {
-		return fault.Wrap(err, fault.Invalid, "the key %s cannot be used; choose another data folder with --data", path)
+		return fault.Wrap(err, fault.Invalid, "the secret %s cannot be used; choose another data folder with --data", path)
 	}
 	if data, err := os.ReadFile(path); err == nil {
 		return secret.Text(strings.TrimSpace(string(data))), nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return "", unusable(err)
 	}
-	key, err := secret.Generate()
+	made, err := generate()
 	if err != nil {
 		return "", err
 	}
 	// Whole or not at all, so that a run that is stopped here leaves no half of it.
 	half := path + ".new"
-	if err := os.WriteFile(half, []byte(string(key)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(half, []byte(string(made)+"\n"), 0o600); err != nil {
 		return "", unusable(err)
 	}
 	if err := os.Rename(half, path); err != nil {
 		return "", unusable(err)
 	}
-	return key, nil
+	return made, nil
 }

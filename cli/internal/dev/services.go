@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,9 @@ const (
 	// idle ends processes of functions that have not been called for so long:
 	// each change leaves some behind.
 	idle = time.Minute
+	// loopbackNetworks is where callbacks may go beside public addresses: the
+	// receiver that is developed runs here too.
+	loopbackNetworks = "127.0.0.0/8,::1/128"
 )
 
 // redisServer is the store: an embedded one, or somebody else's.
@@ -57,6 +61,22 @@ func (r *redisServer) stop(ctx context.Context) error {
 	return nil
 }
 
+// secrets are those that services share.
+type secrets struct {
+	environment secret.Text // seals variables
+	callbacks   secret.Text // signs callbacks
+}
+
+// openSecrets reads the secrets of the data folder, and makes what is missing.
+func openSecrets(cfg Config, dataDir string) (secrets, error) {
+	key, err := secretKey(dataDir)
+	if err != nil || cfg.CallbackSecret != "" {
+		return secrets{key, cfg.CallbackSecret}, err
+	}
+	own, err := callbackSecret(dataDir)
+	return secrets{key, own}, err
+}
+
 // services are the three services, in the order in which they start: the
 // worker stands before the gateway serves, and ends after it.
 type services struct {
@@ -65,7 +85,7 @@ type services struct {
 }
 
 // newServices makes all, or nothing.
-func newServices(cfg Config, redisURL, dataDir string, key secret.Text) (_ *services, err error) {
+func newServices(cfg Config, redisURL, dataDir string, keys secrets) (_ *services, err error) {
 	s := &services{}
 	defer func() {
 		if err != nil {
@@ -74,10 +94,12 @@ func newServices(cfg Config, redisURL, dataDir string, key secret.Text) (_ *serv
 			err = errors.Join(err, s.stop(ctx))
 		}
 	}()
+	allow := cmp.Or(cfg.CallbackAllow, loopbackNetworks)
 	blobs := "file://" + filepath.ToSlash(filepath.Join(dataDir, "artifacts"))
 	w, err := worker.New(worker.Config{
 		RedisURL: redisURL, BlobURL: blobs, DataDir: filepath.Join(dataDir, "worker"),
-		SecretKey: key, Drain: drain, IdleTimeout: idle, Dev: true, Logger: cfg.Logger.With("service", "worker"),
+		SecretKey: keys.environment, CallbackSecret: keys.callbacks, CallbackAllow: allow,
+		Drain: drain, IdleTimeout: idle, Dev: true, Logger: cfg.Logger.With("service", "worker"),
 	})
 	if err != nil {
 		return nil, err
@@ -85,7 +107,7 @@ func newServices(cfg Config, redisURL, dataDir string, key secret.Text) (_ *serv
 	s.all = append(s.all, w)
 	s.gateway, err = gateway.New(gateway.Config{
 		RedisURL: redisURL, BlobURL: blobs, Addr: loopback(cfg.Port), AdminAddr: loopback(cfg.AdminPort),
-		Token: cfg.Token, SecretKey: key, DefaultSite: Site, Dev: true, Drain: drain, Logger: cfg.Logger.With("service", "gateway"),
+		Token: cfg.Token, SecretKey: keys.environment, CallbackSecret: keys.callbacks, CallbackAllow: allow, DefaultSite: Site, Dev: true, Drain: drain, Logger: cfg.Logger.With("service", "gateway"),
 	})
 	if err != nil {
 		return nil, err

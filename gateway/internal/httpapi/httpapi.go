@@ -29,6 +29,7 @@ import (
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
 )
@@ -46,6 +47,11 @@ type Invocations interface {
 	FollowLog(ctx context.Context, id, after string, emit func(invocation.LogLine) error) error
 }
 
+// Tasks are what is queued; see package queue.
+type Tasks interface {
+	Withdraw(ctx context.Context, kind function.Kind, id string) (bool, error)
+}
+
 // Config configures both planes. All fields but the named ones are required.
 type Config struct {
 	Router      *route.Router
@@ -53,6 +59,7 @@ type Config struct {
 	Static      *static.Server
 	Invoker     *invoke.Invoker
 	Invocations Invocations
+	Tasks       Tasks
 	Release     *release.Service
 	Workers     Workers
 	Environment Environment

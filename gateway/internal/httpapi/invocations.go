@@ -16,6 +16,9 @@ import (
 // logPage is how many log lines are read at once.
 const logPage = 500
 
+// withdrawLimit bounds what cancelling does beside the record.
+const withdrawLimit = 2 * time.Second
+
 // Forms of a log where the caller does not ask for one.
 const (
 	textLog = "text/plain"
@@ -46,8 +49,22 @@ func (s *server) cancel(c echo.Context) error {
 	status := http.StatusOK
 	if state == invocation.Running {
 		status = http.StatusAccepted
+	} else {
+		s.withdraw(ctx, inv)
 	}
 	return c.JSON(status, api.FromInvocation(inv))
+}
+
+// withdraw takes the task of a cancelled invocation out of the queue, where it
+// would stand until its time or its turn. The record has decided already: a task
+// that is left would only find it finished.
+func (s *server) withdraw(ctx context.Context, inv invocation.Invocation) {
+	// Whoever cancelled need not wait for it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawLimit)
+	defer cancel()
+	if _, err := s.Tasks.Withdraw(ctx, inv.Kind, inv.ID); err != nil {
+		s.log.Warn("the task of a cancelled invocation may stay in the queue until its turn", "invocation", inv.ID, "site", inv.Site, "function", inv.Function, "error", err)
+	}
 }
 
 // logs answers with the log of an invocation: as text, as a JSON array, or as
