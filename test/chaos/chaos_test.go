@@ -42,7 +42,7 @@ import (
 var (
 	seed        = flag.Uint64("seed", 0, "make the run of this seed again; 0 draws one")
 	invocations = flag.Int("invocations", 2000, "how many background calls are to be accepted")
-	duration    = flag.Duration("duration", 110*time.Second, "the time over which they are spread")
+	duration    = flag.Duration("duration", 90*time.Second, "the time over which they are spread")
 	schedules   = flag.Int("schedules", 5, "how many functions fire each second")
 	concurrency = flag.Int("concurrency", 8, "how many queued invocations each worker runs at once")
 	tickTime    = flag.Duration("ticks", 30*time.Second, "how long TestTicks lets schedules fire")
