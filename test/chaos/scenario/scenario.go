@@ -18,6 +18,7 @@ import (
 	"github.com/nightshift/nightshift/test/chaos/system"
 	"github.com/nightshift/nightshift/test/chaos/traffic"
 	"github.com/nightshift/nightshift/test/chaos/validate"
+	"github.com/nightshift/nightshift/test/harness"
 )
 
 // Scenario is a run that can be made again.
@@ -56,6 +57,9 @@ func (s Scenario) Run(ctx context.Context, sys *system.System) (*report.Report, 
 	short, cancel := context.WithTimeout(ctx, s.Drain)
 	defer cancel()
 	if s.Traffic.Schedules > 0 {
+		if err := s.catchUp(short, sys, ended); err != nil {
+			return r, err
+		}
 		if err := load.EndSchedules(short); err != nil {
 			return r, fmt.Errorf("ending the schedules: %w", err)
 		}
@@ -123,6 +127,24 @@ func (s Scenario) tell(ctx context.Context, enough <-chan struct{}, sys *system.
 			s.Log("%d calls are accepted, %d unfinished; %d faults are over, the last one: %s", load.Accepted(), load.Unfinished(), len(faults), last)
 		}
 	}
+}
+
+// catchUp waits until the schedules have come to a time: ticks that are due when
+// their schedule is taken away are not fired any more, and the last fault may
+// have kept the leader from them for seconds.
+func (s Scenario) catchUp(ctx context.Context, sys *system.System, to time.Time) error {
+	return harness.Eventually(ctx, func() error {
+		cursors, err := sys.Store.Cursors(ctx)
+		if err == nil && len(cursors) < s.Traffic.Schedules {
+			err = fmt.Errorf("%d of %d schedules have a cursor", len(cursors), s.Traffic.Schedules)
+		}
+		for key, at := range cursors {
+			if at.Before(to.Truncate(time.Second)) {
+				err = fmt.Errorf("the schedule %s is at %v, and should be at %v", key, at, to)
+			}
+		}
+		return err
+	})
 }
 
 // settle waits until the records of ticks, too, are finished, and all callbacks
