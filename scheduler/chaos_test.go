@@ -216,6 +216,10 @@ func gather(t *testing.T, server *redistest.Server) *ledger {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The leader lets tasks out as far as there are workers to run them.
+	if err := s.Heartbeat(t.Context(), store.Worker{ID: "taker", Concurrency: 10}, time.Hour); err != nil {
+		t.Fatal(err)
+	}
 	if err := taker.Start(); err != nil {
 		t.Fatal(err)
 	}
