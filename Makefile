@@ -60,10 +60,9 @@ test: ## run the tests of all modules with the race detector (without redis-serv
 
 .PHONY: e2e
 e2e: build $(QUICKSTART)/node_modules $(CONTRACT)/node_modules ## run the system tests on real processes (needs redis-server)
-	go test -race -count=1 -timeout 20m ./test/e2e/... ./test/contract/...
-	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -race -count=1 -parallel 4 -v ./test/redis
+	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -race -count=1 -timeout 20m ./test/e2e/... ./test/contract/... ./test/redis
 	@# Alone, because it loads the machine, and without the race detector, because it is the load.
-	go test -count=1 -v ./test/churn
+	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -count=1 -v ./test/churn
 
 .PHONY: nextjs
 nextjs: build ## run the API routes of each supported Next.js on real processes (needs npm and redis-server)
