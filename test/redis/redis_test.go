@@ -268,19 +268,23 @@ func (w *world) fates(ids []string, within time.Duration) (lost []string) {
 	left := ids
 	w.eventually(within, func() error {
 		var open []string
+		var said string // of the first of them
 		for _, id := range left {
 			a := w.call(w.Context(), 0, http.MethodGet, "/.nightshift/invocations/"+id)
 			switch {
 			case a.status == http.StatusNotFound:
 				lost = append(lost, id)
 			case a.status != http.StatusOK || strings.Contains(a.body, `"state":"queued"`) || strings.Contains(a.body, `"state":"running"`):
+				if len(open) == 0 {
+					said = a.body
+				}
 				open = append(open, id)
 			case !strings.Contains(a.body, `"state":"succeeded"`):
 				w.Errorf("invocation %s: %s", id, a.body)
 			}
 		}
 		if left = open; len(left) > 0 {
-			return fmt.Errorf("%d of %d accepted calls are not finished, %s for one", len(left), len(ids), left[0])
+			return fmt.Errorf("%d of %d accepted calls are not finished, for one %s: %s", len(left), len(ids), left[0], said)
 		}
 		return nil
 	})
