@@ -165,9 +165,9 @@ func (s *Store) Cancel(ctx context.Context, id string) (invocation.State, error)
 		return "", unknownInvocation(id)
 	case len(rest) != 1:
 		return "", unexpected(doing, word)
-	case word == "cancelled":
+	case word == "cancelled" && (rest[0] == string(invocation.Running) || rest[0] == string(invocation.Cancelled)):
 		return invocation.State(rest[0]), nil
-	case word == "finished":
+	case word == "finished", word == "cancelled": // the latter: repeated by the driver, and its attempt was faster
 		return "", fault.New(fault.Conflict, "cancelling invocation %s: it is %s already", id, rest[0])
 	default:
 		return "", unexpected(doing, word)

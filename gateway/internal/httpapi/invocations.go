@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/invocation"
 )
 
@@ -45,6 +46,9 @@ func (s *server) cancel(c echo.Context) error {
 	inv, err := s.Invocations.Invocation(ctx, c.Param("id"))
 	if err != nil {
 		return err
+	}
+	if inv.State.Terminal() && inv.State != invocation.Cancelled { // the attempt was faster
+		return fault.New(fault.Conflict, "cancelling invocation %s: it is %s already", inv.ID, inv.State)
 	}
 	status := http.StatusOK
 	if state == invocation.Running {
