@@ -1,6 +1,7 @@
-// Package audit looks for invocations that are not finished and have no task: an
-// operator deleted it with asynq's tools, say. They would wait for ever, so they
-// get a task again. The leader runs it; two at once would do no harm, since a task
+// Package audit looks for invocations that are not finished and have no task. An
+// operator deleted it with asynq's tools, say; or Redis failed over between the
+// end of an attempt and the acknowledgement of its task, and has forgotten only the
+// first. They would wait for ever, so they get a task again. The leader runs it; two at once would do no harm, since a task
 // of one ID is there once, and a worker drops that of a finished invocation.
 package audit
 
@@ -20,13 +21,13 @@ import (
 const (
 	// Interval is the time between two rounds. A lost task is back after one to
 	// two of them, if the round reaches its invocation.
-	Interval = time.Minute
-	// minAge is how old an invocation is before it is looked at.
-	minAge = 2 * time.Minute
+	Interval = 10 * time.Second
+	// minAge is how old an invocation is before it is looked at: most have ended by then.
+	minAge = 30 * time.Second
 	// page and pages bound what a round looks at, for each kind: the next one goes
 	// on from there.
 	page  = 200
-	pages = 50
+	pages = 10
 	// maxLost bounds what a round remembers, and enqueues, for each kind.
 	maxLost = 1000
 )
