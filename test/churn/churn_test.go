@@ -139,13 +139,9 @@ func worktree(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-			if err == nil && d.IsDir() {
-				err = os.Chmod(path, 0o755)
-			}
-			return err
-		})
-		_ = os.RemoveAll(dir)
+		if err := harness.RemoveReadOnly(dir); err != nil {
+			t.Error(err)
+		}
 	})
 	return dir
 }

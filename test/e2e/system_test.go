@@ -37,7 +37,11 @@ func launch(t *testing.T, setup harness.Setup, site map[string]string, deaf ...s
 	t.Cleanup(s.close)
 	dir, err := os.MkdirTemp("", "system") // the unpacked code is read-only, which is more than t.TempDir can remove
 	s.must(err)
-	t.Cleanup(func() { removeTree(t, dir) })
+	t.Cleanup(func() {
+		if err := harness.RemoveReadOnly(dir); err != nil {
+			t.Error(err)
+		}
+	})
 	s.redis, err = s.fleet.StartRedis(t.Context(), harness.BeforeReply)
 	s.must(err)
 	s.collector, err = harness.StartCollector()
@@ -85,19 +89,6 @@ func (s *system) close() {
 	}
 	if err != nil {
 		s.Errorf("closing: %v", err)
-	}
-}
-
-// removeTree removes a folder whose folders may be read-only.
-func removeTree(t *testing.T, dir string) {
-	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, _ error) error {
-		if d != nil && d.IsDir() {
-			_ = os.Chmod(path, 0o755)
-		}
-		return nil
-	})
-	if err := os.RemoveAll(dir); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -138,13 +138,9 @@ func (w *world) worktree() string {
 	dir, err := os.MkdirTemp("", "redis")
 	w.must(err)
 	w.Cleanup(func() {
-		_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-			if err == nil && d.IsDir() {
-				err = os.Chmod(path, 0o755)
-			}
-			return err
-		})
-		_ = os.RemoveAll(dir)
+		if err := harness.RemoveReadOnly(dir); err != nil {
+			w.Error(err)
+		}
 	})
 	return dir
 }

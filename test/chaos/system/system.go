@@ -78,7 +78,7 @@ func Start(ctx context.Context, bin string, shape Shape, h *history.History) (s 
 	if err != nil {
 		return s, err
 	}
-	s.closing = append(s.closing, func() error { return removeReadOnly(dir) })
+	s.closing = append(s.closing, func() error { return harness.RemoveReadOnly(dir) })
 	if s.clock, err = newClock(dir); err != nil {
 		return s, err
 	}
@@ -217,16 +217,4 @@ func (s *System) Close() error {
 	}
 	s.closing = nil
 	return errors.Join(errs...)
-}
-
-// removeReadOnly removes a folder in which workers keep code that they have made
-// read-only.
-func removeReadOnly(dir string) error {
-	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			err = os.Chmod(path, 0o755)
-		}
-		return err
-	})
-	return os.RemoveAll(dir)
 }
