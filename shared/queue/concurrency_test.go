@@ -75,6 +75,20 @@ func TestConcurrencyHoldsAcrossWorkers(t *testing.T) {
 // returns the task's ID.
 func killedWorker(t *testing.T, url string) string {
 	t.Helper()
+	worker, said := startWorker(t, url)
+	defer func() { _ = worker.Wait() }()
+	defer func() { _ = worker.Process.Kill() }()
+	var id string
+	if _, err := fmt.Fscanf(said, "running %s\n", &id); err != nil {
+		t.Fatalf("the worker process says no task: %v", err)
+	}
+	return id
+}
+
+// startWorker starts this program once more, as a process that only works, and
+// returns what it says.
+func startWorker(t *testing.T, url string) (*exec.Cmd, *bufio.Reader) {
+	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), helperEnv+"="+url)
 	cmd.Stderr = os.Stderr
@@ -85,11 +99,5 @@ func killedWorker(t *testing.T, url string) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = cmd.Wait() }()
-	defer func() { _ = cmd.Process.Kill() }()
-	var id string
-	if _, err := fmt.Fscanf(bufio.NewReader(stdout), "running %s\n", &id); err != nil {
-		t.Fatalf("the worker process says no task: %v", err)
-	}
-	return id
+	return cmd, bufio.NewReader(stdout)
 }

@@ -1,12 +1,9 @@
 package queue
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/exec"
 	"slices"
 	"syscall"
 	"testing"
@@ -139,21 +136,12 @@ func TestKilledWorker(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t)
 	b := setupOn(t, srv.Client())
-	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), helperEnv+"="+srv.URL())
-	cmd.Stderr = os.Stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, said := startWorker(t, srv.URL())
 	defer func() { _ = cmd.Wait() }()
 	defer func() { _ = cmd.Process.Kill() }()
 
 	b.enqueue("a")
-	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "running a\n" {
+	if line, err := said.ReadString('\n'); line != "running a\n" {
 		t.Fatalf("the worker process says %q, %v", line, err)
 	}
 	r := NewReaper(b.rdb, testLog(t))

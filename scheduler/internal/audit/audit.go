@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -65,27 +66,12 @@ func New(cfg Config) *Audit {
 	return &Audit{cfg: cfg, lost: map[function.Kind][]string{}, at: map[function.Kind]string{}}
 }
 
-// Run does a round each Interval until ctx ends. An error is said once, and again
-// after it was over.
+// Run does a round each Interval until ctx ends.
 func (a *Audit) Run(ctx context.Context) {
-	ticker := time.NewTicker(Interval)
-	defer ticker.Stop()
-	failing := false
-	for {
+	daemon.Every(ctx, Interval, a.cfg.Logger, "cannot look for invocations without a task", func(ctx context.Context) error {
 		_, err := a.Round(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil && !failing {
-			a.cfg.Logger.Warn("cannot look for invocations without a task", "error", err)
-		}
-		failing = err != nil
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
+		return err
+	})
 }
 
 // Round enqueues the invocations that had no task in the last round and have none

@@ -7,8 +7,10 @@ package sweep
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/store"
 )
@@ -46,28 +48,23 @@ type Config struct {
 	Logger    *slog.Logger
 }
 
-// Run sweeps until ctx ends. An error is said once, and again after it was over.
+// Run sweeps until ctx ends.
 func Run(ctx context.Context, cfg Config) {
-	ticker := time.NewTicker(Interval)
-	defer ticker.Stop()
-	reap := &round{log: cfg.Logger, problem: "cannot look for tasks of dead workers"}
-	tune := &round{log: cfg.Logger, problem: "cannot release waiting tasks"}
-	for {
-		n, err := cfg.Reaper.Sweep(ctx)
-		if n > 0 {
-			cfg.Logger.Warn("tasks of dead workers handed back", "tasks", n)
-		}
-		reap.ended(ctx, err)
-		tune.ended(ctx, cfg.lanes(ctx))
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
+	var both sync.WaitGroup
+	both.Go(func() { daemon.Every(ctx, Interval, cfg.Logger, "cannot look for tasks of dead workers", cfg.reap) })
+	both.Go(func() { daemon.Every(ctx, Interval, cfg.Logger, "cannot release waiting tasks", cfg.release) })
+	both.Wait()
 }
 
-func (cfg *Config) lanes(ctx context.Context) error {
+func (cfg *Config) reap(ctx context.Context) error {
+	n, err := cfg.Reaper.Sweep(ctx)
+	if n > 0 {
+		cfg.Logger.Warn("tasks of dead workers handed back", "tasks", n)
+	}
+	return err
+}
+
+func (cfg *Config) release(ctx context.Context) error {
 	workers, err := cfg.Workers.Workers(ctx)
 	if err != nil {
 		return err
@@ -92,21 +89,4 @@ func capacity(workers []store.Worker) int {
 		}
 	}
 	return n
-}
-
-// round is one part of each sweep.
-type round struct {
-	log     *slog.Logger
-	problem string
-	failing bool
-}
-
-func (r *round) ended(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	if err != nil && !r.failing {
-		r.log.Warn(r.problem, "error", err)
-	}
-	r.failing = err != nil
 }

@@ -8,6 +8,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/nightshift/nightshift/shared/daemon"
 )
 
 // Interval is the time between two trims.
@@ -20,26 +22,11 @@ type Trimmer interface {
 }
 
 // Run trims until ctx ends: at once, and then every Interval, each time until
-// nothing is left to remove. An error is said once, and again after it was over.
+// nothing is left to remove.
 func Run(ctx context.Context, t Trimmer, log *slog.Logger) {
-	ticker := time.NewTicker(Interval)
-	defer ticker.Stop()
-	failing := false
-	for {
-		err := all(ctx, t, log)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil && !failing {
-			log.Warn("cannot trim the index of invocations", "error", err)
-		}
-		failing = err != nil
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
+	daemon.Every(ctx, Interval, log, "cannot trim the index of invocations", func(ctx context.Context) error {
+		return all(ctx, t, log)
+	})
 }
 
 // all trims until there is nothing left.
