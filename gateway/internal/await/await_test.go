@@ -106,6 +106,8 @@ func (b *bundle) wait(ctx context.Context, id string, limit time.Duration) <-cha
 	return ended
 }
 
+// During a wait, time.Sleep moves the clock of the synctest bubble that run makes:
+// it takes no time and waits for nobody, and the ends are held to the millisecond.
 func TestWait(t *testing.T) {
 	t.Parallel()
 	ms := time.Millisecond
