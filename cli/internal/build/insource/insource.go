@@ -66,9 +66,11 @@ func read(name string, source []byte) (*scope, []problem.Problem) {
 		Sourcefile: name,
 		Loader:     Loader(filepath.Ext(name)),
 		Sourcemap:  api.SourceMapExternal,
-		Target:     api.ES2022,
-		Charset:    api.CharsetUTF8,
-		JSX:        api.JSXTransform,
+		// Nobody reads it, and esbuild never comes to an end with a source that ends within a character.
+		SourcesContent: api.SourcesContentExclude,
+		Target:         api.ES2022,
+		Charset:        api.CharsetUTF8,
+		JSX:            api.JSXTransform,
 		// Attributes say nothing that matters here, and the parser does not know them.
 		Supported: map[string]bool{"import-attributes": false, "import-assertions": false},
 		// Otherwise TypeScript drops imports that are not used, the schedule helper among them.
