@@ -29,9 +29,11 @@ type Report struct {
 	Counts   validate.Counts
 	Ticks    store.TickTotals
 	Verdicts []validate.Verdict
-	Again    []time.Duration // from the death of a worker to the next attempt
-	Sights   int
-	Notes    []string
+	// Again is from the death of a worker to the next attempt, of those that lost
+	// their first worker; Suspects, of those that lost one before.
+	Again, Suspects []time.Duration
+	Sights          int
+	Notes           []string
 }
 
 // Failed says that an invariant does not hold.
@@ -76,6 +78,9 @@ func (r *Report) String() string {
 	}
 	if len(r.Again) > 0 {
 		line("from the death of a worker to the next attempt: %s, %d of them", spread(r.Again), len(r.Again))
+	}
+	if len(r.Suspects) > 0 {
+		line("  of those that lost a worker before, which run one by one: %s, %d of them", spread(r.Suspects), len(r.Suspects))
 	}
 	for _, note := range r.Notes {
 		line("%s", note)

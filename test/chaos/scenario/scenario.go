@@ -215,7 +215,7 @@ func (s Scenario) judge(ctx context.Context, sys *system.System, r *report.Repor
 	r.Ticks = run.Ticks
 	r.Faults, r.Sights = h.Faults(), h.Seen()
 	r.Counts, r.Verdicts = validate.Count(run), validate.Check(run, s.Invariants)
-	r.Again = again(run, r.Faults)
+	r.Again, r.Suspects = again(run, r.Faults)
 	r.Notes = append(r.Notes, fmt.Sprintf("writes of attempts that a newer one had replaced, refused and logged: %d",
 		sys.Count("worker", "attempt dropped; a newer one owns the invocation")))
 	return nil
@@ -255,22 +255,42 @@ func (s Scenario) judgeControl(ctx context.Context, sys *system.System, run *val
 	return nil
 }
 
-// again finds how long after the death of their worker attempts were made again.
-func again(run *validate.Run, faults []history.Fault) []time.Duration {
-	var all []time.Duration
+// again finds how long after the death of their worker attempts were made again:
+// those that lost their first worker, and those that lost another one before, which
+// wait for each other. A worker died by the first kill after its last attempt began.
+func again(run *validate.Run, faults []history.Fault) (first, suspects []time.Duration) {
+	last := map[string]time.Time{}
 	for _, inv := range run.Records {
-		for i := 1; i < len(inv.Attempts); i++ {
-			lost, next := inv.Attempts[i-1], inv.Attempts[i]
-			if lost.Outcome != invocation.WorkerLost {
-				continue
+		for _, a := range inv.Attempts {
+			if a.StartedAt.After(last[a.Worker]) {
+				last[a.Worker] = a.StartedAt
 			}
-			for _, f := range faults {
-				if f.Name == fault.KillWorker.Name() && lost.StartedAt.Before(f.Begun) && next.StartedAt.After(f.Begun) && next.StartedAt.Sub(f.Begun) < time.Minute {
-					all = append(all, next.StartedAt.Sub(f.Begun))
-					break
+		}
+	}
+	death := func(worker string) (at time.Time, killed bool) {
+		for _, f := range faults { // in the order of their time
+			// It can begin one more while the killer makes up its mind.
+			if f.Name == fault.KillWorker.Name() && f.Begun.Add(100*time.Millisecond).After(last[worker]) {
+				return f.Begun, true
+			}
+		}
+		return time.Time{}, false
+	}
+	for _, inv := range run.Records {
+		lost := 0
+		for i, next := range inv.Attempts {
+			if i > 0 && inv.Attempts[i-1].Outcome == invocation.WorkerLost {
+				lost++
+				died, killed := death(inv.Attempts[i-1].Worker)
+				switch {
+				case !killed || next.StartedAt.Before(died): // it was frozen
+				case lost == 1:
+					first = append(first, next.StartedAt.Sub(died))
+				default:
+					suspects = append(suspects, next.StartedAt.Sub(died))
 				}
 			}
 		}
 	}
-	return all
+	return first, suspects
 }

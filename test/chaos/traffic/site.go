@@ -115,6 +115,7 @@ func ScheduleKeys(schedules int) (map[string]string, error) {
 }
 
 // deploy makes a version and publishes it. One with no schedules ends them all.
+// The ID is right with an error too: a deploy whose answer was lost may be public.
 func (s *site) deploy(ctx context.Context, c *client.Client, version int, schedules bool) (id string, err error) {
 	text := strings.NewReplacer("@VERSION@", fmt.Sprint(version), "@COLLECTOR@", s.collector).Replace(workCode)
 	workZip, workSum, err := artifact.Pack([]artifact.File{{Path: "work.mjs", Data: []byte(text)}, {Path: "echo.mjs", Data: []byte(s.echo)}})
@@ -142,20 +143,21 @@ func (s *site) deploy(ctx context.Context, c *client.Client, version int, schedu
 	if err != nil {
 		return "", err
 	}
+	id = d.ID
 	for _, digest := range d.RequiredFunctions {
 		name, zip := workName, workZip
 		if digest == s.tickSum {
 			name, zip = tickName(0), s.tickZip
 		}
-		if d, err = c.UploadFunction(ctx, d.ID, name, bytes.NewReader(zip)); err != nil {
-			return "", err
+		if d, err = c.UploadFunction(ctx, id, name, bytes.NewReader(zip)); err != nil {
+			return id, err
 		}
 	}
 	if d.Published {
-		return d.ID, nil
+		return id, nil
 	}
-	if d, err = c.Deploy(ctx, SiteName, d.ID); err == nil && !d.Published {
-		err = fmt.Errorf("deploy %s is %s and not published (%s)", d.ID, d.State, d.Withheld)
+	if d, err = c.Deploy(ctx, SiteName, id); err == nil && !d.Published {
+		err = fmt.Errorf("deploy %s is %s and not published (%s)", id, d.State, d.Withheld)
 	}
-	return d.ID, err
+	return id, err
 }
