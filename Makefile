@@ -26,8 +26,8 @@ help: ## print this list
 .PHONY: build
 build: ## build bin/{nightshift,gateway,worker,scheduler}
 	@mkdir -p bin
-	@for s in $(SERVICES); do go build -trimpath -ldflags "-s -w" -o bin/$$s ./$$s/cmd/$$s; done
-	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/nightshift ./cli/cmd/nightshift
+	@for s in $(SERVICES); do go build -ldflags "-s -w" -o bin/$$s ./$$s/cmd/$$s; done
+	@go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/nightshift ./cli/cmd/nightshift
 
 .PHONY: run
 run: build $(QUICKSTART)/node_modules ## run everything in one process, with examples/quickstart, on :8888
