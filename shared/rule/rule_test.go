@@ -239,9 +239,6 @@ func expression(t *testing.T, source string) *regexp.Regexp {
 			}
 		}
 	}
-	if source == "" {
-		end = ""
-	}
 	return regexp.MustCompile(`\A(?s:` + out.String() + end + `)\z`)
 }
 
