@@ -27,6 +27,8 @@ func TestMatch(t *testing.T) {
 		{"literal, more", "/a", "/a/x", no},
 		{"literal, two slashes", "/a", "//a", no},
 		{"root", "/", "/", nil},
+		{"root, slash in the path", "/", "//", nil},
+		{"root, two more slashes", "/", "///", no},
 		{"root, more", "/", "/x", no},
 		{"without first slash", "a", "/a", nil},
 		{"splat of nothing", "/a/*", "/a", map[string]string{"splat": ""}},
