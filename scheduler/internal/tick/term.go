@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,13 +27,9 @@ func backoff(failures int, last time.Duration) time.Duration {
 // errCursors: cursors are gone, or are not where this term believes them to be.
 var errCursors = errors.New("the schedule's cursor is gone, or somewhere else")
 
-// At most atOnce ticks are on their way into the queue at once; the queue's
-// client has them share round trips. Between one chunk of them and the next,
-// the loop looks for whether it should go on.
-const (
-	atOnce = 256
-	chunk  = 1024
-)
+// atOnce is how many ticks are on their way into the queue at once, at most; the
+// queue's client has them share round trips.
+const atOnce = 256
 
 // termLoop is the state of the loop in one term. One goroutine uses it; those
 // that deal with ticks only read it, and change each their own entry.
@@ -111,46 +106,31 @@ func (t *termLoop) work(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(t.plan) > 0 && t.clock.age() >= maxAge {
-		if err := t.clock.measure(ctx); err != nil {
-			return err
-		}
-	}
-	for {
-		due := t.plan.take(t.clock.now())
-		if len(due) == 0 {
-			return nil
-		}
-		err := t.round(ctx, due)
-		t.plan.put(due)
-		if err != nil || len(t.catalogs) > 0 || ctx.Err() != nil {
-			return err
-		}
-	}
-}
-
-// round deals with the next tick of each of some schedules, so that one with
-// many late ticks does not keep the others waiting. After an error it leaves the
-// rest as they are.
-func (t *termLoop) round(ctx context.Context, due []*entry) error {
-	for part := range slices.Chunk(due, chunk) {
+	for len(t.plan) > 0 {
 		if t.clock.age() >= maxAge {
 			if err := t.clock.measure(ctx); err != nil {
 				return err
 			}
 		}
-		if err := t.dealAll(ctx, part); err != nil {
-			return err
-		}
-		if len(t.catalogs) > 0 || ctx.Err() != nil {
+		due := t.plan.take(t.clock.now())
+		if len(due) == 0 {
 			return nil
+		}
+		err := t.dealAll(ctx, due)
+		t.plan.put(due)
+		if err != nil || len(t.catalogs) > 0 || ctx.Err() != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// dealAll deals with schedules side by side. Of several errors it returns the
-// one that says most about the others.
+// dealAll deals with the next tick of each of some schedules, side by side, so
+// that one with many late ticks does not keep the others waiting. It leaves the
+// rest as they are after an error, when a catalog waits, or when the clock has to
+// be read again: nobody waits for the last of a part before the next one begins,
+// which would leave Redis idle. Of several errors it returns the one that says
+// most about the others.
 func (t *termLoop) dealAll(ctx context.Context, due []*entry) error {
 	var next atomic.Int64
 	errs := make([]error, min(len(due), atOnce))
@@ -165,6 +145,9 @@ func (t *termLoop) dealAll(ctx context.Context, due []*entry) error {
 				}
 				if errs[w] = t.deal(ctx, due[i], t.clock.now()); errs[w] != nil {
 					failed.Store(true)
+				}
+				if len(t.catalogs) > 0 || t.clock.age() >= maxAge {
+					return
 				}
 			}
 		})
