@@ -27,7 +27,7 @@ func laneScript(body string) *redis.Script {
 	if !strings.Contains(body, mark) {
 		body = mark + body
 	}
-	return redis.NewScript(strings.Replace(body, mark, laneHead, 1))
+	return redis.NewScript(redisdb.ClockHead + strings.Replace(body, mark, laneHead, 1))
 }
 
 // laneKeys are the first keys of such a script.

@@ -50,17 +50,17 @@ if not state and ARGV[5] == '0' then
     local n, released, capacity = (of[3] or 0) + 1, (of[4] or 0) + 1, of[7] and tonumber(of[6] or 0)
     if window == 0 and capacity then window = math.max(1, capacity - math.max(1, math.floor(capacity / 8))) end
     if of[1] then
-      redis.call('HSET', task, 'msg', ARGV[1], 'lane', lane, 'state', 'scheduled', 'pending_since', 0)
+      redis.call('HSET', task, 'msg', ARGV[1], 'lane', lane, 'state', 'scheduled', 'pending_since', '0')
       redis.call('ZADD', KEYS[1] .. 'scheduled', 32503680000, id)
       redis.call('RPUSH', KEYS[2] .. 'waiting:' .. lane, id)
       settled = true
     elseif not of[5] and (window == 0 or n <= window) and (not capacity or released <= capacity)
       and redis.call('HSETNX', KEYS[2] .. 'held', id, lane) == 1 then
-      local time = redis.call('TIME')
+      local time = clock()
       redis.call('HSET', task, 'msg', ARGV[1], 'lane', lane, 'state', 'pending',
         'pending_since', time[1] .. string.format('%06d', time[2]) .. '000')
       redis.call('LPUSH', KEYS[1] .. 'pending', id)
-      redis.call('HSET', bounds, slots, n, 'released', released)
+      redis.call('HSET', bounds, slots, string.format('%d', n), 'released', string.format('%d', released))
       settled = true
     end
   end

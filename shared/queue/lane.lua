@@ -79,13 +79,8 @@ local function save()
   if #drop > 2 then redis.call(unpack(drop)) end
 end
 
-local time
-local function clock()
-  time = time or redis.call('TIME')
-  return time
-end
 -- now is the time in ms.
-local function now() return clock()[1] * 1000 + math.floor(clock()[2] / 1000) end
+local function now() return tonumber(millis()) end
 -- since is the time in asynq's words, ns.
 local function since() return clock()[1] .. string.format('%06d', clock()[2]) .. '000' end
 -- due is the score of a task that is to run at a time in ms: never earlier.

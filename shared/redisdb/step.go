@@ -1,8 +1,17 @@
 package redisdb
 
+import _ "embed"
+
+// ClockHead is Lua that defines clock() and millis(), the time of Redis; see
+// clock.lua. It stands at the head of every script in which steps ride.
+//
+//go:embed clock.lua
+var ClockHead string
+
 // Step is a piece of Lua that rides along in another package's script, so that
 // both happen or neither does. Check and Apply are bodies of Lua functions that
-// are given the step's own KEYS and ARGV, numbered from 1.
+// are given the step's own KEYS and ARGV, numbered from 1, and may call what
+// [ClockHead] defines: all steps of a script have one time.
 //
 // All Checks of a script run before anything is written: one that returns
 // anything but 1 stops the whole script, and the integer that it returned

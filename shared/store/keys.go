@@ -129,9 +129,9 @@ func pausesKey(site string) string {
 	return "nightshift:{" + string(function.Scheduled) + "}:pauses:" + site
 }
 
-// ledgerKey is the stream of what became of a schedule's ticks.
+// ledgerKey is the list of what became of a schedule's ticks, newest first.
 func ledgerKey(schedule string) string {
-	return "nightshift:{" + string(function.Scheduled) + "}:ledger:" + schedule
+	return "nightshift:{" + string(function.Scheduled) + "}:entries:" + schedule
 }
 
 // tickTotalsKey is the hash of how many ticks had which outcome.

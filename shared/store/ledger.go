@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
-	"github.com/redis/go-redis/v9"
 )
 
 // TickOutcome is what became of a tick.
@@ -55,63 +54,74 @@ const maxLedgerPage = 200
 // Ledger reads what became of a schedule's ticks, newest first. key is
 // schedule.Key; before is empty, or what an earlier call returned, for the
 // entries before those; limit is 1 to 200. The second result is for the next
-// call, and empty at the end. About the newest 200 entries are kept; those of a
+// call, and empty at the end. The newest 200 to 300 entries are kept; those of a
 // schedule that is gone, for as long as a finished invocation's record. A key
 // without a ledger has no entries. A before that is no cursor: fault.Invalid.
 func (s *Store) Ledger(ctx context.Context, key, before string, limit int) ([]LedgerEntry, string, error) {
 	const doing = "reading the ticks of a schedule"
-	start := "+"
-	if before != "" {
-		if !validCursor(before) {
-			return nil, "", fault.New(fault.Invalid, "%s: %q is not a cursor; leave it out, or use the one of the page before", doing, before)
-		}
-		start = "(" + before
+	if before != "" && !validCursor(before) {
+		return nil, "", fault.New(fault.Invalid, "%s: %q is not a cursor; leave it out, or use the one of the page before", doing, before)
 	}
 	limit = min(max(limit, 1), maxLedgerPage)
-	messages, err := s.rdb.XRevRangeN(ctx, ledgerKey(key), start, "-", int64(limit)+1).Result()
+	texts, err := s.rdb.LRange(ctx, ledgerKey(key), 0, -1).Result() // all are few
 	if err != nil {
 		return nil, "", failed(ctx, err, doing)
 	}
-	next := ""
-	if len(messages) > limit {
-		messages = messages[:limit]
-		next = messages[limit-1].ID
-	}
-	entries := make([]LedgerEntry, len(messages))
-	for i, m := range messages {
-		if entries[i], err = parseEntry(m); err != nil {
+	entries := make([]LedgerEntry, len(texts))
+	from := 0
+	for i, text := range texts {
+		if entries[i], err = parseEntry(text); err != nil {
 			return nil, "", fmt.Errorf("%s: %w", doing, err)
 		}
+		if entries[i].cursor() == before {
+			from = i + 1 // after the last one, should there be several: pages come to an end
+		}
 	}
-	return entries, next, nil
+	if before != "" && from == 0 {
+		return nil, "", nil // it was trimmed, and what was before it too
+	}
+	page := entries[from:]
+	if len(page) <= limit {
+		return page, "", nil
+	}
+	return page[:limit], page[limit-1].cursor(), nil
+}
+
+// cursor is the entry's place in its ledger. Of a tick there is one entry, and
+// perhaps one that says that it was suppressed.
+func (e *LedgerEntry) cursor() string {
+	place := strconv.FormatInt(e.Tick.UnixMilli(), 10)
+	if e.Outcome == TickSuppressed {
+		return place + "-1"
+	}
+	return place + "-0"
 }
 
 // parseEntry reads what enter in tick.lua has written.
-func parseEntry(m redis.XMessage) (LedgerEntry, error) {
-	number := func(text any) int64 {
-		n, _ := strconv.ParseInt(fmt.Sprint(text), 10, 64)
-		return n
+func parseEntry(text string) (LedgerEntry, error) {
+	words := strings.Split(text, " ")
+	if len(words) != 6 {
+		return LedgerEntry{}, fmt.Errorf("the entry %q has %d words and not 6", text, len(words))
 	}
-	tick := number(m.Values["t"])
-	if tick == 0 {
-		ms, _, _ := strings.Cut(m.ID, "-")
-		tick = number(ms)
+	var numbers [4]int64
+	for i, at := range []int{0, 2, 3, 4} {
+		var err error
+		if numbers[i], err = strconv.ParseInt(words[at], 10, 64); err != nil {
+			return LedgerEntry{}, fmt.Errorf("the entry %q: %w", text, err)
+		}
 	}
-	if tick == 0 {
-		return LedgerEntry{}, fmt.Errorf("the entry %s has no tick", m.ID)
-	}
+	tick, late, count, from := numbers[0], numbers[1], numbers[2], numbers[3]
 	e := LedgerEntry{
-		Tick: fromMillis(tick), From: fromMillis(tick), Count: int(number(m.Values["n"])),
-		Outcome: TickOutcome(fmt.Sprint(m.Values["o"])), Lateness: time.Duration(number(m.Values["l"])) * time.Millisecond,
+		Tick: fromMillis(tick), From: fromMillis(tick), Count: int(count),
+		Outcome: TickOutcome(words[1]), Lateness: time.Duration(late) * time.Millisecond,
 	}
-	if from := number(m.Values["f"]); from != 0 {
+	if from != 0 {
 		e.From = fromMillis(from)
 	}
-	what := fmt.Sprint(m.Values["w"])
 	if e.Outcome == TickSkipped {
-		e.Reason = SkipReason(what)
+		e.Reason = SkipReason(words[5])
 	} else {
-		e.Invocation = what
+		e.Invocation = words[5]
 	}
 	return e, nil
 }

@@ -147,7 +147,7 @@ func TestLedgerIsNoObstacle(t *testing.T) {
 		for range 2*ledgerLength + 100 {
 			skip()
 		}
-		if n := b.rdb.XLen(t.Context(), ledgerKey("a")).Val(); n < ledgerLength || n > ledgerLength+100 {
+		if n := b.rdb.LLen(t.Context(), ledgerKey("a")).Val(); n < ledgerLength || n > ledgerLength+100 {
 			t.Errorf("the ledger has %d entries, want about %d", n, ledgerLength)
 		}
 		if err := b.rdb.HSet(t.Context(), cursorsKey(), "a", start.UnixMilli()).Err(); err != nil {

@@ -19,16 +19,18 @@ var (
 	//go:embed lua/tick.lua
 	tickHead string
 	//go:embed lua/fire_check.lua
-	fireCheck string
+	fireCheckBody string
 	//go:embed lua/fire_apply.lua
-	fireApply string
+	fireApplyBody string
 	//go:embed lua/skip.lua
 	skipBody string
 	//go:embed lua/suppress.lua
 	suppressBody string
 
-	skipScript     = redis.NewScript(boundsHead + tickHead + skipBody)
-	suppressScript = redis.NewScript(boundsHead + tickHead + suppressBody)
+	fireCheck      = tickHead + fireCheckBody
+	fireApply      = boundsHead + tickHead + fireApplyBody
+	skipScript     = redis.NewScript(redisdb.ClockHead + tickHead + skipBody)
+	suppressScript = redis.NewScript(redisdb.ClockHead + tickHead + suppressBody)
 )
 
 // Reasons with which Fire's Check stops a script.
@@ -80,9 +82,8 @@ func (s *Store) Fire(term int64, f Firing) redisdb.Step {
 		overlap = "skip"
 	}
 	return redisdb.Step{
-		Check: tickHead + fireCheck,
-		Apply: boundsHead + tickHead + fireApply,
-		Keys:  []string{termKey(), cursorsKey(), pausesKey(f.Site), lastFiredKey(), ledgerKey(f.Key), tickTotalsKey()},
+		Check: fireCheck, Apply: fireApply,
+		Keys: []string{termKey(), cursorsKey(), pausesKey(f.Site), lastFiredKey(), ledgerKey(f.Key), tickTotalsKey()},
 		Args: []any{
 			term, f.Key, f.Tick.UnixMilli(), f.After.UnixMilli(), f.Function, f.Site + "/" + f.Function, overlap,
 			recordKey(function.Scheduled, ""), finals,

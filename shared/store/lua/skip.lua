@@ -26,7 +26,7 @@ if ARGV[5] ~= ARGV[3] then
   from = ARGV[5]
 end
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
-enter(KEYS[3], ARGV[3], ARGV[3], ARGV[8], 'skipped', late(ARGV[3]), ARGV[6], from, ARGV[7], true)
+enter(KEYS[3], ARGV[8], ARGV[3], 'skipped', late(ARGV[3]), ARGV[6], from, ARGV[7])
 redis.call('HINCRBY', KEYS[4], 'due', ARGV[6])
 redis.call('HINCRBY', KEYS[4], 'skipped', ARGV[6])
 redis.call('HINCRBY', KEYS[4], 'skipped:' .. ARGV[7], ARGV[6])

@@ -14,7 +14,10 @@
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return -2
 end
-if enter(KEYS[2], ARGV[2] .. '-1', ARGV[2], ARGV[3], 'suppressed', late(ARGV[2]), 1, 0, '', false) then
-  redis.call('HINCRBY', KEYS[3], 'suppressed', 1)
+local tick, outcome = string.match(redis.call('LINDEX', KEYS[2], 0) or '', '^(%d+) (%S+)')
+if tick and (tonumber(tick) > tonumber(ARGV[2]) or tick == ARGV[2] and outcome == 'suppressed') then
+  return 1
 end
+enter(KEYS[2], ARGV[3], ARGV[2], 'suppressed', late(ARGV[2]), '1', '0', '')
+redis.call('HINCRBY', KEYS[3], 'suppressed', '1')
 return 1

@@ -1,6 +1,5 @@
 -- Head of fire_check.lua, fire_apply.lua, skip.lua and suppress.lua: what every
--- move of a schedule's cursor needs. The list bounds, upper bounds of lateness in
--- ms, is put before it.
+-- move of a schedule's cursor needs. The clock is put before it.
 --
 -- A cursor is the newest tick that was dealt with. Whoever moves it says where
 -- it believes the cursor to be, so that each tick is covered by exactly one
@@ -8,8 +7,7 @@
 
 -- late is how long ago a tick was due by Redis's clock, in ms, 0 or more.
 local function late(tick)
-  local t = redis.call('TIME')
-  return math.max(0, t[1] * 1000 + math.floor(t[2] / 1000) - tonumber(tick))
+  return math.max(0, millis() - tick)
 end
 
 -- stands says whether a term may move the cursor of a schedule from after to
@@ -33,20 +31,12 @@ local function stands(termKey, cursorsKey, term, key, tick, after)
   return 1
 end
 
--- enter appends an entry to a ledger. Its ID is the tick, so entries are in
--- order and none is there twice. Where that is impossible, because the clock of
--- Redis was once set back, the ID is of the moment and the tick stands in a
--- field: a ledger must never keep a tick from firing. It reports whether the
--- entry has the wanted ID. All entries have the same fields in the same order,
--- which Redis then stores once.
-local function enter(ledger, id, tick, length, outcome, lateness, count, from, what, always)
-  local entry = {'o', outcome, 'l', lateness, 'n', count, 'f', from, 'w', what}
-  local added = redis.pcall('XADD', ledger, 'MAXLEN', '~', length, id, 't', 0, unpack(entry))
-  if type(added) == 'table' and added.err then
-    if always then
-      redis.call('XADD', ledger, 'MAXLEN', '~', length, '*', 't', tick, unpack(entry))
-    end
-    return false
+-- enter puts an entry at the head of a ledger. It is a list, and an entry is text
+-- of six words, the last of which may be empty; Ledger reads it.
+local function enter(ledger, length, tick, outcome, lateness, count, from, what)
+  local entries = redis.call('LPUSH', ledger,
+    tick .. ' ' .. outcome .. ' ' .. string.format('%d', lateness) .. ' ' .. count .. ' ' .. from .. ' ' .. what)
+  if entries > length + 100 then -- seldom: each time costs
+    redis.call('LTRIM', ledger, '0', length - 1)
   end
-  return true
 end
