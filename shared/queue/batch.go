@@ -2,8 +2,11 @@ package queue
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 
+	"github.com/nightshift/nightshift/shared/function"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -16,18 +19,24 @@ const (
 	// takes longer than its deadline, and events may have hundreds of kilobytes.
 	maxBatch      = 256
 	maxBatchBytes = 1 << 20
+	// maxScript bounds the calls of one script, during which Redis does nothing
+	// else: some milliseconds.
+	maxScript = 32
 )
 
-// batcher lets concurrent commands share round trips. A caller who finds a
-// flight free sends its command alone and at once; those who come while all
+// batcher lets concurrent calls share round trips and scripts. A caller who finds
+// a flight free sends its call alone and at once; those who come while all
 // flights are taken wait, and leave together with the next one.
 //
 // go-redis has AutoPipeline for this. It is not used because it keeps commands
 // whose callers have given up: after Redis has hung for some seconds, everything
-// that was answered 503 meanwhile would run. Here such a command is withdrawn,
+// that was answered 503 meanwhile would run. Here such a call is withdrawn,
 // unless it is on its way already. It also costs a lone caller nothing.
 type batcher struct {
 	rdb redis.UniversalClient
+	// flightsAtMost is maxFlights, or more than there are callers: then each call
+	// is a round trip.
+	flightsAtMost int
 	// replicas is how many of them must have a task before its caller is told.
 	replicas int
 
@@ -37,46 +46,43 @@ type batcher struct {
 	running sync.WaitGroup
 }
 
+// call is one task for an enqueue script.
 type call struct {
+	script *enqueueScript
+	kind   function.Kind
+	keys   []string // without those that all calls of a kind share
+	args   []any
+
 	ctx  context.Context
-	cmd  *redis.Cmd
-	done chan struct{} // closed when cmd has its result
+	done chan struct{} // closed when the call has its result:
+
+	verdict int
+	err     error
 }
 
-// do runs the command and returns it with its result. If ctx ends before that,
-// it returns another command with the context's error: the given one may still
-// be written to.
-func (b *batcher) do(ctx context.Context, cmd *redis.Cmd) *redis.Cmd {
+// do makes the call and returns its result, or the context's error if ctx ends
+// before there is one.
+func (b *batcher) do(ctx context.Context, c *call) (verdict int, err error) {
+	c.ctx = ctx
 	b.mu.Lock()
-	if b.flights < maxFlights {
+	if b.flights < b.flightsAtMost {
 		b.flights++
 		b.running.Add(1)
 		b.mu.Unlock()
-		b.alone(ctx, cmd)
+		b.send(ctx, []*call{c})
 		b.landed()
-		return cmd
+		return c.verdict, c.err
 	}
-	c := &call{ctx: ctx, cmd: cmd, done: make(chan struct{})}
+	c.done = make(chan struct{})
 	b.waiting = append(b.waiting, c)
 	b.mu.Unlock()
 
 	select {
 	case <-c.done:
-		return cmd
+		return c.verdict, c.err
 	case <-ctx.Done():
-		gone := redis.NewCmd(ctx)
-		gone.SetErr(ctx.Err())
-		return gone
+		return 0, ctx.Err()
 	}
-}
-
-// alone sends one command.
-func (b *batcher) alone(ctx context.Context, cmd *redis.Cmd) {
-	if b.replicas > 0 {
-		b.replicated(ctx, []*redis.Cmd{cmd})
-		return
-	}
-	_ = b.rdb.Process(ctx, cmd)
 }
 
 // landed ends a flight, or starts the next one with all who wait.
@@ -105,7 +111,7 @@ func (b *batcher) landed() {
 func batchLen(calls []*call) int {
 	bytes := 0
 	for i, c := range calls[:min(len(calls), maxBatch)] {
-		for _, arg := range c.cmd.Args() {
+		for _, arg := range c.args {
 			switch arg := arg.(type) {
 			case string:
 				bytes += len(arg)
@@ -125,18 +131,49 @@ func (b *batcher) fly(batch []*call) {
 	// not fail for all when the first one's is over.
 	ctx, cancel := context.WithTimeout(context.Background(), enqueueTimeout)
 	defer cancel()
-	cmds := make([]*redis.Cmd, 0, len(batch))
+	calls := make([]*call, 0, len(batch))
 	for _, c := range batch {
-		if err := c.ctx.Err(); err != nil {
-			c.cmd.SetErr(err) // given up while waiting: withdrawn
+		if c.err = c.ctx.Err(); c.err == nil { // else it was given up while waiting: withdrawn
+			calls = append(calls, c)
+		}
+	}
+	b.send(ctx, calls)
+	for _, c := range batch {
+		close(c.done)
+	}
+}
+
+// send makes the calls, in one round trip, or two when Redis does not know a
+// script.
+func (b *batcher) send(ctx context.Context, calls []*call) {
+	groups := grouped(calls)
+	b.run(ctx, groups, false)
+	unknown := groups[:0]
+	for _, g := range groups {
+		if redis.HasErrorPrefix(g.cmd.Err(), "NOSCRIPT") {
+			unknown = append(unknown, g)
 			continue
 		}
-		cmds = append(cmds, c.cmd)
+		g.tell()
+	}
+	b.run(ctx, unknown, true)
+	for _, g := range unknown {
+		g.tell()
+	}
+}
+
+// run sends the scripts of the groups, by their source or by its digest.
+func (b *batcher) run(ctx context.Context, groups []*group, source bool) {
+	cmds := make([]*redis.Cmd, len(groups))
+	for i, g := range groups {
+		cmds[i] = g.command(ctx, source)
 	}
 	switch {
 	case len(cmds) == 0:
 	case b.replicas > 0:
 		b.replicated(ctx, cmds)
+	case len(cmds) == 1:
+		_ = b.rdb.Process(ctx, cmds[0])
 	default:
 		pipe := b.rdb.Pipeline()
 		for _, cmd := range cmds {
@@ -144,8 +181,74 @@ func (b *batcher) fly(batch []*call) {
 		}
 		_, _ = pipe.Exec(ctx) // each command has its own error
 	}
-	for _, c := range batch {
-		close(c.done)
+}
+
+// group is the calls that one script serves.
+type group struct {
+	calls []*call
+	cmd   *redis.Cmd
+}
+
+// grouped puts together what shares script and queue, in the order of the calls.
+func grouped(calls []*call) []*group {
+	var groups []*group
+next:
+	for _, c := range calls {
+		for _, g := range groups {
+			if first := g.calls[0]; first.script == c.script && first.kind == c.kind && len(g.calls) < maxScript {
+				g.calls = append(g.calls, c)
+				continue next
+			}
+		}
+		groups = append(groups, &group{calls: []*call{c}})
+	}
+	return groups
+}
+
+func (g *group) command(ctx context.Context, source bool) *redis.Cmd {
+	first := g.calls[0]
+	keys := laneKeys(first.kind)
+	n := 3
+	for _, c := range g.calls {
+		keys = append(keys, c.keys...)
+		n += len(c.args)
+	}
+	all := make([]any, 0, n+len(keys))
+	if source {
+		all = append(all, "eval", first.script.source, len(keys))
+	} else {
+		all = append(all, "evalsha", first.script.digest, len(keys))
+	}
+	for _, key := range keys {
+		all = append(all, key)
+	}
+	for _, c := range g.calls {
+		all = append(all, c.args...)
+	}
+	g.cmd = redis.NewCmd(ctx, all...)
+	g.cmd.SetFirstKeyPos(3) // a cluster sends the command to the node of this key
+	return g.cmd
+}
+
+// tell gives each call what the script answered for it.
+func (g *group) tell() {
+	verdicts, err := g.cmd.Slice()
+	if err == nil && len(verdicts) != len(g.calls) {
+		err = fmt.Errorf("the enqueue script answered %d verdicts for %d tasks", len(verdicts), len(g.calls))
+	}
+	for i, c := range g.calls {
+		if err != nil {
+			c.err = err
+			continue
+		}
+		switch verdict := verdicts[i].(type) {
+		case int64:
+			c.verdict = int(verdict)
+		case error:
+			c.err = verdict
+		default:
+			c.err = errors.New("the enqueue script answered no integer (user_script)")
+		}
 	}
 }
 

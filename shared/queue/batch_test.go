@@ -3,10 +3,17 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 	"github.com/redis/go-redis/v9"
 )
@@ -19,21 +26,29 @@ func TestBatcherWithdraws(t *testing.T) {
 	started, release := make(chan struct{}, maxFlights), make(chan struct{})
 	var seen sync.Map
 	rdb.AddHook(&watch{see: func(cmd redis.Cmder) {
-		if cmd.Name() != "echo" {
+		call, ok := scriptOf(cmd)
+		if !ok {
 			return
 		}
-		word := cmd.Args()[1].(string)
-		seen.Store(word, true)
-		if strings.HasPrefix(word, "first") {
+		for _, word := range call.args {
+			seen.Store(word, true)
+		}
+		if call.args[0] == "first" {
 			started <- struct{}{}
 			<-release
 		}
 	}})
-	b := &batcher{rdb: rdb}
+	script := &enqueueScript{source: "return {1}"}
+	var err error
+	if script.digest, err = rdb.ScriptLoad(t.Context(), script.source).Result(); err != nil {
+		t.Fatal(err)
+	}
+	b := &batcher{rdb: rdb, flightsAtMost: maxFlights}
 	var callers sync.WaitGroup
 	do := func(ctx context.Context, word string, want error) {
 		callers.Go(func() {
-			if err := b.do(ctx, redis.NewCmd(ctx, "echo", word)).Err(); !errors.Is(err, want) {
+			_, err := b.do(ctx, &call{script: script, kind: function.Background, args: []any{word}})
+			if !errors.Is(err, want) {
 				t.Errorf("%s: %v; want %v", word, err, want)
 			}
 		})
@@ -63,6 +78,89 @@ func TestBatcherWithdraws(t *testing.T) {
 	}
 }
 
+// Tasks that share a script have each their own verdict: an error of one, in its
+// check or after its first writes, leaves the others as they are. What is tallied
+// is the sum over all of them.
+func TestTasksThatShareAScript(t *testing.T) {
+	t.Parallel()
+	for mode, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			rdb := open(t)
+			var scripts atomic.Int64
+			rdb.AddHook(&watch{see: func(cmd redis.Cmder) {
+				if cmd.Name() == "eval" { // of an unknown one each is sent twice
+					scripts.Add(1)
+				}
+			}})
+			client, err := NewClient(rdb, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			step := func(kind function.Kind, word string) redisdb.Step {
+				return redisdb.Step{
+					Check: `if ARGV[1] == "broken" then return nothing.at.all end
+						if ARGV[1] == "text" then return "1" end
+						if ARGV[1] == "refused" then return -7 end
+						return 1`,
+					Apply: `tally(KEYS[1], ARGV[1], 2)
+						if ARGV[1] == "half" then redis.call("NOSUCH") end`,
+					Keys: []string{"tally:{" + string(kind) + "}"}, Args: []any{word},
+				}
+			}
+			words := []string{"fine", "broken", "refused", "text", "half", "fine"}
+			var calls []*call
+			var sent []string
+			add := func(task Task, word string, steps ...redisdb.Step) {
+				c, err := client.redis.call(&plan{task: &task, steps: steps}, []byte("message"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				calls, sent = append(calls, c), append(sent, word)
+			}
+			const rounds = 20 // more than one script has room for
+			for i := range rounds {
+				for n, word := range words {
+					for _, kind := range queues {
+						add(Task{ID: fmt.Sprintf("t-%d-%d", i, n), Queue: kind, Timeout: time.Second,
+							Target: Target{Site: "shop", Deploy: "d1", Function: "f"}}, word, step(kind, word))
+					}
+				}
+			}
+			add(task("bare"), "fine")
+			client.redis.batch.send(t.Context(), calls)
+
+			for i, c := range calls {
+				want := map[string]int{"fine": Queued, "refused": -7}[sent[i]]
+				if c.verdict != want || (c.err == nil) != (want != 0) {
+					t.Errorf("the task %d, %s = %d, %v, want %d", i, sent[i], c.verdict, c.err, want)
+				}
+				if c.err != nil && !fault.Is(enqueueFault(c.err, "x"), fault.Internal) {
+					t.Errorf("%s: %v is not said to be a bug", sent[i], c.err)
+				}
+			}
+			for _, kind := range queues {
+				got := rdb.HGetAll(t.Context(), "tally:{"+string(kind)+"}").Val()
+				if got["fine"] != strconv.Itoa(4*rounds) || len(got) != 2 {
+					t.Errorf("tallied for %s: %v, want 2 for each of %d fine ones", kind, got, 2*rounds)
+				}
+				// Of "half" the task is there: what failed came after it.
+				pending := rdb.LLen(t.Context(), pendingKey(kind)).Val()
+				if kind == function.Background {
+					pending-- // the bare one
+				}
+				if pending != 3*rounds {
+					t.Errorf("%d tasks of %s are pending, want %d", pending, kind, 3*rounds)
+				}
+			}
+			each := (rounds*len(words) + maxScript - 1) / maxScript
+			if want := int64(2*each + 1); scripts.Load() != want {
+				t.Errorf("%d scripts were sent, want %d", scripts.Load(), want)
+			}
+		})
+	}
+}
+
 func TestBatchLen(t *testing.T) {
 	t.Parallel()
 	calls := func(n, size int) []*call {
@@ -72,7 +170,7 @@ func TestBatchLen(t *testing.T) {
 			if i%2 == 1 {
 				arg = strings.Repeat("x", size)
 			}
-			list = append(list, &call{cmd: redis.NewCmd(t.Context(), arg)})
+			list = append(list, &call{args: []any{arg}})
 		}
 		return list
 	}

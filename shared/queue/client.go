@@ -42,15 +42,15 @@ type Client struct {
 }
 
 // NewClient makes a client. With pipelined true, concurrent calls share round
-// trips: the gateway's way. A lone call is as fast either way. The caller keeps
+// trips and scripts: the gateway's way. A lone call is as fast either way. The caller keeps
 // rdb, and closes it after the client.
 func NewClient(rdb redis.UniversalClient, pipelined bool) (*Client, error) {
 	if rdb == nil {
 		return nil, fault.New(fault.Internal, "queue.NewClient needs a Redis client")
 	}
-	c := &enqueueClient{UniversalClient: rdb}
+	c := &enqueueClient{UniversalClient: rdb, batch: &batcher{rdb: rdb, flightsAtMost: math.MaxInt}}
 	if pipelined {
-		c.batch = &batcher{rdb: rdb}
+		c.batch.flightsAtMost = maxFlights
 	}
 	return &Client{asynq: asynq.NewClientFromRedisClient(c), redis: c}, nil
 }
@@ -104,9 +104,7 @@ func (c *Client) Enqueue(ctx context.Context, t Task, steps ...redisdb.Step) (ve
 // Close waits for the round trips under way, at most 2 s. There must be no
 // Enqueue after it.
 func (c *Client) Close() error {
-	if c.redis.batch != nil {
-		c.redis.batch.wait()
-	}
+	c.redis.batch.wait()
 	return nil
 }
 
@@ -136,6 +134,9 @@ func asynqTimeout(own time.Duration) time.Duration {
 // was a master until a moment ago, has too few replicas, or cannot write to disk.
 // They come out of the script, which is not to blame.
 var refusals = []string{"OOM", "READONLY", "NOREPLICAS", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"}
+
+// refusalsHead gives them to the enqueue script.
+var refusalsHead = "local refusals = ' " + strings.Join(refusals, " ") + " '\n"
 
 // enqueueFault says whose fault it is. Everything that Redis, the network or a
 // deadline did is Unavailable; a script that Redis cannot run is a bug of ours.
@@ -172,7 +173,7 @@ type planKey struct{}
 // enqueue script, ours runs instead, with the steps in it.
 type enqueueClient struct {
 	redis.UniversalClient
-	batch   *batcher // nil: each call is a round trip
+	batch   *batcher
 	scripts compositions
 }
 
@@ -184,7 +185,7 @@ func (c *enqueueClient) EvalSha(ctx context.Context, _ string, keys []string, ar
 		cmd.SetErr(fault.New(fault.Internal, "asynq runs an enqueue script of an unknown shape: %d keys, %d arguments", len(keys), len(args)))
 		return cmd
 	}
-	if p.verdict, p.err = c.run(ctx, p.task, args[0], p.steps); p.err != nil {
+	if p.verdict, p.err = c.enqueue(ctx, p, args[0]); p.err != nil {
 		cmd.SetErr(p.err)
 		return cmd
 	}
@@ -192,47 +193,25 @@ func (c *enqueueClient) EvalSha(ctx context.Context, _ string, keys []string, ar
 	return cmd
 }
 
-// run runs our script. Of what asynq gave its own, the message is what we cannot make.
-func (c *enqueueClient) run(ctx context.Context, t *Task, message any, steps []redisdb.Step) (int, error) {
-	script, err := c.scripts.script(steps)
+// enqueue runs our script. Of what asynq gave its own, the message is what we
+// cannot make.
+func (c *enqueueClient) enqueue(ctx context.Context, p *plan, message any) (verdict int, err error) {
+	call, err := c.call(p, message)
 	if err != nil {
 		return 0, err
 	}
-	notBefore := int64(0)
+	return c.batch.do(ctx, call)
+}
+
+func (c *enqueueClient) call(p *plan, message any) (*call, error) {
+	script, err := c.scripts.script(p.steps)
+	if err != nil {
+		return nil, err
+	}
+	t, notBefore := p.task, int64(0)
 	if !t.NotBefore.IsZero() {
 		notBefore = t.NotBefore.UnixMilli()
 	}
-	keys, args := operands(laneKeys(t.Queue), []any{message, t.ID, t.Target.lane(), t.Concurrency, notBefore}, steps)
-	if c.batch == nil {
-		return script.Run(ctx, c.UniversalClient, keys, args...).Int()
-	}
-	return script.Run(ctx, batchedScripts{c.UniversalClient, c.batch}, keys, args...).Int()
-}
-
-// batchedScripts sends scripts through the batcher.
-type batchedScripts struct {
-	redis.UniversalClient
-	batch *batcher
-}
-
-func (s batchedScripts) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	return s.batch.do(ctx, scriptCmd(ctx, "evalsha", sha, keys, args))
-}
-
-func (s batchedScripts) Eval(ctx context.Context, src string, keys []string, args ...any) *redis.Cmd {
-	return s.batch.do(ctx, scriptCmd(ctx, "eval", src, keys, args))
-}
-
-func scriptCmd(ctx context.Context, name, script string, keys []string, args []any) *redis.Cmd {
-	all := make([]any, 0, 3+len(keys)+len(args))
-	all = append(all, name, script, len(keys))
-	for _, k := range keys {
-		all = append(all, k)
-	}
-	all = append(all, args...)
-	cmd := redis.NewCmd(ctx, all...)
-	if len(keys) > 0 {
-		cmd.SetFirstKeyPos(3) // a cluster sends the command to the node of this key
-	}
-	return cmd
+	keys, args := operands([]any{message, t.ID, t.Target.lane(), t.Concurrency, notBefore}, p.steps)
+	return &call{script: script, kind: t.Queue, keys: keys, args: args}, nil
 }

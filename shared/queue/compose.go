@@ -22,12 +22,14 @@ var (
 // laneScript makes a script of a body and lane.lua, which is its head, or stands
 // where the body says. To define all its functions is a good part of what a short
 // script costs.
-func laneScript(body string) *redis.Script {
+func laneScript(body string) *redis.Script { return redis.NewScript(laneSource(body)) }
+
+func laneSource(body string) string {
 	const mark = "--[[LANES]]\n"
 	if !strings.Contains(body, mark) {
 		body = mark + body
 	}
-	return redis.NewScript(redisdb.ClockHead + strings.Replace(body, mark, laneHead, 1))
+	return redisdb.ClockHead + strings.Replace(body, mark, laneHead, 1)
 }
 
 // laneKeys are the first keys of such a script.
@@ -48,15 +50,18 @@ type compositions struct {
 
 type composition struct {
 	sources []source
-	script  *redis.Script
+	script  *enqueueScript
 }
+
+// enqueueScript is a composed script and its digest.
+type enqueueScript struct{ source, digest string }
 
 type source struct{ check, apply string }
 
 // script returns the script in which the steps ride. The look-up compares
 // sources one by one: they are constants, so equal ones share their memory and
 // the comparison ends at the pointer.
-func (c *compositions) script(steps []redisdb.Step) (*redis.Script, error) {
+func (c *compositions) script(steps []redisdb.Step) (*enqueueScript, error) {
 	if s := c.find(steps); s != nil {
 		return s, nil
 	}
@@ -78,7 +83,7 @@ func (c *compositions) script(steps []redisdb.Step) (*redis.Script, error) {
 	return made.script, nil
 }
 
-func (c *compositions) find(steps []redisdb.Step) *redis.Script {
+func (c *compositions) find(steps []redisdb.Step) *enqueueScript {
 	list := c.list.Load()
 	if list == nil {
 		return nil
@@ -119,13 +124,19 @@ func compose(steps []redisdb.Step) composition {
 		b.WriteString("  {\n    check = function(KEYS, ARGV)\n" + check + "\n    end,\n")
 		b.WriteString("    apply = function(KEYS, ARGV)\n" + s.Apply + "\n    end,\n  },\n")
 	}
-	made.script = laneScript(strings.Replace(enqueueBody, "--[[STEPS]]\n", b.String(), 1))
+	text := refusalsHead + laneSource(strings.Replace(enqueueBody, "--[[STEPS]]\n", b.String(), 1))
+	made.script = &enqueueScript{text, redis.NewScript(text).Hash()}
 	return made
 }
 
 // operands appends the steps' keys and arguments to those of the task.
-func operands(keys []string, args []any, steps []redisdb.Step) ([]string, []any) {
-	keys, args = keys[:len(keys):len(keys)], args[:len(args):len(args)]
+func operands(args []any, steps []redisdb.Step) ([]string, []any) {
+	var keys []string
+	n := len(args)
+	for _, s := range steps {
+		n += 2 + len(s.Args)
+	}
+	args = append(make([]any, 0, n), args...)
 	for _, s := range steps {
 		keys = append(keys, s.Keys...)
 		args = append(args, len(s.Keys), len(s.Args))

@@ -462,11 +462,25 @@ func TestARedisThatRefusesWritesIsUnavailable(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			// The first one writes more, and not all of it in the script.
+			if _, err := client.Enqueue(t.Context(), task("before")); err != nil {
+				t.Fatal(err)
+			}
 			if err := tt.refuse(t.Context(), rdb); err != nil {
 				t.Fatal(err)
 			}
+			// The driver has to see it too: it asks for the new master then.
+			var last redis.Cmder
+			rdb.AddHook(&watch{see: func(cmd redis.Cmder) {
+				if _, ok := scriptOf(cmd); ok {
+					last = cmd
+				}
+			}})
 			if _, err := client.Enqueue(t.Context(), task("refused")); !fault.Is(err, fault.Unavailable) {
 				t.Errorf("Enqueue = %v, want unavailable", err)
+			}
+			if word, _, _ := strings.Cut(fmt.Sprint(last.Err()), " "); !slices.Contains(refusals, word) {
+				t.Errorf("the script ended with %v, want a refusal", last.Err())
 			}
 		})
 	}

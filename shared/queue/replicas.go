@@ -31,12 +31,7 @@ func (c *Client) AwaitReplicas(n int) error {
 	if n < 0 || n > MaxReplicas {
 		return fault.New(fault.Invalid, "NIGHTSHIFT_REDIS_WAIT_REPLICAS is %d; it must be 0 to %d", n, MaxReplicas)
 	}
-	if c.redis.batch == nil && n > 0 {
-		c.redis.batch = &batcher{rdb: c.redis.UniversalClient}
-	}
-	if c.redis.batch != nil {
-		c.redis.batch.replicas = n
-	}
+	c.redis.batch.replicas = n
 	return nil
 }
 

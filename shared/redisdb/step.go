@@ -11,7 +11,9 @@ var ClockHead string
 // Step is a piece of Lua that rides along in another package's script, so that
 // both happen or neither does. Check and Apply are bodies of Lua functions that
 // are given the step's own KEYS and ARGV, numbered from 1, and may call what
-// [ClockHead] defines: all steps of a script have one time.
+// [ClockHead] defines: all steps of a script have one time. An Apply may also call
+// tally(key, field, n), which adds an integer to a field of a hash by the end of
+// the script: once for all tasks that share the script.
 //
 // All Checks of a script run before anything is written: one that returns
 // anything but 1 stops the whole script, and the integer that it returned

@@ -50,7 +50,8 @@ func newBackend(t testing.TB, client func(testing.TB) redis.UniversalClient) *ba
 // a task: all Checks, then all Applies, each with its own KEYS and ARGV.
 func compose(steps ...redisdb.Step) (script *redis.Script, keys []string, args []any) {
 	var body strings.Builder
-	body.WriteString(redisdb.ClockHead + "local function part(all, first, n) local own = {} for i = 1, n do own[i] = all[first + i] end return own end\nlocal checks, applies = {}, {}\n")
+	body.WriteString(redisdb.ClockHead + "local function tally(key, field, n) redis.call('HINCRBY', key, field, n) end\n" +
+		"local function part(all, first, n) local own = {} for i = 1, n do own[i] = all[first + i] end return own end\nlocal checks, applies = {}, {}\n")
 	for _, step := range steps {
 		own := fmt.Sprintf("part(KEYS, %d, %d), part(ARGV, %d, %d)", len(keys), len(step.Keys), len(args), len(step.Args))
 		check := step.Check

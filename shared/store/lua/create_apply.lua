@@ -15,6 +15,6 @@
 local r = {id = ARGV[1], site = ARGV[2], fn = ARGV[3], created = millis()}
 redis.call('HSET', KEYS[1], 'id', r.id, 'site', r.site, 'function', r.fn, 'deploy', ARGV[4], 'pin', ARGV[4],
   'created', r.created, 'state', 'queued', 'attempt', '0', unpack(ARGV, 5))
-redis.call('HINCRBY', KEYS[2], ARGV[4], '1')
-redis.call('HINCRBY', KEYS[4], 'accepted', '1')
+tally(KEYS[2], ARGV[4], 1)
+tally(KEYS[4], 'accepted', 1)
 add(KEYS[3], r, 'queued')

@@ -13,7 +13,7 @@ local lateness = late(ARGV[3])
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
 redis.call('HSET', KEYS[4], ARGV[6], ARGV[12])
 enter(KEYS[5], ARGV[13], ARGV[3], ARGV[10], lateness, '1', '0', ARGV[12])
-redis.call('HINCRBY', KEYS[6], 'due', ARGV[11])
+tally(KEYS[6], 'due', tonumber(ARGV[11]))
 if ARGV[10] == 'fired' then -- which the buckets of lateness add up to
   local bound = 'more'
   for _, ms in ipairs(bounds) do
@@ -22,8 +22,8 @@ if ARGV[10] == 'fired' then -- which the buckets of lateness add up to
       break
     end
   end
-  redis.call('HINCRBY', KEYS[6], 'late:' .. bound, '1')
-  redis.call('HINCRBY', KEYS[6], 'late:sum', string.format('%d', lateness))
+  tally(KEYS[6], 'late:' .. bound, 1)
+  tally(KEYS[6], 'late:sum', lateness)
 else
-  redis.call('HINCRBY', KEYS[6], ARGV[10], '1')
+  tally(KEYS[6], ARGV[10], 1)
 end
