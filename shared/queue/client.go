@@ -42,8 +42,8 @@ type Client struct {
 }
 
 // NewClient makes a client. With pipelined true, concurrent calls share round
-// trips and scripts: the gateway's way. A lone call is as fast either way. The caller keeps
-// rdb, and closes it after the client.
+// trips and scripts: the way of the gateway and the scheduler. A lone call is as
+// fast either way. The caller keeps rdb, and closes it after the client.
 func NewClient(rdb redis.UniversalClient, pipelined bool) (*Client, error) {
 	if rdb == nil {
 		return nil, fault.New(fault.Internal, "queue.NewClient needs a Redis client")

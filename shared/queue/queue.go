@@ -20,7 +20,7 @@
 //
 //   - [Client] puts a task and what belongs to it (a record, a schedule's
 //     cursor) into Redis with one script: both or neither. Concurrent calls
-//     share round trips.
+//     share scripts and round trips.
 //   - [Server] waits for work instead of polling for it: an idle loop is parked
 //     and woken by a blocking command, so pick-up takes about a millisecond and
 //     idling costs next to nothing. Several loops share the concurrency,
