@@ -18,13 +18,8 @@ import (
 	"github.com/nightshift/nightshift/test/harness"
 )
 
-const (
-	// promised is the longest time from the death of a worker until what it ran
-	// is run again.
-	promised = 35 * time.Second
-	// frozen is how long a worker is stopped: several leases.
-	frozen = 130 * time.Second
-)
+// frozen is how long a worker is stopped: several leases.
+const frozen = 130 * time.Second
 
 // lost is a system of which workers are taken away.
 type lost struct {
@@ -112,11 +107,11 @@ func TestKilledWorker(t *testing.T) {
 	id, worker := l.victim("fail", 4*time.Second)
 	l.must(worker.Signal(syscall.SIGKILL))
 	died := time.Now()
-	inv := l.until(id, 2*promised, "at its second attempt", func(inv invocation.Invocation) bool { return len(inv.Attempts) == 2 })
+	inv := l.until(id, 2*report.Promised, "at its second attempt", func(inv invocation.Invocation) bool { return len(inv.Attempts) == 2 })
 	again := inv.Attempts[1].StartedAt.Sub(died)
 	t.Logf("run again %v after its worker was killed", again.Round(10*time.Millisecond))
-	if again > promised {
-		t.Errorf("run again %v after its worker was killed; %v is promised", again, promised)
+	if again > report.Promised {
+		t.Errorf("run again %v after its worker was killed; %v is promised", again, report.Promised)
 	}
 	inv = l.until(id, time.Minute, "finished", func(inv invocation.Invocation) bool { return inv.State.Terminal() })
 	var outcomes []string

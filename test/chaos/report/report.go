@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -29,12 +30,20 @@ type Report struct {
 	Counts   validate.Counts
 	Ticks    store.TickTotals
 	Verdicts []validate.Verdict
-	// Again is from the death of a worker to the next attempt, of those that lost
-	// their first worker; Suspects, of those that lost one before.
-	Again, Suspects []time.Duration
+	// Again are the attempts that follow the death of a worker, of those that lost
+	// their first one; Suspects, of those that lost one before.
+	Again, Suspects []Rerun
 	Sights          int
 	Notes           []string
 }
+
+// Rerun is an attempt that was made because the worker of the one before was killed.
+type Rerun struct {
+	ID          string
+	Died, Begun time.Time
+}
+
+func (r Rerun) took() time.Duration { return r.Begun.Sub(r.Died) }
 
 // Failed says that an invariant does not hold.
 func (r *Report) Failed() bool {
@@ -77,10 +86,13 @@ func (r *Report) String() string {
 		line("ticks due: %d, fired %d, caught up %d, skipped %d, suppressed %d", t.Due, t.Fired, t.CaughtUp, t.Skipped, t.Suppressed)
 	}
 	if len(r.Again) > 0 {
-		line("from the death of a worker to the next attempt: %s, %d of them", spread(r.Again), len(r.Again))
+		line("from the death of a worker to the next attempt: %s, %d of them", spread(waits(r.Again)), len(r.Again))
+		for _, slow := range r.slowest() {
+			line("  %s", slow)
+		}
 	}
 	if len(r.Suspects) > 0 {
-		line("  of those that lost a worker before, which run one by one: %s, %d of them", spread(r.Suspects), len(r.Suspects))
+		line("  of those that lost a worker before, which run one by one: %s, %d of them", spread(waits(r.Suspects)), len(r.Suspects))
 	}
 	for _, note := range r.Notes {
 		line("%s", note)
@@ -120,6 +132,37 @@ func (r *Report) kind(name string) string {
 		}
 	}
 	return fmt.Sprintf("%-14s %3d times; ready again after %s", name, len(recoveries), spread(recoveries))
+}
+
+// waits are how long the attempts were waited for.
+func waits(reruns []Rerun) []time.Duration {
+	all := make([]time.Duration, len(reruns))
+	for i, r := range reruns {
+		all[i] = r.took()
+	}
+	return all
+}
+
+// Promised is how soon after the death of its worker an attempt is made again if
+// nothing else is broken.
+const Promised = 35 * time.Second
+
+// slowest describes some of the attempts that took longer, with the faults that
+// were there meanwhile.
+func (r *Report) slowest() []string {
+	slow := slices.DeleteFunc(slices.Clone(r.Again), func(again Rerun) bool { return again.took() <= Promised })
+	slices.SortFunc(slow, func(a, b Rerun) int { return cmp.Compare(b.took(), a.took()) })
+	var lines []string
+	for _, again := range slow[:min(len(slow), 5)] {
+		text := fmt.Sprintf("%s after %v, with", again.ID, again.took().Round(10*time.Millisecond))
+		for _, f := range r.Faults {
+			if f.Begun.Before(again.Begun) && f.Healthy.After(again.Died) {
+				text += fmt.Sprintf(" %s (%s, %+.1f to %+.1f s);", f.Name, f.What, f.Begun.Sub(again.Died).Seconds(), f.Healthy.Sub(again.Died).Seconds())
+			}
+		}
+		lines = append(lines, text)
+	}
+	return lines
 }
 
 func spread(all []time.Duration) string {

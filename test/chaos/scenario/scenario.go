@@ -258,7 +258,7 @@ func (s Scenario) judgeControl(ctx context.Context, sys *system.System, run *val
 // again finds how long after the death of their worker attempts were made again:
 // those that lost their first worker, and those that lost another one before, which
 // wait for each other. A worker died by the first kill after its last attempt began.
-func again(run *validate.Run, faults []history.Fault) (first, suspects []time.Duration) {
+func again(run *validate.Run, faults []history.Fault) (first, suspects []report.Rerun) {
 	last := map[string]time.Time{}
 	for _, inv := range run.Records {
 		for _, a := range inv.Attempts {
@@ -276,7 +276,7 @@ func again(run *validate.Run, faults []history.Fault) (first, suspects []time.Du
 		}
 		return time.Time{}, false
 	}
-	for _, inv := range run.Records {
+	for id, inv := range run.Records {
 		lost := 0
 		for i, next := range inv.Attempts {
 			if i > 0 && inv.Attempts[i-1].Outcome == invocation.WorkerLost {
@@ -285,9 +285,9 @@ func again(run *validate.Run, faults []history.Fault) (first, suspects []time.Du
 				switch {
 				case !killed || next.StartedAt.Before(died): // it was frozen
 				case lost == 1:
-					first = append(first, next.StartedAt.Sub(died))
+					first = append(first, report.Rerun{ID: id, Died: died, Begun: next.StartedAt})
 				default:
-					suspects = append(suspects, next.StartedAt.Sub(died))
+					suspects = append(suspects, report.Rerun{ID: id, Died: died, Begun: next.StartedAt})
 				}
 			}
 		}
