@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"sync"
 
 	"github.com/nightshift/nightshift/shared/function"
@@ -32,6 +34,10 @@ const (
 // whose callers have given up: after Redis has hung for some seconds, everything
 // that was answered 503 meanwhile would run. Here such a call is withdrawn,
 // unless it is on its way already. It also costs a lone caller nothing.
+//
+// What is on its way to a Redis that does not answer runs when that wakes up,
+// long after its caller was told 503. So after a flight without an answer the
+// next one carries a single call, until one is answered.
 type batcher struct {
 	rdb redis.UniversalClient
 	// flightsAtMost is maxFlights, or more than there are callers: then each call
@@ -43,6 +49,7 @@ type batcher struct {
 	mu      sync.Mutex
 	flights int     // under way
 	waiting []*call // not empty only while all flights are under way
+	silent  bool    // the last flight that ended had no answer in time
 	running sync.WaitGroup
 }
 
@@ -95,6 +102,9 @@ func (b *batcher) landed() {
 		return
 	}
 	n := batchLen(b.waiting)
+	if b.silent {
+		n = firstOf(b.waiting)
+	}
 	batch := b.waiting[:n:n]
 	b.waiting = b.waiting[n:]
 	if len(b.waiting) == 0 {
@@ -124,6 +134,17 @@ func batchLen(calls []*call) int {
 		}
 	}
 	return min(len(calls), maxBatch)
+}
+
+// firstOf says how many of the calls leave so that one does: those that were given
+// up while waiting are withdrawn.
+func firstOf(calls []*call) int {
+	for i, c := range calls {
+		if c.ctx.Err() == nil {
+			return i + 1
+		}
+	}
+	return len(calls)
 }
 
 func (b *batcher) fly(batch []*call) {
@@ -160,6 +181,19 @@ func (b *batcher) send(ctx context.Context, calls []*call) {
 	for _, g := range unknown {
 		g.tell()
 	}
+	if len(calls) == 0 {
+		return
+	}
+	silent := slices.ContainsFunc(calls, func(c *call) bool { return timedOut(c.err) })
+	b.mu.Lock()
+	b.silent = silent
+	b.mu.Unlock()
+}
+
+// timedOut reports whether an error is that nobody answered in time.
+func timedOut(err error) bool {
+	network, ok := errors.AsType[net.Error](err)
+	return ok && network.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
 // run sends the scripts of the groups, by their source or by its digest.

@@ -78,6 +78,96 @@ func TestBatcherWithdraws(t *testing.T) {
 	}
 }
 
+// A Redis that does not answer gets one call at a time: what it has got runs when
+// it wakes up, and its callers were told 503.
+func TestASilentRedisGetsOneCallAtATime(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.New(t)
+	script := &enqueueScript{source: "local all = {} for i = 1, #ARGV do all[i] = 1 end return all"}
+	var err error
+	if script.digest, err = rdb.ScriptLoad(t.Context(), script.source).Result(); err != nil {
+		t.Fatal(err)
+	}
+	hook := &deaf{sizes: make(chan int), answers: make(chan bool)}
+	rdb.AddHook(hook)
+	b := &batcher{rdb: rdb, flightsAtMost: 1}
+	var callers sync.WaitGroup
+	ask := func(ctx context.Context) {
+		callers.Go(func() {
+			_, _ = b.do(ctx, &call{script: script, kind: function.Background, args: []any{"x"}})
+		})
+	}
+	waiting := func(n int) {
+		t.Helper()
+		eventually(t, "calls wait", func() bool {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return len(b.waiting) == n
+		})
+	}
+	flight := func(want int, answered bool) {
+		t.Helper()
+		if got := receive(t, "a flight", hook.sizes); got != want {
+			t.Errorf("a flight carries %d calls, want %d", got, want)
+		}
+		hook.answers <- answered
+	}
+	ask(t.Context())
+	waiting(0)
+	first := receive(t, "the first flight", hook.sizes)
+	gone, giveUp := context.WithCancel(t.Context())
+	for i := range 8 {
+		ctx := t.Context()
+		if i%2 == 0 {
+			ctx = gone
+		}
+		ask(ctx)
+		waiting(i + 1)
+	}
+	giveUp()
+	if hook.answers <- false; first != 1 {
+		t.Errorf("the first flight carries %d calls, want 1", first)
+	}
+	flight(1, false) // one that was given up before it is withdrawn
+	flight(1, true)
+	flight(2, true) // all that are left
+	callers.Wait()
+
+	ask(t.Context())
+	waiting(0)
+	receive(t, "a flight", hook.sizes)
+	for i := range 6 {
+		ask(t.Context())
+		waiting(i + 1)
+	}
+	hook.answers <- true
+	flight(6, true)
+	callers.Wait()
+}
+
+// deaf tells the size of each script's batch, and then does as it is told: it
+// passes the script on, or has it time out.
+type deaf struct {
+	redistest.Breaker
+	sizes   chan int
+	answers chan bool
+}
+
+func (d *deaf) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		call, ok := scriptOf(cmd)
+		if !ok {
+			return next(ctx, cmd)
+		}
+		d.sizes <- len(call.args)
+		if !<-d.answers {
+			cmd.SetErr(context.DeadlineExceeded)
+			return cmd.Err()
+		}
+		return next(ctx, cmd)
+	}
+}
+
 // Tasks that share a script have each their own verdict: an error of one, in its
 // check or after its first writes, leaves the others as they are. What is tallied
 // is the sum over all of them.
