@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"testing"
 
@@ -11,30 +10,6 @@ import (
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 )
 
-// redisInfo sums fields of Redis's INFO.
-func (b *backend) redisInfo(t testing.TB, section string, fields ...string) (sum float64) {
-	t.Helper()
-	info, err := b.rdb.Info(t.Context(), section).Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, field := range fields {
-		value := regexp.MustCompile(field + `:([0-9.]+)`).FindStringSubmatch(info)
-		n, err := strconv.ParseFloat(value[1], 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum += n
-	}
-	return sum
-}
-
-// processorTime is what Redis has used so far, in seconds: unlike the time that
-// passes, it says the same on a busy machine.
-func (b *backend) processorTime(t testing.TB) float64 {
-	return b.redisInfo(t, "cpu", "used_cpu_sys", "used_cpu_user")
-}
-
 // BenchmarkRecord is what the life of a record costs: its Create, and then its
 // Begin and Finish. It reports Redis's processor time of each, and Redis's memory
 // for each record, while it is queued and when it is finished.
@@ -42,11 +17,21 @@ func BenchmarkRecord(b *testing.B) {
 	server := redistest.Start(b)
 	s := &backend{Store: New(server.Client(), Options{})}
 	event := make([]byte, 512)
-	memory := func() float64 { return s.redisInfo(b, "memory", "used_memory") }
+	memory := func() float64 {
+		used, err := s.rdb.InfoMap(b.Context(), "memory").Result()
+		if err != nil {
+			b.Fatal(err)
+		}
+		n, err := strconv.ParseFloat(used["Memory"]["used_memory"], 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return n
+	}
 	var create, attempt, queued, finished float64
 	for b.Loop() {
 		const n = 10_000
-		before, from := memory(), s.processorTime(b)
+		before, from := memory(), server.ProcessorTime()
 		var ids []string
 		for i := range n {
 			inv := invocation.Invocation{
@@ -58,13 +43,13 @@ func BenchmarkRecord(b *testing.B) {
 			}
 			ids = append(ids, inv.ID)
 		}
-		create += (s.processorTime(b) - from) / n
+		create += (server.ProcessorTime() - from) / n
 		queued += (memory() - before) / n
-		from = s.processorTime(b)
+		from = server.ProcessorTime()
 		for _, id := range ids {
 			s.finish(b, id, s.begin(b, id, "w").Attempt, ends[invocation.Succeeded])
 		}
-		attempt += (s.processorTime(b) - from) / n
+		attempt += (server.ProcessorTime() - from) / n
 		finished += (memory() - before) / n
 		b.StopTimer()
 		if err := s.rdb.FlushAll(b.Context()).Err(); err != nil {

@@ -11,6 +11,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -97,6 +99,26 @@ func (s *Server) Client() redis.UniversalClient {
 	s.t.Cleanup(func() { _ = rdb.Close() })
 	return rdb
 }
+
+// ProcessorTime is what a real server has used so far, in seconds: unlike the time
+// that passes, it says nearly the same on a busy machine.
+func (s *Server) ProcessorTime() (sum float64) {
+	s.t.Helper()
+	info, err := s.Client().Info(context.Background(), "cpu").Result()
+	if err != nil {
+		s.t.Fatalf("redistest: %v", err)
+	}
+	for _, field := range processorTimes.FindAllStringSubmatch(info, -1) {
+		seconds, err := strconv.ParseFloat(field[1], 64)
+		if err != nil {
+			s.t.Fatalf("redistest: %v", err)
+		}
+		sum += seconds
+	}
+	return sum
+}
+
+var processorTimes = regexp.MustCompile(`used_cpu_(?:sys|user):([0-9.]+)`)
 
 // Stop ends the server; its data stays, unless it is a miniredis. Idempotent.
 func (s *Server) Stop() {
