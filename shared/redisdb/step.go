@@ -15,10 +15,10 @@ var ClockHead string
 // tally(key, field, n), which adds an integer to a field of a hash by the end of
 // the script: once for all tasks that share the script.
 //
-// All Checks of a script run before anything is written: one that returns
-// anything but 1 stops the whole script, and the integer that it returned
-// reaches the caller. Then every Apply runs. An empty Check passes, an empty
-// Apply does nothing.
+// All Checks of the steps that ride with one task run before anything is written
+// for it: one that returns anything but 1 stops that, and the integer that it
+// returned reaches the caller. Then every Apply runs. An empty Check passes, an
+// empty Apply does nothing. Other tasks of the script go on.
 //
 // All keys must share the hash slot of the script that the step rides in.
 type Step struct {

@@ -116,6 +116,9 @@ func TestLedger(t *testing.T) {
 		if diff := cmp.Diff(wantReasons, totals.SkippedBy); diff != "" {
 			t.Errorf("skipped by reason (-want +got):\n%s", diff)
 		}
+		if entries, next, err := b.Ledger(t.Context(), "a", "1-0", 1); err != nil || len(entries) != 0 || next != "" {
+			t.Errorf("Ledger from what was trimmed = %v, %q, %v, want nothing", entries, next, err)
+		}
 		if _, _, err := b.Ledger(t.Context(), "a", "here", 1); !fault.Is(err, fault.Invalid) {
 			t.Errorf("Ledger from a wrong cursor = %v, want invalid", err)
 		}

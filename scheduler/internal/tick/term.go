@@ -128,9 +128,9 @@ func (t *termLoop) work(ctx context.Context) error {
 // dealAll deals with the next tick of each of some schedules, side by side, so
 // that one with many late ticks does not keep the others waiting. It leaves the
 // rest as they are after an error, when a catalog waits, or when the clock has to
-// be read again: nobody waits for the last of a part before the next one begins,
-// which would leave Redis idle. Of several errors it returns the one that says
-// most about the others.
+// be read again. In each case some were dealt with, so that catalogs that come one
+// after the other stop no tick for good. Of several errors it returns the one that
+// says most about the others.
 func (t *termLoop) dealAll(ctx context.Context, due []*entry) error {
 	var next atomic.Int64
 	errs := make([]error, min(len(due), atOnce))

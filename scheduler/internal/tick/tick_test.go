@@ -2,12 +2,15 @@ package tick
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/store"
@@ -287,6 +290,59 @@ func TestBadScheduleHoldsUpNoOther(t *testing.T) {
 		defer stop()
 		time.Sleep(time.Minute)
 		w.expect("a minute", "good 00:01:00")
+	})
+}
+
+// A burst that is under way when a catalog comes ends soon, since that may have
+// other schedules, and not before some ticks have fired.
+func TestACatalogInterruptsABurst(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		const n = 4 * atOnce
+		catalogs := make(chan store.Catalog, 1)
+		loop := &termLoop{
+			Config:   Config{Store: w, Queue: w, BaseURL: func(string) string { return "" }},
+			log:      slog.New(slog.DiscardHandler),
+			term:     w.term,
+			clock:    &clock{redisNow: w.redisNow, localNow: w.localNow, log: slog.New(slog.DiscardHandler)},
+			catalogs: catalogs,
+			parser:   parser{},
+		}
+		if err := loop.clock.measure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		d := deploy.Deploy{ID: "d1"}
+		for i := range n {
+			d.Functions = append(d.Functions, scheduled(fmt.Sprintf("f%d", i), "* * * * *"))
+		}
+		var due []*entry
+		for key, e := range loop.parser.read("acme", &d, loop.log) {
+			w.add([]string{key})
+			e.advance(w.cursors[key])
+			due = append(due, e)
+		}
+		catalogs <- store.Catalog{}
+		if err := loop.dealAll(t.Context(), due); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.fired) == 0 || len(w.fired) > atOnce {
+			t.Errorf("%d ticks fired while a catalog waited, want 1 to %d", len(w.fired), atOnce)
+		}
+		<-catalogs
+		loop.clock.at = loop.clock.at.Add(-maxAge)
+		w.fired = nil
+		if err := loop.dealAll(t.Context(), due); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.fired) == 0 || len(w.fired) > atOnce {
+			t.Errorf("%d ticks fired by an old clock, want 1 to %d", len(w.fired), atOnce)
+		}
+		if err := loop.clock.measure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.fired = nil
+		if err := loop.dealAll(t.Context(), due); err != nil || len(w.fired) != n {
+			t.Errorf("%d ticks fired, %v, want all %d", len(w.fired), err, n)
+		}
 	})
 }
 
