@@ -191,6 +191,7 @@ func TestTasksThatShareAScript(t *testing.T) {
 				return redisdb.Step{
 					Check: `if ARGV[1] == "broken" then return nothing.at.all end
 						if ARGV[1] == "text" then return "1" end
+						if ARGV[1] == "denied" then error({err = "NOPERM this user must not"}) end
 						if ARGV[1] == "refused" then return -7 end
 						return 1`,
 					Apply: `tally(KEYS[1], ARGV[1], 2)
@@ -198,7 +199,7 @@ func TestTasksThatShareAScript(t *testing.T) {
 					Keys: []string{"tally:{" + string(kind) + "}"}, Args: []any{word},
 				}
 			}
-			words := []string{"fine", "broken", "refused", "text", "half", "fine"}
+			words := []string{"fine", "broken", "refused", "text", "denied", "half", "fine"}
 			var calls []*call
 			var sent []string
 			add := func(task Task, word string, steps ...redisdb.Step) {

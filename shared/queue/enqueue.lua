@@ -127,9 +127,11 @@ while arg <= #ARGV do
     local text = type(verdict) == 'table' and verdict.err or tostring(verdict)
     -- That it comes out of a script, Redis says only of errors that end one.
     if not string.find(text, 'user_script', 1, true) then text = text .. ' (user_script)' end
-    verdict = redis.error_reply(text)
-    -- The driver looks for some of these itself, and then for another server.
-    if refused(text) and not written then return verdict end
+    -- The driver looks for these itself, and then for another server.
+    if refused(text) and not written then return redis.error_reply(text) end
+    -- Any other code than ERR: the driver would stop reading the list at one that
+    -- it knows, and take what is left of it for the next answer.
+    verdict = redis.error_reply('ERR ' .. text)
   end
   written = written or verdict == 1
   verdicts[#verdicts + 1] = verdict
