@@ -127,8 +127,7 @@ func (p *Pool) giveBack(g grant) {
 
 // grant finds a process or a slot for the code. The caller holds mu.
 func (p *Pool) grant(code *Code) (grant, bool) {
-	if idle := p.idle[code.Key]; len(idle) > 0 {
-		i := idle[len(idle)-1]
+	if i := lastAlive(p.idle[code.Key]); i != nil {
 		p.removeIdle(i)
 		i.busy = true
 		return grant{instance: i}, true
@@ -161,10 +160,26 @@ func (p *Pool) takeSpare(code *Code) *instance {
 	if len(p.spares) == 0 || code.Function.Runtime == "provided" || needsOwnStart(code.Env) {
 		return nil
 	}
-	n := max(0, slices.IndexFunc(p.spares, (*instance).parked))
+	n := slices.IndexFunc(p.spares, func(i *instance) bool { return i.alive() && i.parked() })
+	if n < 0 {
+		n = slices.IndexFunc(p.spares, (*instance).alive)
+	}
+	if n < 0 {
+		return nil
+	}
 	i := p.spares[n]
 	p.spares = slices.Delete(p.spares, n, n+1)
 	return i
+}
+
+// lastAlive is the last process that has not ended, or nil.
+func lastAlive(idle []*instance) *instance {
+	for _, i := range slices.Backward(idle) {
+		if i.alive() {
+			return i
+		}
+	}
+	return nil
 }
 
 func (p *Pool) leastRecentlyUsed() *instance {

@@ -42,6 +42,19 @@ func (i *instance) parked() bool {
 	}
 }
 
+// alive reports whether the process is not known to have ended. Between its end
+// and its leaving the pool it must be given no call: its API may not have
+// noticed yet, would send the call into a dead connection, and the function
+// would be blamed for a crash.
+func (i *instance) alive() bool {
+	select {
+	case <-i.proc.Done():
+		return false
+	default:
+		return true
+	}
+}
+
 // ended reports whether it has left the pool.
 func (i *instance) ended() bool {
 	select {
