@@ -169,6 +169,19 @@ func (b *backend) listsAndRetries(t testing.TB) {
 	if counts, err := b.Counts(t.Context()); err != nil || counts.Drift() != 0 || counts.Dead != 1 {
 		t.Errorf("Counts = %+v, %v, want one dead and no drift", counts, err)
 	}
+	if counts, err := b.SiteCounts(t.Context(), "listed"); err != nil || counts != (StateCounts{Dead: 1}) {
+		t.Errorf("SiteCounts = %+v, %v, want one dead", counts, err)
+	}
+	made := b.read(t, inv.ID).CreatedAt
+	if minutes, err := b.Minutes(t.Context(), "listed", made, 1); err != nil || minutes[0].StateCounts != (StateCounts{Dead: 1}) {
+		t.Errorf("Minutes = %+v, %v, want one dead", minutes, err)
+	}
+	if at, err := b.OldestQueued(t.Context(), "listed"); err != nil || !at.IsZero() {
+		t.Errorf("OldestQueued = %v, %v, want none", at, err)
+	}
+	if figures, err := b.FunctionFigures(t.Context(), "listed", []string{"f"}, 0); err != nil || figures["f"].Failed != 1 {
+		t.Errorf("FunctionFigures = %v, %v, want one that failed", figures, err)
+	}
 	b.expire(t, inv.ID)
 	if n, err := b.TrimIndex(t.Context()); err != nil || n != 1 {
 		t.Errorf("TrimIndex = %d, %v, want 1", n, err)

@@ -17,7 +17,7 @@ import (
 
 // Fields of a record. Times are milliseconds since 1970. The scripts add
 // further ones that only they read: outcome of the newest closed attempt,
-// crashes, and the tokens begin and batch.
+// crashes, the time retried of the last retry, and the tokens begin and batch.
 const (
 	fieldID       = "id"
 	fieldSite     = "site"

@@ -17,6 +17,14 @@
 // scripts that are not idempotent by nature therefore carry a token of the call
 // and recognise the second arrival.
 //
+// # Figures
+//
+// What a console shows of a site (how many invocations are in which state, how
+// functions ran lately) is computed of the index and the records when somebody
+// looks: nothing is written for it. A call is one round trip for each of the kinds
+// that have records, and of each kind it tells what holds at one moment. Entries
+// of records that have expired are counted until [Store.TrimIndex] removes them.
+//
 // # Pins
 //
 // An unfinished record pins the deploy that it will run on. How many records pin
