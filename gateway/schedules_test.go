@@ -53,6 +53,43 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
+// TestHashedSchedule shows the times and the ledger that a schedule with an H has
+// for the scheduler, which computes it from the names of site and function.
+func TestHashedSchedule(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	ctx := t.Context()
+	hashed := function.Function{Name: "hashed", Kind: function.Scheduled, Schedule: "H H * * *"}
+	b.deploy("default", hashed)
+	s, err := schedule.ParseFor("default", "hashed", hashed.Schedule, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := b.api.Schedules(ctx, "default")
+	if err != nil || len(list) != 1 || len(list[0].NextRuns) != 5 {
+		t.Fatalf("Schedules = %+v, %v", list, err)
+	}
+	if want, _ := s.Next(list[0].NextRuns[0].Add(-time.Second)); !list[0].NextRuns[0].Equal(want) {
+		t.Errorf("the next run is %v, and the scheduler's is %v", list[0].NextRuns[0], want)
+	}
+	key := schedule.Key("default", "hashed", s)
+	term, err := b.store.BeginTerm(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := b.store.MoveCursors(ctx, term, []string{key}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := list[0].NextRuns[0]
+	if err := b.store.Skip(ctx, term, store.Skipping{Key: key, After: at[key], From: tick, To: tick, Count: 1, Reason: store.SkipPaused}); err != nil {
+		t.Fatal(err)
+	}
+	if list, err = b.api.Schedules(ctx, "default"); err != nil || len(list[0].Recent) != 1 {
+		t.Errorf("after a tick: %+v, %v", list, err)
+	}
+}
+
 func TestTrigger(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

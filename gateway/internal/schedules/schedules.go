@@ -100,7 +100,7 @@ func (s *Service) List(ctx context.Context, site string) ([]Schedule, error) {
 	group.SetLimit(reading)
 	for i := range list {
 		group.Go(func() error {
-			parsed, err := parse(list[i].Function)
+			parsed, err := parse(site, list[i].Function)
 			if err != nil {
 				return err
 			}
@@ -270,7 +270,7 @@ func (s *Service) find(ctx context.Context, site, name string) (target, error) {
 	if f.Kind != function.Scheduled {
 		return target{}, fault.New(fault.Conflict, "%s is a %s function of site %s and has no schedule", name, f.Kind, site)
 	}
-	parsed, err := parse(f)
+	parsed, err := parse(site, f)
 	return target{d, f, parsed}, err
 }
 
@@ -288,8 +288,8 @@ func (s *Service) published(ctx context.Context, name string) (*deploy.Deploy, e
 }
 
 // parse reads the schedule of a function, which was checked when it was deployed.
-func parse(f *function.Function) (*schedule.Schedule, error) {
-	parsed, err := schedule.Parse(f.Schedule, f.Timezone)
+func parse(site string, f *function.Function) (*schedule.Schedule, error) {
+	parsed, err := schedule.ParseFor(site, f.Name, f.Schedule, f.Timezone)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "reading the schedule of function %s", f.Name)
 	}
