@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/await"
+	"github.com/nightshift/nightshift/gateway/internal/cancel"
 	"github.com/nightshift/nightshift/gateway/internal/environment"
 	"github.com/nightshift/nightshift/gateway/internal/fleet"
 	"github.com/nightshift/nightshift/gateway/internal/httpapi"
@@ -143,7 +144,7 @@ func (g *Gateway) serve(records *store.Store) error {
 		Store: records, Artifacts: g.artifacts, Environment: variables, Router: g.router, DefaultSite: g.cfg.DefaultSite, SiteURL: siteURL, Dev: g.cfg.Dev,
 	})
 	data, control = httpapi.New(httpapi.Config{
-		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Tasks: g.queue, Workers: records,
+		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Cancel: cancel.New(records, g.queue, g.log), Workers: records,
 		Environment: variables, Callbacks: records, Metrics: metrics.Handler(records, g.log),
 		Rerun: rerun.New(rerun.Config{Store: records, Queue: g.queue, Intake: g.intake, Dev: g.cfg.Dev}),
 		Schedules: schedules.New(schedules.Config{

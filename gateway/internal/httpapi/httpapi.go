@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4" // the HTTP framework of the project
+	"github.com/nightshift/nightshift/gateway/internal/cancel"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
 	"github.com/nightshift/nightshift/gateway/internal/release"
@@ -29,7 +30,6 @@ import (
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/fault"
-	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
 )
@@ -42,14 +42,8 @@ const writeLimit = 30 * time.Second
 type Invocations interface {
 	Invocation(ctx context.Context, id string) (invocation.Invocation, error)
 	Invocations(ctx context.Context, f store.Filter, cursor string, limit int) (list []invocation.Invocation, next string, err error)
-	Cancel(ctx context.Context, id string) (invocation.State, error)
 	Log(ctx context.Context, id, after string, limit int) ([]invocation.LogLine, error)
 	FollowLog(ctx context.Context, id, after string, emit func(invocation.LogLine) error) error
-}
-
-// Tasks are what is queued; see package queue.
-type Tasks interface {
-	Withdraw(ctx context.Context, kind function.Kind, id string) (bool, error)
 }
 
 // Config configures both planes. All fields but the named ones are required.
@@ -59,7 +53,7 @@ type Config struct {
 	Static      *static.Server
 	Invoker     *invoke.Invoker
 	Invocations Invocations
-	Tasks       Tasks
+	Cancel      *cancel.Service
 	Release     *release.Service
 	Workers     Workers
 	Environment Environment

@@ -10,15 +10,11 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/nightshift/nightshift/shared/api"
-	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/invocation"
 )
 
 // logPage is how many log lines are read at once.
 const logPage = 500
-
-// withdrawLimit bounds what cancelling does beside the record.
-const withdrawLimit = 2 * time.Second
 
 // Forms of a log where the caller does not ask for one.
 const (
@@ -38,37 +34,15 @@ func (s *server) invocation(c echo.Context) error {
 // cancel answers 200 with the cancelled record, or 202 with one whose attempt
 // is being stopped.
 func (s *server) cancel(c echo.Context) error {
-	ctx := c.Request().Context()
-	state, err := s.Invocations.Cancel(ctx, c.Param("id"))
+	inv, stopping, err := s.Cancel.Cancel(c.Request().Context(), c.Param("id"))
 	if err != nil {
 		return err
-	}
-	inv, err := s.Invocations.Invocation(ctx, c.Param("id"))
-	if err != nil {
-		return err
-	}
-	if inv.State.Terminal() && inv.State != invocation.Cancelled { // the attempt was faster
-		return fault.New(fault.Conflict, "cancelling invocation %s: it is %s already", inv.ID, inv.State)
 	}
 	status := http.StatusOK
-	if state == invocation.Running {
+	if stopping {
 		status = http.StatusAccepted
-	} else {
-		s.withdraw(ctx, inv)
 	}
 	return c.JSON(status, api.FromInvocation(inv))
-}
-
-// withdraw takes the task of a cancelled invocation out of the queue, where it
-// would stand until its time or its turn. The record has decided already: a task
-// that is left would only find it finished.
-func (s *server) withdraw(ctx context.Context, inv invocation.Invocation) {
-	// Whoever cancelled need not wait for it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawLimit)
-	defer cancel()
-	if _, err := s.Tasks.Withdraw(ctx, inv.Kind, inv.ID); err != nil {
-		s.log.Warn("the task of a cancelled invocation may stay in the queue until its turn", "invocation", inv.ID, "site", inv.Site, "function", inv.Function, "error", err)
-	}
 }
 
 // logs answers with the log of an invocation: as text, as a JSON array, or as
