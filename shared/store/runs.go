@@ -22,8 +22,8 @@ var (
 // Bounds of the figures of functions.
 const (
 	defaultRuns = 50
-	maxRuns     = 200  // of one function
-	runsEffort  = 1000 // of all functions of a script: about 3 ms, in which Redis does nothing else
+	maxRuns     = 200 // of one function
+	runsEffort  = 500 // of all functions of a script: about 5 ms, in which Redis does nothing else
 )
 
 const readingRuns = "reading how functions ran"
@@ -59,10 +59,10 @@ type run struct {
 // [Options.Retention]: of their time only the dead ones are kept. Every function
 // that is asked for is in the answer, with zeroes if it never ran.
 //
-// It costs O(F (log N + n)) of F functions and N records, some 3 µs of Redis's
-// time for each invocation that it looks at. Of each 1,000 of those it makes a round
-// trip of its own, for each kind, so that Redis is never held up for longer than
-// about 3 ms.
+// It costs O(F (log N + n)) of F functions and N records, some 10 µs of Redis's
+// time for each invocation that it looks at. Each 500 of those are a round trip of
+// their own, for each kind, so that Redis is never held up for longer than about
+// 5 ms.
 func (s *Store) FunctionFigures(ctx context.Context, site string, functions []string, n int) (map[string]Figures, error) {
 	if err := validNames(readingRuns, site, functions...); err != nil {
 		return nil, err
