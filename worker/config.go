@@ -42,6 +42,10 @@ type Config struct {
 	// address of the machine that is not loopback.
 	AdvertiseAddr string `env:"WORKER_ADVERTISE_ADDR"`
 
+	// MetricsAddr is host:port where GET /metrics answers a monitoring system,
+	// without a token, and GET /healthz; see docs/metrics.md. Default: none.
+	MetricsAddr string `env:"METRICS_ADDR"`
+
 	// Concurrency is how many queued invocations run at once, 1 to 10,000.
 	// Default 8: that many small Node processes (some 60 MB each) and the spare
 	// ones fit into 1 GB, and functions mostly wait for others.

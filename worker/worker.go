@@ -38,18 +38,22 @@ import (
 	"github.com/nightshift/nightshift/shared/daemon"
 	wire "github.com/nightshift/nightshift/shared/dispatch"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/metrics"
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/worker/internal/attempt"
 	"github.com/nightshift/nightshift/worker/internal/bundle"
 	"github.com/nightshift/nightshift/worker/internal/callback"
 	"github.com/nightshift/nightshift/worker/internal/code"
 	"github.com/nightshift/nightshift/worker/internal/dispatch"
 	"github.com/nightshift/nightshift/worker/internal/execute"
+	"github.com/nightshift/nightshift/worker/internal/logs"
 	"github.com/nightshift/nightshift/worker/internal/pool"
 	"github.com/nightshift/nightshift/worker/internal/presence"
 	"github.com/nightshift/nightshift/worker/runtime/node"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -75,6 +79,8 @@ type Worker struct {
 	handler   *dispatch.Handler
 	queue     *queue.Server
 	http      *daemon.HTTP
+	registry  *prometheus.Registry
+	metrics   *daemon.HTTP // nil without an address
 	reporter  *presence.Reporter
 	cancels   *daemon.Loop // cancellations of what runs
 	callbacks *daemon.Loop // callbacks of what ended
@@ -99,7 +105,7 @@ func New(cfg Config) (*Worker, error) {
 		return nil, err
 	}
 	cfg.Logger.Debug("node found", "path", nodePath, "version", version)
-	w := &Worker{cfg: cfg, node: nodePath, id: newID()}
+	w := &Worker{cfg: cfg, node: nodePath, id: newID(), registry: metrics.NewRegistry("worker")}
 	if err := w.open(); err != nil {
 		return nil, errors.Join(err, w.close(context.Background()))
 	}
@@ -111,6 +117,9 @@ func New(cfg Config) (*Worker, error) {
 
 // open opens what holds files or connections.
 func (w *Worker) open() (err error) {
+	if w.metrics, err = metrics.Listen(w.cfg.MetricsAddr, w.registry, w.cfg.Logger); err != nil {
+		return err
+	}
 	if w.rdb, err = redisdb.Open(w.cfg.RedisURL); err != nil {
 		return err
 	}
@@ -151,6 +160,7 @@ func (w *Worker) assemble() (err error) {
 		IdleTimeout: w.cfg.IdleTimeout,
 		MaxOutput:   w.cfg.MaxOutput,
 		Node:        w.node,
+		Metrics:     w.registry,
 		Logger:      w.cfg.Logger.With("component", "pool"),
 	})
 	if err != nil {
@@ -167,12 +177,14 @@ func (w *Worker) assemble() (err error) {
 		return err
 	}
 	w.callbacks = daemon.NewLoop(deliver)
+	attempts, lines := attempt.NewMetrics(w.registry), logs.NewMetrics(w.registry)
 	w.executor = execute.New(execute.Config{
 		Worker: w.id, Store: w.store, Logs: w.store, Runner: w.pool, Loader: w.loader,
+		Attempts: attempts, Lines: lines, Metrics: w.registry,
 		Logger: w.cfg.Logger, Changed: w.reporter.Changed, Ended: ended,
 	})
 	w.handler = dispatch.NewHandler(dispatch.Config{
-		Runner: w.pool, Loader: w.loader, Logs: w.store,
+		Runner: w.pool, Loader: w.loader, Logs: w.store, Attempts: attempts, Lines: lines,
 		Logger: w.cfg.Logger, Max: w.cfg.Processes - w.cfg.Concurrency, Changed: w.reporter.Changed,
 	})
 	w.queue, err = queue.NewServer(queue.ServerConfig{
@@ -202,7 +214,7 @@ func (w *Worker) deliverer() (run func(context.Context), ended func(), err error
 	if signer == nil {
 		return func(context.Context) {}, func() {}, nil
 	}
-	d := callback.New(callback.Config{Store: w.store, Signer: signer, Allowed: allowed, Logger: w.cfg.Logger})
+	d := callback.New(callback.Config{Store: w.store, Signer: signer, Allowed: allowed, Metrics: w.registry, Logger: w.cfg.Logger})
 	return d.Run, d.Kick, nil
 }
 
@@ -212,6 +224,11 @@ func (w *Worker) Start(ctx context.Context) error {
 		return fault.New(fault.Internal, "the worker was started before")
 	}
 	w.startedAt = time.Now().UTC()
+	if w.metrics != nil { // first, and stopped last, so that a drain can be watched
+		if err := w.metrics.Start(ctx); err != nil {
+			return err
+		}
+	}
 	if err := w.pool.Start(ctx); err != nil {
 		return fmt.Errorf("starting the process pool: %w", err)
 	}
@@ -292,7 +309,18 @@ func (w *Worker) close(ctx context.Context) error {
 	if w.rdb != nil {
 		errs = append(errs, named("closing Redis", w.rdb.Close()))
 	}
+	if w.metrics != nil {
+		errs = append(errs, named("closing the metrics server", w.metrics.Stop(ctx)))
+	}
 	return errors.Join(errs...)
+}
+
+// MetricsAddr is host:port where the worker tells its figures, or "".
+func (w *Worker) MetricsAddr() string {
+	if w.metrics == nil {
+		return ""
+	}
+	return w.metrics.Addr()
 }
 
 // Addr is host:port where the worker is reached, as gateways are told.

@@ -19,6 +19,7 @@
 //	NIGHTSHIFT_CALLBACK_ALLOW        networks, not public, that callbacks may reach: 10.1.0.0/16,fd00::/8; default none
 //	NIGHTSHIFT_WORKER_ADDR           where gateways reach it, host:port; default 127.0.0.1:0, a free port
 //	NIGHTSHIFT_WORKER_ADVERTISE_ADDR host or host:port that gateways are told; default: the address above
+//	NIGHTSHIFT_METRICS_ADDR          host:port for /metrics, without a token; default none
 //	NIGHTSHIFT_WORKER_CONCURRENCY    queued invocations at once; default 8
 //	NIGHTSHIFT_WORKER_PROCESSES      function processes at once; default three times the concurrency
 //	NIGHTSHIFT_WORKER_SPARES         processes that stand ready without a function; default 1, none: -1

@@ -35,6 +35,7 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -66,6 +67,8 @@ type Config struct {
 	Signer *callback.Signer
 	// Allowed are the networks that are not public and may be called all the same.
 	Allowed []netip.Prefix
+	// Metrics is where the deliverer's figures are registered; nil: nowhere.
+	Metrics prometheus.Registerer
 	Logger  *slog.Logger
 
 	// Resolver looks names up, and TLS says whom to trust. Default: the system's.
@@ -75,11 +78,12 @@ type Config struct {
 
 // Deliverer makes callbacks. Its methods are safe for concurrent use.
 type Deliverer struct {
-	cfg    Config
-	log    *slog.Logger
-	client *http.Client
-	kicked chan struct{}
-	grace  time.Duration // stopGrace
+	cfg     Config
+	log     *slog.Logger
+	metrics metrics
+	client  *http.Client
+	kicked  chan struct{}
+	grace   time.Duration // stopGrace
 
 	inFlight atomic.Int32
 	full     atomic.Bool // the last look found as much as there was room for
@@ -89,7 +93,7 @@ type Deliverer struct {
 // New makes a deliverer.
 func New(cfg Config) *Deliverer {
 	return &Deliverer{
-		cfg: cfg, log: cfg.Logger.With("component", "callback"),
+		cfg: cfg, log: cfg.Logger.With("component", "callback"), metrics: newMetrics(cfg.Metrics),
 		client: newClient(cfg.Allowed, cfg.Resolver, cfg.TLS),
 		kicked: make(chan struct{}, 1), grace: stopGrace,
 	}
@@ -167,15 +171,17 @@ func (d *Deliverer) deliver(ctx context.Context, c store.CallbackClaim) {
 		return
 	}
 	log = log.With("site", inv.Site, "function", inv.Function)
+	begun := time.Now()
 	met := d.send(ctx, inv, c.At)
+	d.metrics.requested(d.outcome(c, met), time.Since(begun))
 	if err := d.settle(ctx, inv, c, met); err != nil {
 		log.Warn("how a callback went is not recorded", "error", err)
 		return
 	}
-	switch {
-	case met == nil:
+	switch d.outcome(c, met) {
+	case delivered:
 		log.Info("callback delivered")
-	case d.last(c, met):
+	case dead:
 		log.Warn("callback given up", "error", met)
 	default:
 		log.Info("callback failed; the next request follows", "error", met)
@@ -191,19 +197,27 @@ func (d *Deliverer) read(ctx context.Context, c store.CallbackClaim) (invocation
 // errGone is the answer of a receiver that wants no callbacks.
 var errGone = errors.New("the receiver answered 410 Gone")
 
-// last reports whether no request follows one that met an error.
-func (d *Deliverer) last(c store.CallbackClaim, met error) bool {
-	return errors.Is(met, errGone) || c.Try > len(delays)
+// outcome is what a request did to its callback, given what it met. After failed
+// another request follows.
+func (d *Deliverer) outcome(c store.CallbackClaim, met error) outcome {
+	switch {
+	case met == nil:
+		return delivered
+	case errors.Is(met, errGone) || c.Try > len(delays):
+		return dead
+	default:
+		return failed
+	}
 }
 
 // settle records what a request met, nil if it was taken.
 func (d *Deliverer) settle(ctx context.Context, inv invocation.Invocation, c store.CallbackClaim, met error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	switch {
-	case met == nil:
+	switch d.outcome(c, met) {
+	case delivered:
 		return d.cfg.Store.CallbackDelivered(ctx, inv.Site, c)
-	case d.last(c, met):
+	case dead:
 		return d.cfg.Store.CallbackDead(ctx, inv.Site, c, met.Error())
 	default:
 		delay := delays[max(c.Try, 1)-1]

@@ -13,6 +13,7 @@ import (
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
@@ -162,7 +163,8 @@ func TestACallbackDies(t *testing.T) {
 	})
 	gone := w.end(t, "https://receiver.example:"+r.port+"/gone")
 	down := w.end(t, r.url("receiver.example"))
-	kicked(t, w.deliverer(t, &hasty{Store: w.Store}))
+	d := w.deliverer(t, &hasty{Store: w.Store})
+	kicked(t, d)
 	for id, want := range map[string]invocation.Callback{
 		gone: {URL: "https://receiver.example:" + r.port + "/gone", State: invocation.CallbackDead, Attempts: 1, Error: "the receiver answered 410 Gone"},
 		down: {URL: r.url("receiver.example"), State: invocation.CallbackDead, Attempts: 7, Error: "the receiver answered 503"},
@@ -172,9 +174,9 @@ func TestACallbackDies(t *testing.T) {
 			t.Errorf("callback = %+v, want %+v", c, want)
 		}
 	}
-	dead, _, err := w.DeadCallbacks(t.Context(), "shop", "", 10)
-	if err != nil || len(dead) != 2 {
-		t.Errorf("DeadCallbacks = %v, %v, want both", dead, err)
+	buried, _, err := w.DeadCallbacks(t.Context(), "shop", "", 10)
+	if err != nil || len(buried) != 2 {
+		t.Errorf("DeadCallbacks = %v, %v, want both", buried, err)
 	}
 	// By hand, when the receiver is well again.
 	mu.Lock()
@@ -185,6 +187,11 @@ func TestACallbackDies(t *testing.T) {
 			t.Errorf("RetryCallback = %v", err)
 		}
 		eventually(t, "delivery", func() bool { return w.callback(t, id).State == invocation.CallbackDelivered })
+	}
+	for o, want := range map[outcome]float64{delivered: 2, failed: 6, dead: 2} {
+		if got := testutil.ToFloat64(d.metrics.requests[o]); got != want {
+			t.Errorf("%v requests are told as %s, want %v", got, o, want)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/worker/internal/attempt"
 	"github.com/nightshift/nightshift/worker/internal/logs"
@@ -72,14 +73,16 @@ func (c *call) serve(w http.ResponseWriter, event []byte) {
 		return
 	default:
 		c.log.Error("code cannot be loaded", "error", err)
-		fail(w, attempt.Failed(c.run, err))
+		failed := attempt.Failed(c.run, err)
+		c.h.cfg.Attempts.Ended(function.Sync, failed.Outcome, 0)
+		fail(w, failed)
 		return
 	}
 
 	// Always as a sync call, whatever the function's kind: such calls have no record.
 	lines := logs.NewWriter(c.h.cfg.Logs, store.LogSource{
 		Site: c.target.Site, Deploy: c.target.Deploy, Function: c.target.Function, Kind: function.Sync, Invocation: c.id,
-	}, 1, c.h.log)
+	}, 1, c.h.cfg.Lines, c.h.log)
 	// The answer is not held up by the log; the handler's Stop waits for it.
 	c.undo = append(c.undo, func() { c.h.pending.Go(lines.Close) })
 
@@ -94,6 +97,7 @@ func (c *call) serve(w http.ResponseWriter, event []byte) {
 	}
 	if err != nil {
 		failed := attempt.Failed(c.run, err)
+		c.h.cfg.Attempts.Ended(function.Sync, failed.Outcome, time.Since(started))
 		c.log.Info("call failed", "outcome", failed.Outcome, "duration", time.Since(started))
 		fail(w, failed)
 		return
@@ -102,6 +106,7 @@ func (c *call) serve(w http.ResponseWriter, event []byte) {
 		c.log.Info("call failed half-way", "error", err, "duration", time.Since(started))
 		c.cancel(pool.ErrCancelled) // nobody reads it any more
 		_ = response.Body.Close()
+		c.h.cfg.Attempts.Ended(function.Sync, attempt.Failed(c.run, err).Outcome, time.Since(started))
 		panic(http.ErrAbortHandler) // the only way to cut the connection
 	}
 	c.log.Debug("call answered", "duration", time.Since(started))
@@ -111,7 +116,7 @@ func (c *call) serve(w http.ResponseWriter, event []byte) {
 	c.h.pending.Go(func() {
 		defer close(ended)
 		defer c.end()
-		c.finish(response)
+		c.h.cfg.Attempts.Ended(function.Sync, c.finish(response), time.Since(started))
 	})
 	// As a rule the process is free again in no time. If the caller were told
 	// before that, its next call would find no warm process and start another.
@@ -127,10 +132,16 @@ func (c *call) serve(w http.ResponseWriter, event []byte) {
 // itself does not: it is flushed after flushAfter.
 const linger = 20 * time.Millisecond
 
-// finish waits until the function is done with what follows its response.
-func (c *call) finish(response *pool.Response) {
+// finish waits until the function is done with what follows its response, and
+// returns how the attempt has ended then.
+func (c *call) finish(response *pool.Response) invocation.Outcome {
 	_, err := io.Copy(io.Discard, response.Body)
 	if err = errors.Join(err, response.Body.Close()); err != nil {
 		c.log.Info("call failed after its answer", "error", err)
+		return attempt.Failed(c.run, err).Outcome
 	}
+	if badStatus(response.Status) {
+		return invocation.BadResponse
+	}
+	return invocation.OK
 }

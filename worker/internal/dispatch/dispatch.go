@@ -24,6 +24,7 @@ import (
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/queue"
+	"github.com/nightshift/nightshift/worker/internal/attempt"
 	"github.com/nightshift/nightshift/worker/internal/code"
 	"github.com/nightshift/nightshift/worker/internal/logs"
 	"github.com/nightshift/nightshift/worker/internal/pool"
@@ -45,12 +46,15 @@ type Loader interface {
 	Load(ctx context.Context, target queue.Target) (*code.Loaded, error)
 }
 
-// Config configures a Handler. All fields but Changed are required.
+// Config configures a Handler. All fields are required that have no default.
 type Config struct {
 	Runner Runner
 	Loader Loader
 	Logs   logs.Sink
-	Logger *slog.Logger
+	// Attempts and Lines count what ends and what is lost. Default: not told.
+	Attempts *attempt.Metrics
+	Lines    *logs.Metrics
+	Logger   *slog.Logger
 	// Max is how many calls are taken at once: what the pool's ceiling leaves
 	// beside the queued invocations.
 	Max int
@@ -75,6 +79,12 @@ type Handler struct {
 func NewHandler(cfg Config) *Handler {
 	if cfg.Changed == nil {
 		cfg.Changed = func() {}
+	}
+	if cfg.Attempts == nil {
+		cfg.Attempts = attempt.NewMetrics(nil)
+	}
+	if cfg.Lines == nil {
+		cfg.Lines = logs.NewMetrics(nil)
 	}
 	h := &Handler{cfg: cfg, log: cfg.Logger.With("component", "dispatch")}
 	h.drained, h.drain = context.WithCancel(context.Background())

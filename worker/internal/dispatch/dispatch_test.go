@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -24,8 +25,10 @@ import (
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/worker/internal/attempt"
 	"github.com/nightshift/nightshift/worker/internal/code"
 	"github.com/nightshift/nightshift/worker/internal/pool"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 )
 
@@ -73,14 +76,15 @@ func (f *feed) AppendLog(_ context.Context, src store.LogSource, lines []invocat
 
 type bench struct {
 	*Handler
-	server *httptest.Server
-	feed   *feed
+	server   *httptest.Server
+	feed     *feed
+	registry *prometheus.Registry
 }
 
 func setup(t *testing.T, r runner, l loader) *bench {
 	t.Helper()
-	b := &bench{feed: &feed{}}
-	b.Handler = NewHandler(Config{Runner: r, Loader: l, Logs: b.feed, Max: 2, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	b := &bench{feed: &feed{}, registry: prometheus.NewPedanticRegistry()}
+	b.Handler = NewHandler(Config{Runner: r, Loader: l, Logs: b.feed, Attempts: attempt.NewMetrics(b.registry), Max: 2, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	b.server = httptest.NewUnstartedServer(b.Handler)
 	b.server.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(t.Output(), nil), slog.LevelDebug)
 	b.server.Start()
@@ -89,6 +93,25 @@ func setup(t *testing.T, r runner, l loader) *bench {
 		b.Handler.Stop(context.Background())
 	})
 	return b
+}
+
+// ended stops the handler and returns how many sync attempts were counted, by outcome.
+func (b *bench) ended(t *testing.T) map[string]int {
+	t.Helper()
+	b.Handler.Stop(t.Context())
+	families, err := b.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if n := int(m.GetCounter().GetValue()); n > 0 {
+				counts[m.GetLabel()[0].GetValue()+" "+m.GetLabel()[1].GetValue()] = n
+			}
+		}
+	}
+	return counts
 }
 
 func request(t *testing.T, b *bench, event string) *http.Request {
@@ -313,6 +336,9 @@ func TestAFailureHalfWayCutsTheConnection(t *testing.T) {
 		if err == nil {
 			t.Errorf("after %d bytes the failure looks like a complete answer", length)
 		}
+		if got := b.ended(t); !maps.Equal(got, map[string]int{"sync crash": 1}) {
+			t.Errorf("counted %v, want one crash", got)
+		}
 	}
 }
 
@@ -357,6 +383,13 @@ func TestFailuresAreWorded(t *testing.T) {
 			var failure invocation.Failure
 			if err := json.Unmarshal([]byte(body), &failure); err != nil || !strings.Contains(failure.Message, test.text) {
 				t.Errorf("body = %s (%v), want a message with %q", body, err, test.text)
+			}
+			want := map[string]int{"sync " + test.outcome: 1}
+			if test.outcome == "busy" || test.outcome == "refused" { // nothing has run
+				want = map[string]int{}
+			}
+			if got := b.ended(t); !maps.Equal(got, want) {
+				t.Errorf("counted %v, want %v", got, want)
 			}
 		})
 	}

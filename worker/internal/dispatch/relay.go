@@ -36,7 +36,7 @@ var perHop = map[string]bool{
 // cannot be completed. The body is at its end, or all of its bytes were passed
 // on and only the end is still to come.
 func relay(w http.ResponseWriter, response *pool.Response, deadline time.Time) error {
-	if response.Status < 200 || response.Status > 999 {
+	if badStatus(response.Status) {
 		fail(w, &pool.Failed{Outcome: invocation.BadResponse, Failure: invocation.Failure{
 			Type: "Nightshift.BadStatus", Message: fmt.Sprintf("the function answered with the status %d; it must be 200 to 999", response.Status),
 		}})
@@ -77,6 +77,9 @@ func relay(w http.ResponseWriter, response *pool.Response, deadline time.Time) e
 	}
 	return nil
 }
+
+// badStatus reports whether a status cannot be answered with.
+func badStatus(status int) bool { return status < 200 || status > 999 }
 
 // latin1 writes values as HTTP headers have them, one byte for each character.
 func latin1(values []string) []string {

@@ -41,6 +41,7 @@ import (
 	"github.com/nightshift/nightshift/worker/internal/code"
 	"github.com/nightshift/nightshift/worker/internal/logs"
 	"github.com/nightshift/nightshift/worker/internal/pool"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Store is what an attempt is recorded in: store.Store. All errors are those
@@ -64,14 +65,19 @@ type Loader interface {
 	Load(ctx context.Context, target queue.Target) (*code.Loaded, error)
 }
 
-// Config configures an Executor. All fields but Changed and Ended are required.
+// Config configures an Executor. All fields are required that have no default.
 type Config struct {
 	Worker string // the worker's ID, as it stands in records
 	Store  Store
 	Logs   logs.Sink
 	Runner Runner
 	Loader Loader
-	Logger *slog.Logger
+	// Attempts and Lines count what ends and what is lost. Default: not told.
+	Attempts *attempt.Metrics
+	Lines    *logs.Metrics
+	// Metrics is where the executor's own figures are registered; nil: nowhere.
+	Metrics prometheus.Registerer
+	Logger  *slog.Logger
 	// Changed, if not nil, is called after each attempt; it must not wait.
 	Changed func()
 	// Ended, if not nil, is called after an attempt with which an invocation
@@ -94,6 +100,7 @@ const (
 type Executor struct {
 	cfg     Config
 	log     *slog.Logger
+	metrics metrics
 	draw    func() float64 // in [0, 1), see spread
 	mu      sync.Mutex
 	running map[string]*running // by invocation ID
@@ -115,7 +122,16 @@ func New(cfg Config) *Executor {
 	if cfg.Ended == nil {
 		cfg.Ended = func() {}
 	}
-	return &Executor{cfg: cfg, log: cfg.Logger.With("component", "execute"), draw: rand.Float64, running: map[string]*running{}, began: make(chan struct{}, 1)}
+	if cfg.Attempts == nil {
+		cfg.Attempts = attempt.NewMetrics(nil)
+	}
+	if cfg.Lines == nil {
+		cfg.Lines = logs.NewMetrics(nil)
+	}
+	return &Executor{
+		cfg: cfg, log: cfg.Logger.With("component", "execute"), metrics: newMetrics(cfg.Metrics),
+		draw: rand.Float64, running: map[string]*running{}, began: make(chan struct{}, 1),
+	}
 }
 
 // Handle is a queue.Handler. When ctx ends, the attempt is ended as drained:
@@ -151,6 +167,7 @@ func (e *Executor) Handle(ctx context.Context, d queue.Delivery) queue.Dispositi
 		log.Warn("attempt cannot be begun; trying again later", "error", err)
 		return queue.RetryIn(storeRetry)
 	}
+	e.metrics.began(&begun.Invocation)
 	log = log.With("attempt", begun.Attempt)
 	end := e.run(run, d, begun, loaded, loadErr, log)
 	e.cfg.Changed()
@@ -209,7 +226,7 @@ func (e *Executor) begin(ctx context.Context, d queue.Delivery) (store.Begun, er
 // run is the attempt itself. It returns when nothing of it runs any more and
 // its log has been sent.
 func (e *Executor) run(ctx context.Context, d queue.Delivery, begun store.Begun, loaded *code.Loaded, loadErr error, log *slog.Logger) store.End {
-	w := logs.NewWriter(e.cfg.Logs, source(d), begun.Attempt, e.log)
+	w := logs.NewWriter(e.cfg.Logs, source(d), begun.Attempt, e.cfg.Lines, e.log)
 	defer w.Close()
 	if loaded != nil && loaded.Deploy != d.Target.Deploy {
 		w.System("attempt %d started on worker %s, with the code of deploy %s (onRollback: latest)", begun.Attempt, e.cfg.Worker, loaded.Deploy)
@@ -235,6 +252,7 @@ func (e *Executor) run(ctx context.Context, d queue.Delivery, begun store.Begun,
 	end.Verdict = spread(invocation.Decide(f, end.Outcome, failures), e.draw())
 
 	took := time.Since(started)
+	e.cfg.Attempts.Ended(d.Queue, end.Outcome, took)
 	log.Info("attempt ended", "outcome", end.Outcome, "state", end.Verdict.State, "duration", took)
 	if end.Verdict.State == invocation.Failed {
 		w.System("attempt %d ended after %s: %s; the next one follows in %s", begun.Attempt, rounded(took), end.Outcome, rounded(end.Verdict.Delay))

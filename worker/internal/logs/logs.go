@@ -46,6 +46,7 @@ type Writer struct {
 	sink    Sink
 	source  store.LogSource
 	attempt int
+	metrics *Metrics
 	log     *slog.Logger
 	ctx     context.Context // of the sink's calls
 	cancel  context.CancelFunc
@@ -64,10 +65,10 @@ type Writer struct {
 }
 
 // NewWriter makes a writer. It costs a goroutine from the first line on, until Close.
-func NewWriter(sink Sink, source store.LogSource, attempt int, log *slog.Logger) *Writer {
+func NewWriter(sink Sink, source store.LogSource, attempt int, metrics *Metrics, log *slog.Logger) *Writer {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Writer{
-		sink: sink, source: source, attempt: attempt, log: log, ctx: ctx, cancel: cancel,
+		sink: sink, source: source, attempt: attempt, metrics: metrics, log: log, ctx: ctx, cancel: cancel,
 		first:  make(chan struct{}, 1),
 		full:   make(chan struct{}, 1),
 		ending: make(chan struct{}),
@@ -93,6 +94,7 @@ func (w *Writer) Line(stream, text string) {
 	size := len(line.Text) + lineOverhead
 	if w.size+size > bufferSize {
 		w.dropped++
+		w.metrics.lost.Inc()
 		return
 	}
 	w.lines = append(w.lines, line)
@@ -161,12 +163,15 @@ func (w *Writer) drain() {
 // moment, and by then more lines are there to send with one call.
 func (w *Writer) flush() (empty bool) {
 	for {
-		batch, lost := w.take()
+		batch, lost, told := w.take()
 		if len(batch) == 0 {
 			return true
 		}
 		if err := w.append(batch); err != nil {
-			w.log.Warn("log lines lost", "invocation", w.source.Invocation, "attempt", w.attempt, "lines", lost, "error", err)
+			w.metrics.lost.Add(float64(lost)) // those that it tells of are counted already
+			lost += told
+			w.log.Warn("log lines lost", "invocation", w.source.Invocation, "site", w.source.Site, "function", w.source.Function,
+				"attempt", w.attempt, "lines", lost, "error", err)
 			return w.lose(lost)
 		}
 	}
@@ -189,10 +194,10 @@ func (w *Writer) append(batch []invocation.LogLine) error {
 	return w.sink.AppendLog(ctx, w.source, batch)
 }
 
-// take removes the next batch from the buffer. lost is how many of the
-// function's lines are lost if the sink does not take it: those in it, and
-// those that were dropped before and that its last line tells of.
-func (w *Writer) take() (batch []invocation.LogLine, lost int) {
+// take removes the next batch from the buffer. If the sink does not take it, lost
+// are the function's lines that are lost with it, and told those that were dropped
+// before, of which its last line tells.
+func (w *Writer) take() (batch []invocation.LogLine, lost, told int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n, size := 0, 0
@@ -205,10 +210,9 @@ func (w *Writer) take() (batch []invocation.LogLine, lost int) {
 	lost = len(batch)
 	if len(w.lines) == 0 && w.dropped > 0 {
 		batch = append(batch, w.line(System, fmt.Sprintf("%d log lines were lost before this one: the log store did not take them", w.dropped)))
-		lost += w.dropped
-		w.dropped = 0
+		told, w.dropped = w.dropped, 0
 	}
-	return batch, lost
+	return batch, lost, told
 }
 
 // signal makes sure that a channel of capacity one holds a token.

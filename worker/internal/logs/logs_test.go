@@ -14,6 +14,7 @@ import (
 
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 )
 
@@ -59,7 +60,7 @@ func (s *sink) texts() (texts []string) {
 }
 
 func newWriter(t *testing.T, s *sink) *Writer {
-	return NewWriter(s, store.LogSource{Invocation: "i"}, 2, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	return NewWriter(s, store.LogSource{Invocation: "i"}, 2, NewMetrics(nil), slog.New(slog.NewTextHandler(t.Output(), nil)))
 }
 
 func TestLinesAreBatched(t *testing.T) {
@@ -150,6 +151,9 @@ func TestLostLinesAreCounted(t *testing.T) {
 			if want := fmt.Sprintf("%d log lines were lost", lost); lost <= 0 || !strings.HasPrefix(texts[len(texts)-1], want) {
 				t.Errorf("the last of %d lines is %.60q, want %q", len(texts), texts[len(texts)-1], want)
 			}
+			if n := testutil.ToFloat64(w.metrics.lost); n != float64(lost) {
+				t.Errorf("%v lost lines are told, want %d", n, lost)
+			}
 		})
 	})
 	t.Run("not taken by the sink", func(t *testing.T) {
@@ -170,6 +174,9 @@ func TestLostLinesAreCounted(t *testing.T) {
 			}
 			if s.tries != 2 {
 				t.Errorf("%d tries, want one per batch: what may be there must not come twice", s.tries)
+			}
+			if n := testutil.ToFloat64(w.metrics.lost); n != 2 {
+				t.Errorf("%v lost lines are told, want 2", n)
 			}
 		})
 	})

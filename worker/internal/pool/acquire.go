@@ -34,23 +34,27 @@ type waiter struct {
 }
 
 // acquire returns a process for the call, which is marked busy.
-func (p *Pool) acquire(ctx context.Context, code *Code, call *Call, wait bool) (*instance, error) {
+func (p *Pool) acquire(ctx context.Context, code *Code, call *Call, wait bool) (taken, error) {
 	g, err := p.await(ctx, code, wait)
 	if err != nil {
-		return nil, err
+		return taken{}, err
 	}
+	t := taken{instance: g.instance, from: warm, at: time.Now()}
 	if g.instance != nil {
 		g.instance.proc.Attach(call.Log, p.cfg.MaxOutput)
 		if g.instance.key == "" {
 			p.adopt(g.instance, code)
+			t.from = spare
 		}
-		return g.instance, nil
+		return t, nil
 	}
 	if g.victim != nil {
 		g.victim.proc.Stop(evictGrace)
 		<-g.victim.gone
 	}
-	return p.startFor(code, call)
+	t.from = cold
+	t.instance, err = p.startFor(code, call)
+	return t, err
 }
 
 // await gets a grant, now or in turn.

@@ -36,7 +36,7 @@ type attempt struct {
 	cancel context.CancelCauseFunc
 	free   func() bool // undoes what ties ctx to the pool
 
-	instance *instance
+	instance taken
 	exchange *runtimeapi.Exchange
 
 	head     chan struct{} // closed when response is set
@@ -68,6 +68,7 @@ func (a *attempt) run(wait bool) (*Response, error) {
 		return nil, err
 	}
 	a.instance = instance
+	a.pool.metrics.calls[instance.from].Inc()
 	a.exchange = instance.api.Invoke(runtimeapi.Invocation{
 		ID:            a.call.ID,
 		Attempt:       a.call.Attempt,
@@ -80,6 +81,9 @@ func (a *attempt) run(wait bool) (*Response, error) {
 		defer close(a.ended)
 		defer release()
 		a.watch()
+		if at, ok := a.exchange.Delivered(); ok {
+			a.pool.metrics.delivered(a.instance, at)
+		}
 	})
 	select {
 	case <-a.head:
@@ -197,7 +201,7 @@ func (a *attempt) returned() {
 		<-a.instance.gone
 		return
 	}
-	a.pool.release(a.instance)
+	a.pool.release(a.instance.instance)
 }
 
 // reusable reports whether the process may go on after the call ended like this.
@@ -281,6 +285,7 @@ func (a *attempt) finishLog(text string) {
 		return
 	}
 	if dropped > 0 {
+		a.pool.metrics.dropped.Add(float64(dropped))
 		a.call.Log("system", fmt.Sprintf("%d bytes of output were dropped: an attempt may write %d", dropped, a.pool.cfg.MaxOutput))
 	}
 	if text != "" {

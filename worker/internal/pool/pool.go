@@ -28,6 +28,7 @@ import (
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/worker/runtime/node"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Config configures a Pool.
@@ -47,6 +48,8 @@ type Config struct {
 	// Node is the node executable, as FindNode returned it. Empty: only "provided" runtimes.
 	Node   string
 	Logger *slog.Logger
+	// Metrics is where the pool's figures are registered; nil: nowhere.
+	Metrics prometheus.Registerer
 }
 
 // Code is a function that is unpacked and ready to be loaded.
@@ -111,9 +114,10 @@ var (
 
 // Pool is safe for concurrent use.
 type Pool struct {
-	cfg Config
-	log *slog.Logger
-	oom oomCounter
+	cfg     Config
+	log     *slog.Logger
+	oom     oomCounter
+	metrics metrics
 
 	ctx     context.Context // ends with Stop
 	cancel  context.CancelCauseFunc
@@ -161,6 +165,7 @@ func New(cfg Config) (*Pool, error) {
 		idle: make(map[string][]*instance),
 	}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
+	p.metrics = newMetrics(cfg.Metrics, p)
 	return p, nil
 }
 
@@ -258,6 +263,15 @@ type Stats struct {
 	Busy   int
 	Spares int
 	Warm   map[string]int // idle processes by key
+}
+
+// Idle is how many processes are idle.
+func (s Stats) Idle() int {
+	n := 0
+	for _, idle := range s.Warm {
+		n += idle
+	}
+	return n
 }
 
 // Stats returns a snapshot.

@@ -3,6 +3,7 @@ package runtimeapi
 import (
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // next answers GET /2018-06-01/runtime/invocation/next: it waits for work.
@@ -46,6 +47,9 @@ func (s *Server) deliver(w http.ResponseWriter, x *Exchange) {
 	s.mu.Lock()
 	s.phase, s.current = running, x
 	s.mu.Unlock()
+	x.mu.Lock()
+	x.delivered = time.Now()
+	x.mu.Unlock()
 
 	h := w.Header()
 	h.Set("Lambda-Runtime-Aws-Request-Id", x.inv.ID)

@@ -161,9 +161,10 @@ type Exchange struct {
 	back     chan struct{}
 	answer   Answer // set before answered is closed
 
-	mu       sync.Mutex
-	problem  *Problem
-	complete bool
+	mu        sync.Mutex
+	problem   *Problem
+	complete  bool
+	delivered time.Time // zero before
 }
 
 // Answer is the child's response or error. Exactly one of Payload, Head and
@@ -203,6 +204,13 @@ func (x *Exchange) Problem() *Problem {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.problem
+}
+
+// Delivered says when the child was given the invocation, if it was.
+func (x *Exchange) Delivered() (time.Time, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.delivered, !x.delivered.IsZero()
 }
 
 // Complete reports whether the whole response has arrived, with nothing wrong.
