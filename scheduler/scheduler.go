@@ -32,6 +32,7 @@ import (
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/metrics"
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/store"
@@ -47,6 +48,9 @@ type Config struct {
 	RedisWaitReplicas int `env:"REDIS_WAIT_REPLICAS"`
 	// Addr is host:port for GET /healthz and GET /readyz. Default: no listener.
 	Addr string `env:"SCHEDULER_ADDR"`
+	// MetricsAddr is host:port where GET /metrics answers a monitoring system,
+	// without a token, and GET /healthz; see docs/metrics.md. Default: none.
+	MetricsAddr string `env:"METRICS_ADDR"`
 	// LockTTL is how long a killed leader stays in the way of a successor, 2s to
 	// 60s. Shorter values make a busy Redis cost leadership more often. Default 5s.
 	LockTTL time.Duration `env:"SCHEDULER_LOCK_TTL"`
@@ -125,6 +129,9 @@ type Scheduler struct {
 	blobs   *artifact.Store    // nil without a BlobURL, as is the next
 	garbage *collect.Collector // used by the term that leads
 	http    *daemon.HTTP       // nil without an address
+	metrics *daemon.HTTP       // nil without an address
+	swept   *sweep.Metrics     // these two count over all terms
+	audited *audit.Metrics
 	stack   daemon.Stack
 	stop    func() error // closes what New opened, once
 }
@@ -146,8 +153,18 @@ func New(cfg Config) (*Scheduler, error) {
 	if err != nil {
 		return nil, errors.Join(err, rdb.Close())
 	}
-	s := &Scheduler{cfg: cfg, rdb: rdb, lockRDB: lockRDB, records: store.New(rdb, cfg.Records)}
+	registry := metrics.NewRegistry("scheduler")
+	s := &Scheduler{
+		cfg: cfg, rdb: rdb, lockRDB: lockRDB, records: store.New(rdb, cfg.Records),
+		swept: sweep.NewMetrics(registry), audited: audit.NewMetrics(registry),
+	}
 	s.stop = sync.OnceValue(s.close)
+	if s.metrics, err = metrics.Listen(cfg.MetricsAddr, registry, cfg.Logger); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	if s.metrics != nil {
+		s.stack.Add("metrics", s.metrics) // first, and so stopped last
+	}
 	if s.queue, err = queue.NewClient(rdb, true); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
@@ -162,7 +179,7 @@ func New(cfg Config) (*Scheduler, error) {
 		}
 		s.garbage = collect.New(collect.Config{
 			Store: records, Blobs: s.blobs, Retention: max(time.Duration(cfg.DeployRetention), 0), Now: redisNow,
-			Logger: cfg.Logger.With("component", "collect"),
+			Logger: cfg.Logger.With("component", "collect"), Metrics: registry,
 		})
 	}
 	if cfg.Addr != "" {
@@ -173,11 +190,11 @@ func New(cfg Config) (*Scheduler, error) {
 		s.stack.Add("health", s.http)
 	}
 	s.elector = leader.New(leader.Config{
-		Redis: lockRDB, Terms: store.New(lockRDB, cfg.Records), TTL: cfg.LockTTL, Logger: cfg.Logger,
+		Redis: lockRDB, Terms: store.New(lockRDB, cfg.Records), TTL: cfg.LockTTL, Logger: cfg.Logger, Metrics: registry,
 	})
 	s.ticks = tick.New(tick.Config{
 		Store: records, Queue: s.queue, BaseURL: cfg.baseURL, Dev: cfg.Dev, Logger: cfg.Logger,
-		RedisNow: redisNow,
+		RedisNow: redisNow, Metrics: registry,
 	})
 	if !cfg.Dev {
 		s.stack.Add("check of Redis", daemon.NewLoop(func(ctx context.Context) { redisdb.Warn(ctx, rdb, cfg.Logger) }))
@@ -195,13 +212,13 @@ func (s *Scheduler) lead(ctx context.Context, term int64) {
 	parts.Go(func() {
 		sweep.Run(ctx, sweep.Config{
 			Reaper: queue.NewReaper(s.rdb, s.cfg.Logger), Lanes: queue.NewLanes(s.rdb, s.cfg.Logger),
-			Workers: s.records, SiteLimit: s.cfg.SiteConcurrency, Logger: s.cfg.Logger,
+			Workers: s.records, SiteLimit: s.cfg.SiteConcurrency, Metrics: s.swept, Logger: s.cfg.Logger,
 		})
 	})
 	parts.Go(func() { trim.Run(ctx, s.records, s.cfg.Logger) })
 	parts.Go(func() {
 		audit.New(audit.Config{
-			Records: s.records, Queue: s.queue, Logger: s.cfg.Logger,
+			Records: s.records, Queue: s.queue, Metrics: s.audited, Logger: s.cfg.Logger,
 			Now: func(ctx context.Context) (time.Time, error) { return redisdb.Now(ctx, s.rdb) },
 		}).Run(ctx)
 	})
@@ -227,6 +244,14 @@ func (s *Scheduler) Addr() string {
 	return s.http.Addr()
 }
 
+// MetricsAddr is host:port where the scheduler tells its figures, or "".
+func (s *Scheduler) MetricsAddr() string {
+	if s.metrics == nil {
+		return ""
+	}
+	return s.metrics.Addr()
+}
+
 // Start begins to compete for leadership.
 func (s *Scheduler) Start(ctx context.Context) error {
 	s.cfg.Logger.Info("scheduler starts", "lock_ttl", s.cfg.LockTTL, "upkeep_only", s.cfg.UpkeepOnly,
@@ -247,6 +272,9 @@ func (s *Scheduler) close() error {
 	var errs []error
 	if s.http != nil {
 		errs = append(errs, s.http.Stop(context.Background())) // idle: unbinds what was never started
+	}
+	if s.metrics != nil {
+		errs = append(errs, s.metrics.Stop(context.Background()))
 	}
 	if s.blobs != nil {
 		errs = append(errs, s.blobs.Close())

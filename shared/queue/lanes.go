@@ -126,7 +126,7 @@ func (l *Lanes) sweep(ctx context.Context, kind function.Kind, fleet Fleet) (int
 	lost, _ := reply[2].([]any)
 	l.at[kind] = next
 	for _, id := range lost {
-		l.log.Warn("took back the slot of a task that is neither pending nor active", "id", id, "queue", string(kind))
+		l.log.Warn("took back the slot of a task that is neither pending nor active", "invocation", id, "queue", string(kind))
 	}
 	return int(released), nil
 }

@@ -69,7 +69,7 @@ func reap(ctx context.Context, rdb redis.UniversalClient, queue function.Kind, l
 	handed, _ := reply[0].([]any)
 	suspected, _ := reply[1].([]any)
 	for _, id := range handed {
-		log.Warn("handed back the task of a lost worker", "id", id, "queue", string(queue), "suspect", slices.Contains(suspected, id))
+		log.Warn("handed back the task of a lost worker", "invocation", id, "queue", string(queue), "suspect", slices.Contains(suspected, id))
 	}
 	return len(handed), nil
 }

@@ -260,7 +260,7 @@ func (s *Server) process(lease context.Context, t *asynq.Task) error {
 func (s *Server) handle(ctx context.Context, d Delivery) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.cfg.Logger.Error("the task handler panicked", "id", d.ID, "queue", string(d.Queue),
+			s.cfg.Logger.Error("the task handler panicked", "invocation", d.ID, "site", d.Target.Site, "function", d.Target.Function, "queue", string(d.Queue),
 				"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 			err = retryError{panicDelay}
 		}

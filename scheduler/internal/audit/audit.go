@@ -46,11 +46,12 @@ type Queue interface {
 	Enqueue(ctx context.Context, t queue.Task, steps ...redisdb.Step) (int, error)
 }
 
-// Config configures an Audit. All is required.
+// Config configures an Audit. All but Metrics is required.
 type Config struct {
 	Records Records
 	Queue   Queue
 	Now     func(context.Context) (time.Time, error) // the clock of Redis, which dates records
+	Metrics *Metrics                                 // default: what is done is not told
 	Logger  *slog.Logger
 }
 
@@ -63,6 +64,9 @@ type Audit struct {
 
 // New makes one.
 func New(cfg Config) *Audit {
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics(nil)
+	}
 	return &Audit{cfg: cfg, lost: map[function.Kind][]string{}, at: map[function.Kind]string{}}
 }
 
@@ -166,7 +170,8 @@ func (a *Audit) enqueue(ctx context.Context, inv invocation.Invocation, deploys 
 	if verdict != queue.Queued {
 		return fault.New(fault.Internal, "queueing invocation %s once more: refused with %d", inv.ID, verdict)
 	}
-	a.cfg.Logger.Warn("an invocation had lost its task and was queued again", "id", inv.ID, "site", inv.Site,
+	a.cfg.Metrics.restored.Inc()
+	a.cfg.Logger.Warn("an invocation had lost its task and was queued again", "invocation", inv.ID, "site", inv.Site,
 		"function", inv.Function, "deploy", inv.Deploy, "state", string(inv.State), "not_before", t.NotBefore)
 	return nil
 }

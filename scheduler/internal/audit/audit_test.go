@@ -21,6 +21,7 @@ import (
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 	"github.com/nightshift/nightshift/shared/store"
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -107,6 +108,12 @@ func (w *world) run(id string, verdict invocation.Verdict, outcome invocation.Ou
 
 func (w *world) round(want int) {
 	w.Helper()
+	before := testutil.ToFloat64(w.audit.cfg.Metrics.restored)
+	defer func() {
+		if n := testutil.ToFloat64(w.audit.cfg.Metrics.restored) - before; n != float64(want) {
+			w.Errorf("%v tasks are told as restored, want %d", n, want)
+		}
+	}()
 	if n, err := w.audit.Round(w.Context()); n != want || err != nil {
 		w.Fatalf("Round = %d, %v; want %d", n, err, want)
 	}

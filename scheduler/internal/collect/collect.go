@@ -33,6 +33,7 @@ import (
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -63,7 +64,7 @@ type Blobs interface {
 	Tidy(ctx context.Context, before time.Time) error
 }
 
-// Config configures a Collector. All of it is required.
+// Config configures a Collector. All of it but Metrics is required.
 type Config struct {
 	Store *store.Store
 	Blobs Blobs
@@ -72,18 +73,23 @@ type Config struct {
 	// Now is Redis's clock, by which deploys are dated.
 	Now    func(context.Context) (time.Time, error)
 	Logger *slog.Logger
+	// Metrics is where the collector's figures are registered; nil: nowhere.
+	Metrics prometheus.Registerer
 }
 
 // Collector collects garbage. It is used by one goroutine.
 type Collector struct {
-	cfg Config
+	cfg     Config
+	metrics metrics
 	// due says that the next round looks at the blobs, looked when that was last done.
 	due    bool
 	looked time.Time
 }
 
 // New makes a collector.
-func New(cfg Config) *Collector { return &Collector{cfg: cfg} }
+func New(cfg Config) *Collector {
+	return &Collector{cfg: cfg, metrics: newMetrics(cfg.Metrics)}
+}
 
 // Run does a round at once and then one every [Interval], until ctx ends or
 // another term leads.
@@ -93,6 +99,7 @@ func (c *Collector) Run(ctx context.Context, term int64) {
 	defer ticker.Stop()
 	for {
 		counts, err := c.round(ctx, term)
+		c.metrics.did(counts, err)
 		switch {
 		case ctx.Err() != nil || errors.Is(err, store.ErrSuperseded):
 			return

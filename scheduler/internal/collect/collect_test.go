@@ -20,6 +20,8 @@ import (
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -431,6 +433,37 @@ func TestASupersededLeaderDeletesNothing(t *testing.T) {
 }
 
 // While the blob store is away nothing is lost, and the next round goes on.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewPedanticRegistry()
+	m := newMetrics(registry)
+	m.did(counts{expired: 3, removed: 2, blobs: 5, bytes: 700, left: 9}, nil)
+	m.did(counts{expired: 1, blobs: 1, bytes: 11, left: 4}, errors.New("away")) // what it did counts, what is left is not known
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP nightshift_scheduler_blobs_deleted_bytes_total Bytes of the blobs that this scheduler deleted.
+# TYPE nightshift_scheduler_blobs_deleted_bytes_total counter
+nightshift_scheduler_blobs_deleted_bytes_total 711
+# HELP nightshift_scheduler_blobs_deleted_total Blobs that this scheduler deleted.
+# TYPE nightshift_scheduler_blobs_deleted_total counter
+nightshift_scheduler_blobs_deleted_total 6
+# HELP nightshift_scheduler_deploys_expired_total Deploys that this scheduler took out of use.
+# TYPE nightshift_scheduler_deploys_expired_total counter
+nightshift_scheduler_deploys_expired_total 4
+# HELP nightshift_scheduler_deploys_removed_total Deploys that this scheduler removed.
+# TYPE nightshift_scheduler_deploys_removed_total counter
+nightshift_scheduler_deploys_removed_total 2
+# HELP nightshift_scheduler_garbage_blobs Garbage that the last round of this scheduler left for the next one.
+# TYPE nightshift_scheduler_garbage_blobs gauge
+nightshift_scheduler_garbage_blobs 9
+`), "nightshift_scheduler_blobs_deleted_bytes_total", "nightshift_scheduler_blobs_deleted_total", "nightshift_scheduler_deploys_expired_total",
+		"nightshift_scheduler_deploys_removed_total", "nightshift_scheduler_garbage_blobs"); err != nil {
+		t.Error(err)
+	}
+	if testutil.ToFloat64(m.completed) == 0 {
+		t.Error("no round is told as completed")
+	}
+}
+
 func TestABlobStoreThatIsAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

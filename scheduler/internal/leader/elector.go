@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -27,7 +28,7 @@ type Terms interface {
 	BeginTerm(ctx context.Context) (int64, error)
 }
 
-// Config configures an Elector. All of it is required.
+// Config configures an Elector. All of it but Metrics is required.
 type Config struct {
 	// Redis is a client of the elector's own, so that neither a full pool nor
 	// long retries stand between a leader and its renewal: one retry, and a read
@@ -36,23 +37,27 @@ type Config struct {
 	Terms  Terms
 	TTL    time.Duration // how long the lock outlives its last renewal
 	Logger *slog.Logger
+	// Metrics is where the elector's figures are registered; nil: nowhere.
+	Metrics prometheus.Registerer
 }
 
 // Elector competes for leadership. See the package doc.
 type Elector struct {
-	lock  func() lock
-	terms Terms
-	ttl   time.Duration
-	log   *slog.Logger
+	lock    func() lock
+	terms   Terms
+	ttl     time.Duration
+	log     *slog.Logger
+	metrics metrics
 }
 
 // New makes an elector. It does nothing until [Elector.Lead].
 func New(cfg Config) *Elector {
 	return &Elector{
-		lock:  func() lock { return newRedisLock(cfg.Redis, cfg.TTL) },
-		terms: cfg.Terms,
-		ttl:   cfg.TTL,
-		log:   cfg.Logger,
+		lock:    func() lock { return newRedisLock(cfg.Redis, cfg.TTL) },
+		terms:   cfg.Terms,
+		ttl:     cfg.TTL,
+		log:     cfg.Logger,
+		metrics: newMetrics(cfg.Metrics),
 	}
 }
 
@@ -166,6 +171,9 @@ func (e *Elector) serve(ctx context.Context, l lock, t *term, work func(ctx cont
 	defer expiry.Stop()
 
 	log.Info("leading")
+	e.metrics.term.Set(float64(t.number))
+	e.metrics.leader.Set(1)
+	defer e.metrics.leader.Set(0)
 	worked := make(chan struct{})
 	go func() {
 		defer close(worked)

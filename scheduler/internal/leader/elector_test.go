@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 const ttl = 5 * time.Second
@@ -136,6 +138,7 @@ type candidate struct {
 	lock    *fakeLock
 	stop    context.CancelFunc
 	done    chan struct{}
+	metrics metrics
 	journal *journal
 }
 
@@ -173,9 +176,9 @@ func (j *journal) take() []string {
 }
 
 func (r *fakeRedis) join(t *testing.T, name string, j *journal) *candidate {
-	e := &Elector{lock: r.newLock, terms: r, ttl: ttl, log: slog.New(slog.DiscardHandler)}
+	e := &Elector{lock: r.newLock, terms: r, ttl: ttl, log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil)}
 	ctx, stop := context.WithCancel(t.Context())
-	c := &candidate{name: name, stop: stop, done: make(chan struct{}), journal: j}
+	c := &candidate{name: name, stop: stop, done: make(chan struct{}), journal: j, metrics: e.metrics}
 	go func() {
 		defer close(c.done)
 		e.Lead(ctx, func(ctx context.Context, term int64) {
@@ -194,6 +197,14 @@ func (r *fakeRedis) join(t *testing.T, name string, j *journal) *candidate {
 func (c *candidate) leave() {
 	c.stop()
 	<-c.done
+}
+
+// tells checks the figures of a candidate.
+func (c *candidate) tells(t *testing.T, leader, term float64) {
+	t.Helper()
+	if l, n := testutil.ToFloat64(c.metrics.leader), testutil.ToFloat64(c.metrics.term); l != leader || n != term {
+		t.Errorf("%s tells leader %v and term %v, want %v and %v", c.name, l, n, leader, term)
+	}
 }
 
 func expect(t *testing.T, j *journal, want ...string) {
@@ -229,6 +240,8 @@ func TestResignationHandsOverAtOnce(t *testing.T) {
 		before := time.Now()
 		a.leave()
 		expect(t, j, "a ends: "+ErrStopping.Error(), "b leads term 2")
+		a.tells(t, 0, 1)
+		b.tells(t, 1, 2)
 		if took := time.Since(before); took > 0 {
 			t.Errorf("the standby took over after %v, want at once", took)
 		}
@@ -323,7 +336,7 @@ func TestWorkGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &fakeRedis{}
-		e := &Elector{lock: r.newLock, terms: r, ttl: ttl, log: slog.New(slog.DiscardHandler)}
+		e := &Elector{lock: r.newLock, terms: r, ttl: ttl, log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil)}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		var terms []int64
@@ -364,7 +377,7 @@ func TestReleasedAfterWork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &fakeRedis{}
-		e := &Elector{lock: r.newLock, terms: r, ttl: ttl, log: slog.New(slog.DiscardHandler)}
+		e := &Elector{lock: r.newLock, terms: r, ttl: ttl, log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil)}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {

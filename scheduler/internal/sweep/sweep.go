@@ -37,7 +37,7 @@ type Workers interface {
 	Workers(ctx context.Context) ([]store.Worker, error)
 }
 
-// Config says what to sweep. All but SiteLimit are required.
+// Config says what to sweep. All but SiteLimit and Metrics are required.
 type Config struct {
 	Reaper  Reaper
 	Lanes   Lanes
@@ -45,11 +45,16 @@ type Config struct {
 	// SiteLimit is how many tasks of one site may run at once, over all workers.
 	// 0: no limit.
 	SiteLimit int
-	Logger    *slog.Logger
+	// Metrics counts what is done. Default: it is not told.
+	Metrics *Metrics
+	Logger  *slog.Logger
 }
 
 // Run sweeps until ctx ends.
 func Run(ctx context.Context, cfg Config) {
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics(nil)
+	}
 	var both sync.WaitGroup
 	both.Go(func() { daemon.Every(ctx, Interval, cfg.Logger, "cannot look for tasks of dead workers", cfg.reap) })
 	both.Go(func() { daemon.Every(ctx, Interval, cfg.Logger, "cannot release waiting tasks", cfg.release) })
@@ -58,6 +63,7 @@ func Run(ctx context.Context, cfg Config) {
 
 func (cfg *Config) reap(ctx context.Context) error {
 	n, err := cfg.Reaper.Sweep(ctx)
+	cfg.Metrics.handedBack.Add(float64(n))
 	if n > 0 {
 		cfg.Logger.Warn("tasks of dead workers handed back", "tasks", n)
 	}
@@ -70,6 +76,7 @@ func (cfg *Config) release(ctx context.Context) error {
 		return err
 	}
 	n, err := cfg.Lanes.Sweep(ctx, queue.Fleet{Capacity: capacity(workers), SiteLimit: cfg.SiteLimit})
+	cfg.Metrics.released.Add(float64(n))
 	if n > 0 {
 		cfg.Logger.Debug("waiting tasks released", "tasks", n)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // script is a reaper that answers from a list, and then with nothing.
@@ -33,6 +34,8 @@ func (s *script) Sweep(context.Context) (int, error) {
 type fleet struct {
 	rounds [][]store.Worker // nil: Redis does not answer
 	told   []queue.Fleet
+
+	released int // by each sweep
 }
 
 func (f *fleet) Workers(context.Context) ([]store.Worker, error) {
@@ -49,7 +52,7 @@ func (f *fleet) Workers(context.Context) ([]store.Worker, error) {
 
 func (f *fleet) Sweep(_ context.Context, fleet queue.Fleet) (int, error) {
 	f.told = append(f.told, fleet)
-	return 0, nil
+	return f.released, nil
 }
 
 func TestRun(t *testing.T) {
@@ -60,8 +63,8 @@ func TestRun(t *testing.T) {
 		var log bytes.Buffer
 		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second+time.Millisecond)
 		defer stop()
-		f := new(fleet)
-		Run(ctx, Config{Reaper: s, Lanes: f, Workers: f, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		f, m := &fleet{released: 3}, NewMetrics(nil)
+		Run(ctx, Config{Reaper: s, Lanes: f, Workers: f, Metrics: m, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if s.calls != 11 || len(f.told) != 11 {
 			t.Errorf("%d and %d sweeps in 10 s, want 11: a broken one keeps none from the other", s.calls, len(f.told))
 		}
@@ -70,6 +73,9 @@ func TestRun(t *testing.T) {
 		}
 		if got := strings.Count(log.String(), "handed back"); got != 5 {
 			t.Errorf("%d rounds reported, want 5:\n%s", got, log.String())
+		}
+		if back, released := testutil.ToFloat64(m.handedBack), testutil.ToFloat64(m.released); back != 5 || released != 33 {
+			t.Errorf("%v tasks are told as handed back and %v as released, want 5 and 33", back, released)
 		}
 	})
 }

@@ -34,7 +34,7 @@ func BenchmarkBurst(b *testing.B) {
 			RedisNow: func(ctx context.Context) (time.Time, error) { return rdb.Time(ctx).Result() },
 			BaseURL:  func(site string) string { return "http://" + site + ".localhost:8080" },
 		},
-		log: slog.New(slog.DiscardHandler), term: term, parser: parser{},
+		log: slog.New(slog.DiscardHandler), term: term, parser: parser{}, metrics: newMetrics(nil),
 	}
 	t.clock = &clock{redisNow: t.RedisNow, localNow: time.Now, log: t.log}
 	if err := t.clock.measure(b.Context()); err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/schedule"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // fault rows of a remote write
@@ -35,8 +36,9 @@ const (
 // world is store, queue and the clock of Redis in memory, by the contracts of
 // the real ones.
 type world struct {
-	t  *testing.T
-	mu sync.Mutex
+	t        *testing.T
+	registry prometheus.Registerer // where a loop's figures go; nil: nowhere
+	mu       sync.Mutex
 
 	catalog store.Catalog
 	watcher func(store.Catalog)
@@ -301,6 +303,7 @@ func (w *world) start() (stop func() error) {
 	l := New(Config{
 		Store: w, Queue: w, RedisNow: w.redisNow, Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)),
 		BaseURL: func(site string) string { return "http://" + site + ".localhost" },
+		Metrics: w.registry,
 	})
 	l.localNow = w.localNow
 	ctx, cancel := context.WithCancel(context.Background())

@@ -40,8 +40,10 @@ func (t *termLoop) deal(ctx context.Context, e *entry, now time.Time) error {
 	case err != nil:
 		t.hold(e, now, err)
 	case verdict == queue.Queued || verdict == queue.Existed:
+		late := t.clock.now().Sub(e.due)
+		t.metrics.lateness.Observe(late.Seconds())
 		t.log.Debug("tick fired", "site", e.site, "function", e.function.Name, "tick", e.due,
-			"invocation", e.firing.task.ID, "late", t.clock.now().Sub(e.due))
+			"invocation", e.firing.task.ID, "late", late)
 		e.advance(e.due)
 	case verdict == store.FireAlready:
 		t.log.Debug("tick had been fired", "site", e.site, "function", e.function.Name, "tick", e.due)

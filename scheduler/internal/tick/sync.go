@@ -50,6 +50,7 @@ func (t *termLoop) sync(ctx context.Context) error {
 		}
 	}
 	heap.Init(&t.plan)
+	t.metrics.schedules.Set(float64(len(t.plan)))
 	t.log.Info("schedules read", "catalog", t.catalog.Version, "schedules", len(t.plan), "sites_changed", len(changed))
 	return nil
 }

@@ -39,6 +39,7 @@ type termLoop struct {
 	term     int64
 	clock    *clock
 	catalogs <-chan store.Catalog // looked at for whether one waits
+	metrics  metrics
 
 	catalog store.Catalog
 	known   bool                     // a catalog has come
@@ -76,7 +77,11 @@ func (t *termLoop) step(ctx context.Context) error {
 	if !t.known || time.Until(t.paused) > 0 {
 		return nil
 	}
+	begun := time.Now()
 	err := t.work(ctx)
+	if ctx.Err() == nil { // else the error, if there is one, is the end of the term
+		t.metrics.passedIn(begun, err)
+	}
 	switch {
 	case err == nil:
 		if t.failures > 0 {

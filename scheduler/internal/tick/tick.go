@@ -58,6 +58,7 @@ import (
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Window is how late a tick may be and still fire as if it were on time.
@@ -79,7 +80,7 @@ type Queue interface {
 	Enqueue(ctx context.Context, t queue.Task, steps ...redisdb.Step) (verdict int, err error)
 }
 
-// Config configures a Loop. All of it is required.
+// Config configures a Loop. All of it but Metrics is required.
 type Config struct {
 	Store Store
 	Queue Queue
@@ -90,6 +91,8 @@ type Config struct {
 	// Dev tells them that they run under nightshift dev.
 	Dev    bool
 	Logger *slog.Logger
+	// Metrics is where the loop's figures are registered; nil: nowhere.
+	Metrics prometheus.Registerer
 }
 
 // Loop fires ticks while its process leads.
@@ -97,10 +100,13 @@ type Loop struct {
 	cfg Config
 	// localNow is the wall clock, which may jump; tests set it.
 	localNow func() time.Time
+	metrics  metrics
 }
 
 // New makes a loop.
-func New(cfg Config) *Loop { return &Loop{cfg: cfg, localNow: time.Now} }
+func New(cfg Config) *Loop {
+	return &Loop{cfg: cfg, localNow: time.Now, metrics: newMetrics(cfg.Metrics)}
+}
 
 // Run fires ticks in a term until ctx ends, and then returns nil, or until a
 // newer term leads, and then returns store.ErrSuperseded.
@@ -129,7 +135,9 @@ func (l *Loop) Run(ctx context.Context, term int64) error {
 		clock:    &clock{redisNow: l.cfg.RedisNow, localNow: l.localNow, log: l.cfg.Logger},
 		catalogs: catalogs,
 		parser:   parser{},
+		metrics:  l.metrics,
 	}
+	defer l.metrics.schedules.Set(0)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

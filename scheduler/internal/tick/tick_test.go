@@ -306,6 +306,7 @@ func TestACatalogInterruptsABurst(t *testing.T) {
 			clock:    &clock{redisNow: w.redisNow, localNow: w.localNow, log: slog.New(slog.DiscardHandler)},
 			catalogs: catalogs,
 			parser:   parser{},
+			metrics:  newMetrics(nil),
 		}
 		if err := loop.clock.measure(t.Context()); err != nil {
 			t.Fatal(err)
