@@ -35,6 +35,9 @@ func taskKeyPrefix(kind function.Kind) string {
 	return queueKey(kind, "t:") // + task ID: hash with msg, state, pending_since, and our lane
 }
 
+// archivedKey is the set of buried tasks, by when they were buried, Unix s.
+func archivedKey(kind function.Kind) string { return queueKey(kind, "archived") }
+
 // fenceKey is written last of all that replicas are waited for. It holds nothing.
 func fenceKey(tag string) string { return "nightshift:{" + tag + "}:fence" }
 

@@ -40,8 +40,9 @@ const (
 
 	fieldNotBefore = "not_before"
 	fieldReplayOf  = "replay_of"
-	fieldAwaited   = "awaited" // there if somebody waits for the end
-	fieldRetry     = "retry"   // token of the newest retry
+	fieldAwaited   = "awaited"  // there if somebody waits for the end
+	fieldRetry     = "retry"    // token of the newest retry
+	fieldRequeued  = "requeued" // when it was queued again: handed back, or retried by hand
 
 	fieldCallback         = "callback" // URL
 	fieldCallbackState    = "callback_state"

@@ -69,6 +69,7 @@ local function enter(from, state, at, retention)
   relist(index, counts, r, from, state, at + retention)
   if not terminal[state] then
     redis.call('HSET', record, 'state', state)
+    if state == 'queued' then redis.call('HSET', record, 'requeued', at) end
     return
   end
   unpin()
