@@ -88,6 +88,14 @@ var forbidden = []edge{
 		why: "the domain logs nothing: it returns what happened and the caller decides",
 	},
 	{
+		from: everybody, except: []string{"shared/telemetry"}, to: []string{"go.opentelemetry.io/..."},
+		why: "one package makes all spans, so that it shows what leaves the house",
+	},
+	{
+		from: []string{"shared/telemetry"}, to: in("shared/function", "shared/invocation", "shared/deploy", "shared/schedule", "shared/store", "shared/queue"),
+		why: "spans are made of names and IDs, and of nothing that could have more in it",
+	},
+	{
 		from: []string{"shared/daemon"}, to: in("shared/function", "shared/invocation", "shared/deploy", "shared/schedule", "shared/store", "shared/queue"),
 		why: "the lifecycle of a process is the same whatever the process is about",
 	},
