@@ -42,6 +42,7 @@ import (
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -59,6 +60,7 @@ type Gateway struct {
 	intake    *intake.Intake
 	waiters   *await.Waiters
 	invoker   *invoke.Invoker
+	tracer    *telemetry.Tracer
 	loops     []*daemon.Loop
 	data      *daemon.HTTP
 	control   *daemon.HTTP
@@ -99,14 +101,17 @@ func (g *Gateway) open() error {
 	if g.artifacts, err = artifact.Open(ctx, g.cfg.BlobURL); err != nil {
 		return err
 	}
+	if g.tracer, err = telemetry.Start(ctx, "gateway", "", g.log); err != nil {
+		return err
+	}
 	records := store.New(g.redis, store.Options{Retention: g.cfg.Retention, DeadRetention: g.cfg.DeadRetention})
 	workers := fleet.New(fleet.Config{Workers: records, Logger: g.log})
 	g.router = route.New(route.Options{BaseDomain: g.cfg.BaseDomain, DefaultSite: g.cfg.DefaultSite, Dev: g.cfg.Dev}, records)
-	g.intake = intake.New(intake.Config{Queue: g.queue, Records: records, Backlog: g.cfg.SiteBacklog})
+	g.intake = intake.New(intake.Config{Queue: g.queue, Records: records, Backlog: g.cfg.SiteBacklog, Tracer: g.tracer})
 	g.waiters = await.New(await.Config{Records: records, Logger: g.log})
 	g.invoker = invoke.New(invoke.Config{
 		Intake: g.intake, Waiters: g.waiters, Fleet: workers, Dev: g.cfg.Dev, Logger: g.log, CheckCallback: g.cfg.checkCallback,
-		Now: g.redisNow,
+		Now: g.redisNow, Tracer: g.tracer,
 	})
 	g.loops = []*daemon.Loop{
 		daemon.NewLoop(workers.Run),
@@ -153,7 +158,7 @@ func (g *Gateway) serve(records *store.Store) error {
 		Release: releases,
 		Catalog: records.Catalog, Logger: g.log, Ready: g.ready, Stopping: g.stopping,
 		Token: g.cfg.Token, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus == "on", TrustProxy: g.cfg.TrustProxy,
-		SiteURL: siteURL, AdminURL: g.cfg.adminURL(),
+		SiteURL: siteURL, AdminURL: g.cfg.adminURL(), Tracer: g.tracer,
 	})
 	g.control, err = daemon.NewHTTP(daemon.HTTPConfig{Addr: g.cfg.AdminAddr, Logger: g.log, Handler: control})
 	return err
@@ -254,5 +259,6 @@ func (g *Gateway) close(ctx context.Context) error {
 	if g.redis != nil {
 		failed("Redis", g.redis.Close())
 	}
+	g.tracer.Stop(ctx)
 	return errors.Join(errs...)
 }

@@ -36,6 +36,7 @@ import (
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -132,6 +133,7 @@ type Scheduler struct {
 	metrics *daemon.HTTP       // nil without an address
 	swept   *sweep.Metrics     // these two count over all terms
 	audited *audit.Metrics
+	tracer  *telemetry.Tracer
 	stack   daemon.Stack
 	stop    func() error // closes what New opened, once
 }
@@ -165,6 +167,9 @@ func New(cfg Config) (*Scheduler, error) {
 	if s.metrics != nil {
 		s.stack.Add("metrics", s.metrics) // first, and so stopped last
 	}
+	if s.tracer, err = telemetry.Start(context.Background(), "scheduler", "", cfg.Logger); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
 	if s.queue, err = queue.NewClient(rdb, true); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
@@ -194,7 +199,7 @@ func New(cfg Config) (*Scheduler, error) {
 	})
 	s.ticks = tick.New(tick.Config{
 		Store: records, Queue: s.queue, BaseURL: cfg.baseURL, Dev: cfg.Dev, Logger: cfg.Logger,
-		RedisNow: redisNow, Metrics: registry,
+		RedisNow: redisNow, Metrics: registry, Tracer: s.tracer,
 	})
 	if !cfg.Dev {
 		s.stack.Add("check of Redis", daemon.NewLoop(func(ctx context.Context) { redisdb.Warn(ctx, rdb, cfg.Logger) }))
@@ -282,6 +287,7 @@ func (s *Scheduler) close() error {
 	if s.queue != nil {
 		errs = append(errs, s.queue.Close())
 	}
+	s.tracer.Stop(context.Background())
 	if err := errors.Join(append(errs, s.lockRDB.Close(), s.rdb.Close())...); err != nil {
 		return fmt.Errorf("closing the scheduler: %w", err)
 	}

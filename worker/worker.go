@@ -43,6 +43,7 @@ import (
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/nightshift/nightshift/worker/internal/attempt"
 	"github.com/nightshift/nightshift/worker/internal/bundle"
 	"github.com/nightshift/nightshift/worker/internal/callback"
@@ -72,6 +73,7 @@ type Worker struct {
 	rdb       redis.UniversalClient
 	store     *store.Store
 	artifacts *artifact.Store
+	tracer    *telemetry.Tracer
 	bundles   *bundle.Cache
 	loader    *code.Source
 	pool      *pool.Pool
@@ -124,6 +126,9 @@ func (w *Worker) open() (err error) {
 		return err
 	}
 	if w.artifacts, err = artifact.Open(context.Background(), w.cfg.BlobURL); err != nil {
+		return err
+	}
+	if w.tracer, err = telemetry.Start(context.Background(), "worker", w.id, w.cfg.Logger); err != nil {
 		return err
 	}
 	dir, err := dataDir(w.cfg.DataDir)
@@ -180,11 +185,11 @@ func (w *Worker) assemble() (err error) {
 	attempts, lines := attempt.NewMetrics(w.registry), logs.NewMetrics(w.registry)
 	w.executor = execute.New(execute.Config{
 		Worker: w.id, Store: w.store, Logs: w.store, Runner: w.pool, Loader: w.loader,
-		Attempts: attempts, Lines: lines, Metrics: w.registry,
+		Attempts: attempts, Lines: lines, Metrics: w.registry, Tracer: w.tracer,
 		Logger: w.cfg.Logger, Changed: w.reporter.Changed, Ended: ended,
 	})
 	w.handler = dispatch.NewHandler(dispatch.Config{
-		Runner: w.pool, Loader: w.loader, Logs: w.store, Attempts: attempts, Lines: lines,
+		Runner: w.pool, Loader: w.loader, Logs: w.store, Attempts: attempts, Lines: lines, Tracer: w.tracer,
 		Logger: w.cfg.Logger, Max: w.cfg.Processes - w.cfg.Concurrency, Changed: w.reporter.Changed,
 	})
 	w.queue, err = queue.NewServer(queue.ServerConfig{
@@ -214,7 +219,7 @@ func (w *Worker) deliverer() (run func(context.Context), ended func(), err error
 	if signer == nil {
 		return func(context.Context) {}, func() {}, nil
 	}
-	d := callback.New(callback.Config{Store: w.store, Signer: signer, Allowed: allowed, Metrics: w.registry, Logger: w.cfg.Logger})
+	d := callback.New(callback.Config{Store: w.store, Signer: signer, Allowed: allowed, Metrics: w.registry, Logger: w.cfg.Logger, Tracer: w.tracer})
 	return d.Run, d.Kick, nil
 }
 
@@ -309,6 +314,7 @@ func (w *Worker) close(ctx context.Context) error {
 	if w.rdb != nil {
 		errs = append(errs, named("closing Redis", w.rdb.Close()))
 	}
+	w.tracer.Stop(ctx)
 	if w.metrics != nil {
 		errs = append(errs, named("closing the metrics server", w.metrics.Stop(ctx)))
 	}

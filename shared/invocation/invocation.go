@@ -124,6 +124,9 @@ type Invocation struct {
 	Callback *Callback
 	// Awaited says that somebody waits for the end, when the record is made.
 	Awaited bool
+	// Trace is where it stands in a trace, for all its attempts, as package
+	// telemetry writes it; empty if it stands in none.
+	Trace string
 }
 
 // Callback is a URL that the end of an invocation is posted to.

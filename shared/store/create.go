@@ -25,7 +25,7 @@ var (
 // Create is the step that makes a record in state queued, in the same script
 // that enqueues its task. Its Check returns 0 when the record is there already.
 // Of inv it stores ID, Site, Deploy, Function, Kind, Tick, NotBefore, ReplayOf,
-// Awaited and the URL of Callback; the time of creation is Redis's own.
+// Awaited, Trace and the URL of Callback; the time of creation is Redis's own.
 //
 // An ID that is not a ULID, or a kind without records, is a bug of the caller:
 // the script then ends with an error that says so, and nothing is stored.
@@ -49,6 +49,9 @@ func (s *Store) Create(inv invocation.Invocation, event []byte) redisdb.Step {
 	}
 	if inv.Awaited {
 		args = append(args, fieldAwaited, 1)
+	}
+	if inv.Trace != "" {
+		args = append(args, fieldTrace, inv.Trace)
 	}
 	if inv.Callback != nil {
 		args = append(args, fieldCallback, inv.Callback.URL, fieldCallbackState, string(invocation.CallbackPending))

@@ -95,7 +95,7 @@ func TestCreateKeepsWhatIsAskedOfACall(t *testing.T) {
 	contract(t, func(t *testing.T, b *backend) {
 		inv := invocation.Invocation{
 			ID: newID(), Site: "shop", Deploy: "d1", Function: "f", Kind: function.Background,
-			NotBefore: time.Date(2027, 1, 2, 3, 4, 5, 6e6, time.UTC), ReplayOf: newID(), Awaited: true,
+			NotBefore: time.Date(2027, 1, 2, 3, 4, 5, 6e6, time.UTC), ReplayOf: newID(), Awaited: true, Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 v=1",
 			Callback: &invocation.Callback{URL: "https://example.com/hook?a=b", State: invocation.CallbackDead, Attempts: 7, Error: "no"},
 		}
 		if got := b.do(t, b.Create(inv, []byte("event \x00"))); got != 1 {

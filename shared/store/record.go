@@ -43,6 +43,7 @@ const (
 	fieldAwaited   = "awaited"  // there if somebody waits for the end
 	fieldRetry     = "retry"    // token of the newest retry
 	fieldRequeued  = "requeued" // when it was queued again: handed back, or retried by hand
+	fieldTrace     = "trace"    // there if it stands in a trace
 
 	fieldCallback         = "callback" // URL
 	fieldCallbackState    = "callback_state"
@@ -56,7 +57,7 @@ var (
 	listFields = []string{
 		fieldID, fieldSite, fieldDeploy, fieldFunction, fieldKind, fieldState,
 		fieldCreated, fieldStarted, fieldFinished, fieldNext, fieldTick, fieldAttempts,
-		fieldNotBefore, fieldReplayOf,
+		fieldNotBefore, fieldReplayOf, fieldTrace,
 		fieldCallback, fieldCallbackState, fieldCallbackAttempts, fieldCallbackError,
 	}
 	publicFields = append(slices.Clone(listFields), fieldResult)
@@ -118,6 +119,7 @@ func (r record) invocation() (invocation.Invocation, error) {
 		Tick:          r.instant(fieldTick),
 		NotBefore:     r.instant(fieldNotBefore),
 		ReplayOf:      r[fieldReplayOf],
+		Trace:         r[fieldTrace],
 		Callback:      r.callback(),
 	}
 	var err error

@@ -30,6 +30,14 @@ func (s *server) call(c echo.Context) error {
 		return redirect(c, *target.Redirect)
 	}
 	r = withQuery(r, target.Query)
+	if target.Function != nil {
+		return s.traced(c, r, target)
+	}
+	return s.serve(c, r, target)
+}
+
+// serve serves what a request was routed to.
+func (s *server) serve(c echo.Context, r *http.Request, target route.Target) (err error) {
 	caller := limit.Caller{IP: c.RealIP(), Host: r.Host}
 	if wait := s.Limiter.Wait(r.Context(), target, caller); wait > 0 {
 		if r, target, err = s.overLimit(r, target, caller, wait); err != nil {

@@ -32,6 +32,7 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/telemetry"
 )
 
 // writeLimit bounds answers that we word ourselves; a call of a function has
@@ -85,6 +86,8 @@ type Config struct {
 	AdminURL string
 	// Heartbeat is the time between two comments in a followed log. Default 15 s.
 	Heartbeat time.Duration
+	// Tracer traces requests for functions. nil: nothing is traced.
+	Tracer *telemetry.Tracer
 }
 
 // server holds what the handlers need.
@@ -125,7 +128,7 @@ func (s *server) controlPlane() http.Handler {
 	e.GET("/team/:account/integrations/installations/meta/:site", s.noExtensions)
 	e.GET("/site/:site/integrations/safe", s.noExtensions)
 
-	v1 := e.Group("/api/v1", s.localOnly, s.authorised)
+	v1 := e.Group("/api/v1", s.localOnly, s.authorised, s.inTrace)
 	v1.GET("/user", s.user)
 	v1.GET("/accounts", s.accounts)
 	v1.GET("/sites", s.sites)

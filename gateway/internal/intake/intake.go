@@ -16,6 +16,7 @@ import (
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/oklog/ulid/v2" // sortable IDs in the form that Netlify's request IDs have
 )
 
@@ -50,6 +51,8 @@ type Config struct {
 	// Backlog is how many invocations of a kind may be queued per site. 0 is
 	// DefaultBacklog; negative is no bound.
 	Backlog int
+	// Tracer traces what is made. nil: nothing is traced.
+	Tracer *telemetry.Tracer
 }
 
 // Intake is safe for concurrent use.
@@ -84,6 +87,8 @@ type Call struct {
 	// Key lets only the first call of a function with it be made, for KeyTTL.
 	// Empty: none. Keys that begin with a zero byte are ours.
 	Key string
+	// Original is where the invocation stands in a trace that this one repeats.
+	Original telemetry.Place
 }
 
 // Accepted is an invocation that is there.
@@ -94,13 +99,34 @@ type Accepted struct {
 	Replayed bool
 }
 
-// Accept makes an invocation. When it returns, Redis has all of it.
+// Accept makes an invocation. When it returns, Redis has all of it. It stands in
+// the trace that ctx stands in.
 //
 // A site without room is fault.Throttled, a queue that does not take it
 // fault.Unavailable, both with when to try again.
 func (i *Intake) Accept(ctx context.Context, c Call) (Accepted, error) {
+	ctx, span := i.cfg.Tracer.Enqueue(ctx, telemetry.Call{
+		Site: c.Invocation.Site, Deploy: c.Invocation.Deploy, Function: c.Function.Name,
+		Kind: string(c.Function.Kind), Invocation: c.Invocation.ID,
+	}, telemetry.Enqueued{
+		Size: len(c.Event), Tick: c.Invocation.Tick, Cron: c.Function.Schedule, ReplayOf: c.Invocation.ReplayOf, Original: c.Original,
+	})
+	defer span.End()
+	accepted, err := i.accept(ctx, c)
+	switch {
+	case err != nil:
+		span.Failed(string(fault.KindOf(err)))
+	case accepted.Replayed:
+		span.Invocation(accepted.ID)
+		span.Replayed()
+	}
+	return accepted, err
+}
+
+func (i *Intake) accept(ctx context.Context, c Call) (Accepted, error) {
 	f, inv := c.Function, c.Invocation
 	inv.Function, inv.Kind, inv.State = f.Name, f.Kind, invocation.Queued
+	inv.Trace = telemetry.At(ctx).String()
 	task := queue.Task{
 		ID: inv.ID, Queue: f.Kind, Timeout: f.Timeout(), NotBefore: inv.NotBefore, Concurrency: f.Concurrency,
 		Target: queue.Target{Site: inv.Site, Deploy: inv.Deploy, Function: f.Name, Published: c.Published},

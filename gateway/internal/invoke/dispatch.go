@@ -18,6 +18,7 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/telemetry"
 )
 
 const (
@@ -73,7 +74,7 @@ func (i *Invoker) dispatch(w http.ResponseWriter, r *http.Request, c call) error
 		case !ok:
 			return fault.New(fault.Unavailable, "No worker is alive. Start one (bin/worker) and try again.").After(2 * time.Second)
 		}
-		refused, err := i.try(w, r, lease, c)
+		refused, err := i.try(w, r, lease, c, len(tried))
 		lease.Release()
 		if !errors.Is(err, errNext) {
 			return err
@@ -86,11 +87,17 @@ func (i *Invoker) dispatch(w http.ResponseWriter, r *http.Request, c call) error
 }
 
 // try sends a call to one worker. errNext means that it has not run there:
-// because the worker could not be reached (refused), or was busy.
-func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease, c call) (refused bool, err error) {
+// because the worker could not be reached (refused), or was busy. before is how
+// many were tried before.
+func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease, c call, before int) (refused bool, err error) {
 	limit := c.target.Function.Timeout() + i.cfg.Slack
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
+	ctx, span := i.cfg.Tracer.Dispatch(ctx, telemetry.Call{
+		Site: c.target.Site, Deploy: c.target.Deploy, Function: c.target.Function.Name,
+		Kind: string(c.target.Function.Kind), Invocation: c.id,
+	}, lease.ID, before)
+	defer span.End()
 	// A caller that stops reading must not hold the call past its end.
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit + i.cfg.Slack)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return false, ErrGone
@@ -103,13 +110,17 @@ func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease
 	case !sent && ctx.Err() == nil:
 		i.log.Warn("worker not reached, dropped until it reports again", "worker", lease.ID, "addr", lease.Addr, "error", err)
 		lease.Drop()
+		span.Failed("not_reached")
 		return true, errNext
 	case ctx.Err() != nil:
+		span.Failed(string(invocation.TimedOut))
 		return false, timedOut(c.target.Function)
 	default:
+		span.Failed("worker_lost")
 		return false, fault.Wrap(err, fault.BadGateway, "The worker went away before the function answered. The function may have run.")
 	}
 	defer resp.Body.Close()
+	span.Answered(resp.StatusCode)
 	switch outcome := resp.Header.Get(dispatch.HeaderOutcome); outcome {
 	case dispatch.Busy:
 		// The worker may close the connection rather than read the event; what
@@ -140,6 +151,7 @@ func (i *Invoker) send(ctx context.Context, addr string, c call) (resp *http.Res
 	req.Header.Set(dispatch.HeaderSite, c.target.Site)
 	req.Header.Set(dispatch.HeaderDeploy, c.target.Deploy)
 	req.Header.Set(dispatch.HeaderFunction, c.target.Function.Name)
+	telemetry.Inject(ctx, req.Header)
 	if c.clientContext != "" {
 		req.Header.Set(dispatch.HeaderClientContext, c.clientContext)
 	}

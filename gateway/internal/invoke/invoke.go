@@ -26,6 +26,7 @@ import (
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/schedule"
+	"github.com/nightshift/nightshift/shared/telemetry"
 )
 
 // Limits of request bodies, in bytes, as Netlify has them.
@@ -81,6 +82,8 @@ type Config struct {
 	Dev bool
 	// Slack is how long after the function's own limit a sync call is given up. Default 5 s.
 	Slack time.Duration
+	// Tracer traces sync calls. nil: nothing is traced.
+	Tracer *telemetry.Tracer
 }
 
 // Invoker is safe for concurrent use.

@@ -18,6 +18,7 @@ import (
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/telemetry"
 )
 
 // Store is what it reads, and the step that queues a dead invocation again; see
@@ -148,7 +149,7 @@ func (s *Service) replay(ctx context.Context, inv invocation.Invocation, key str
 	}
 	accepted, err := s.Intake.Accept(ctx, intake.Call{
 		Invocation: invocation.Invocation{ID: made.ID, Site: inv.Site, Deploy: to.deploy.ID, Tick: inv.Tick, ReplayOf: inv.ID},
-		Function:   to.function, Published: to.published, Event: repeated, Key: key,
+		Function:   to.function, Published: to.published, Event: repeated, Key: key, Original: telemetry.ParsePlace(inv.Trace),
 	})
 	made.ID, made.Replayed = accepted.ID, accepted.Replayed
 	return made, err

@@ -15,6 +15,7 @@ import (
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/schedule"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/oklog/ulid/v2" // sortable IDs, with all their randomness from the system
 )
 
@@ -30,7 +31,7 @@ func (t *termLoop) deal(ctx context.Context, e *entry, now time.Time) error {
 		}
 	}
 	if e.firing == nil {
-		e.firing = t.prepare(e, now)
+		e.firing = t.prepare(ctx, e, now)
 	}
 	verdict, err := t.Queue.Enqueue(ctx, e.firing.task,
 		t.Store.Fire(t.term, e.terms()), t.Store.Create(e.firing.invocation, e.firing.event))
@@ -44,6 +45,7 @@ func (t *termLoop) deal(ctx context.Context, e *entry, now time.Time) error {
 		t.metrics.lateness.Observe(late.Seconds())
 		t.log.Debug("tick fired", "site", e.site, "function", e.function.Name, "tick", e.due,
 			"invocation", e.firing.task.ID, "late", late)
+		e.firing.span.End()
 		e.advance(e.due)
 	case verdict == store.FireAlready:
 		t.log.Debug("tick had been fired", "site", e.site, "function", e.function.Name, "tick", e.due)
@@ -90,7 +92,7 @@ func (e *entry) terms() store.Firing {
 }
 
 // prepare makes the invocation that a tick stands for.
-func (t *termLoop) prepare(e *entry, now time.Time) *firing {
+func (t *termLoop) prepare(ctx context.Context, e *entry, now time.Time) *firing {
 	// The ID is all that it takes to read the invocation, so it must not be
 	// guessable from others.
 	id := ulid.MustNew(ulid.Timestamp(now), rand.Reader).String()
@@ -102,6 +104,13 @@ func (t *termLoop) prepare(e *entry, now time.Time) *firing {
 	if t.Dev {
 		why = deploy.Dev
 	}
+	body := event.ForTick(e.function.Name, next, event.Meta{
+		RequestID: id, Site: e.site, Deploy: e.deploy, Published: true, Context: why, Branch: e.branch, BaseURL: t.BaseURL(e.site),
+	})
+	// A tick is the root of its trace: nobody has called.
+	ctx, span := t.Tracer.Enqueue(ctx, telemetry.Call{
+		Site: e.site, Deploy: e.deploy, Function: e.function.Name, Kind: string(function.Scheduled), Invocation: id,
+	}, telemetry.Enqueued{Size: len(body), Tick: e.due, Cron: e.function.Schedule})
 	return &firing{
 		task: queue.Task{
 			ID:      id,
@@ -112,10 +121,9 @@ func (t *termLoop) prepare(e *entry, now time.Time) *firing {
 		invocation: invocation.Invocation{
 			ID: id, Site: e.site, Deploy: e.deploy, Function: e.function.Name,
 			Kind: function.Scheduled, State: invocation.Queued, CreatedAt: now, Tick: e.due,
+			Trace: telemetry.At(ctx).String(),
 		},
-		event: event.ForTick(e.function.Name, next, event.Meta{
-			RequestID: id, Site: e.site, Deploy: e.deploy, Published: true, Context: why, Branch: e.branch, BaseURL: t.BaseURL(e.site),
-		}),
+		event: body, span: span,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/schedule"
+	"github.com/nightshift/nightshift/shared/telemetry"
 )
 
 // entry is one schedule of the catalog.
@@ -41,6 +42,7 @@ type firing struct {
 	task       queue.Task
 	invocation invocation.Invocation
 	event      []byte
+	span       telemetry.Span // ended once the tick has fired; else nobody hears of it
 }
 
 // wake is when the entry is to be looked at.

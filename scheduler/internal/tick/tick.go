@@ -58,6 +58,7 @@ import (
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -80,7 +81,7 @@ type Queue interface {
 	Enqueue(ctx context.Context, t queue.Task, steps ...redisdb.Step) (verdict int, err error)
 }
 
-// Config configures a Loop. All of it but Metrics is required.
+// Config configures a Loop. All of it but Metrics and Tracer is required.
 type Config struct {
 	Store Store
 	Queue Queue
@@ -93,6 +94,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Metrics is where the loop's figures are registered; nil: nowhere.
 	Metrics prometheus.Registerer
+	// Tracer traces ticks. nil: nothing is traced.
+	Tracer *telemetry.Tracer
 }
 
 // Loop fires ticks while its process leads.

@@ -26,6 +26,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -70,6 +72,8 @@ type Config struct {
 	// Metrics is where the deliverer's figures are registered; nil: nowhere.
 	Metrics prometheus.Registerer
 	Logger  *slog.Logger
+	// Tracer traces requests. nil: nothing is traced.
+	Tracer *telemetry.Tracer
 
 	// Resolver looks names up, and TLS says whom to trust. Default: the system's.
 	Resolver *net.Resolver
@@ -170,9 +174,10 @@ func (d *Deliverer) deliver(ctx context.Context, c store.CallbackClaim) {
 		log.Debug("callback dropped; the invocation was retried")
 		return
 	}
-	log = log.With("site", inv.Site, "function", inv.Function)
+	ctx = telemetry.ParsePlace(inv.Trace).Enter(ctx)
+	log = telemetry.Logger(ctx, log.With("site", inv.Site, "function", inv.Function))
 	begun := time.Now()
-	met := d.send(ctx, inv, c.At)
+	met := d.send(ctx, inv, c)
 	d.metrics.requested(d.outcome(c, met), time.Since(begun))
 	if err := d.settle(ctx, inv, c, met); err != nil {
 		log.Warn("how a callback went is not recorded", "error", err)
@@ -227,7 +232,7 @@ func (d *Deliverer) settle(ctx context.Context, inv invocation.Invocation, c sto
 
 // send makes the request, with all its redirects. Its error is for the site's
 // people: it says what the receiver did, and repeats nothing of the answer.
-func (d *Deliverer) send(ctx context.Context, inv invocation.Invocation, at time.Time) error {
+func (d *Deliverer) send(ctx context.Context, inv invocation.Invocation, c store.CallbackClaim) error {
 	if err := callback.Check(inv.Callback.URL, len(d.cfg.Allowed) > 0); err != nil {
 		return err
 	}
@@ -241,20 +246,29 @@ func (d *Deliverer) send(ctx context.Context, inv invocation.Invocation, at time
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "Nightshift")
-	if err := d.cfg.Signer.Sign(r.Header, callback.ID(inv), at, body); err != nil {
+	if err := d.cfg.Signer.Sign(r.Header, callback.ID(inv), c.At, body); err != nil {
 		return err
 	}
+	ctx, span := d.cfg.Tracer.Callback(ctx, telemetry.Call{
+		Site: inv.Site, Deploy: inv.Deploy, Function: inv.Function, Kind: string(inv.Kind), Invocation: inv.ID,
+	}, r.URL.Hostname(), c.Request)
+	defer span.End()
+	telemetry.Inject(ctx, r.Header)
 	answer, err := d.client.Do(r)
 	if err != nil {
+		span.Failed("not_answered")
 		d.log.Debug("callback not answered", "invocation", inv.ID, "error", bare(err))
 		return explain(ctx, bare(err))
 	}
 	defer answer.Body.Close()
 	_, _ = io.CopyN(io.Discard, answer.Body, maxAnswer)
+	span.Answered(answer.StatusCode)
 	switch {
 	case answer.StatusCode == http.StatusGone:
+		span.Failed(strconv.Itoa(answer.StatusCode))
 		return errGone
 	case answer.StatusCode < 200 || answer.StatusCode > 299:
+		span.Failed(strconv.Itoa(answer.StatusCode))
 		return fmt.Errorf("the receiver answered %d", answer.StatusCode)
 	}
 	return nil

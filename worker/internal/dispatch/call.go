@@ -9,10 +9,12 @@ import (
 	"slices"
 	"time"
 
+	wire "github.com/nightshift/nightshift/shared/dispatch"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/nightshift/nightshift/worker/internal/attempt"
 	"github.com/nightshift/nightshift/worker/internal/logs"
 	"github.com/nightshift/nightshift/worker/internal/pool"
@@ -26,6 +28,7 @@ type call struct {
 	head
 	log    *slog.Logger
 	run    context.Context // the attempt's own
+	span   telemetry.Span
 	cancel context.CancelCauseFunc
 	// detach ends the caller's say: hanging up cancels no longer.
 	detach func() bool
@@ -36,11 +39,15 @@ type call struct {
 // newCall makes the call of a request that has entered.
 func newCall(h *Handler, r *http.Request, head head) *call {
 	c := &call{h: h, head: head}
-	c.log = h.log.With("invocation", c.id, "site", c.target.Site, "deploy", c.target.Deploy, "function", c.target.Function)
-	c.run, c.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
+	ctx, span := h.cfg.Tracer.SyncAttempt(telemetry.Extract(r.Context(), r.Header), telemetry.Call{
+		Site: c.target.Site, Deploy: c.target.Deploy, Function: c.target.Function, Kind: string(function.Sync), Invocation: c.id,
+	})
+	c.span = span
+	c.log = telemetry.Logger(ctx, h.log.With("invocation", c.id, "site", c.target.Site, "deploy", c.target.Deploy, "function", c.target.Function))
+	c.run, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	c.detach = context.AfterFunc(r.Context(), func() { c.cancel(pool.ErrCancelled) })
 	stop := context.AfterFunc(h.drained, func() { c.cancel(pool.ErrDraining) })
-	c.undo = append(c.undo, h.leave, func() { c.cancel(nil) }, func() { stop() }, func() { c.detach() })
+	c.undo = append(c.undo, h.leave, c.span.End, func() { c.cancel(nil) }, func() { stop() }, func() { c.detach() })
 	return c
 }
 
@@ -64,17 +71,19 @@ func (c *call) serve(w http.ResponseWriter, event []byte) {
 	case err == nil:
 		c.undo = append(c.undo, loaded.Release)
 	case kind == fault.NotFound, kind == fault.Conflict:
+		c.span.Outcome(wire.Refused, "", true)
 		refuseFault(w, err)
 		return
 	case kind == fault.Unavailable:
 		// The function has not run, and another worker may have its code.
 		c.log.Warn("code out of reach", "error", err)
+		c.span.Outcome(wire.Busy, "", false)
 		busy(w)
 		return
 	default:
 		c.log.Error("code cannot be loaded", "error", err)
 		failed := attempt.Failed(c.run, err)
-		c.h.cfg.Attempts.Ended(function.Sync, failed.Outcome, 0)
+		c.ended(failed.Outcome, 0)
 		fail(w, failed)
 		return
 	}
@@ -89,24 +98,27 @@ func (c *call) serve(w http.ResponseWriter, event []byte) {
 	started := time.Now()
 	deadline := started.Add(loaded.Function.Timeout())
 	response, err := c.h.cfg.Runner.Invoke(c.run, loaded.Code, pool.Call{
-		ID: c.id, Attempt: 1, Event: event, Deadline: deadline, ClientContext: c.clientContext, Log: lines.Line,
+		ID: c.id, Attempt: 1, Event: event, Deadline: deadline, ClientContext: c.clientContext,
+		Trace: telemetry.At(c.run), Log: lines.Line,
 	}, false)
 	if errors.Is(err, pool.ErrBusy) {
+		c.span.Outcome(wire.Busy, "", false)
 		busy(w)
 		return
 	}
 	if err != nil {
 		failed := attempt.Failed(c.run, err)
-		c.h.cfg.Attempts.Ended(function.Sync, failed.Outcome, time.Since(started))
 		c.log.Info("call failed", "outcome", failed.Outcome, "duration", time.Since(started))
+		c.ended(failed.Outcome, time.Since(started))
 		fail(w, failed)
 		return
 	}
 	if err := relay(w, response, deadline); err != nil {
 		c.log.Info("call failed half-way", "error", err, "duration", time.Since(started))
+		outcome := attempt.Failed(c.run, err).Outcome
 		c.cancel(pool.ErrCancelled) // nobody reads it any more
 		_ = response.Body.Close()
-		c.h.cfg.Attempts.Ended(function.Sync, attempt.Failed(c.run, err).Outcome, time.Since(started))
+		c.ended(outcome, time.Since(started))
 		panic(http.ErrAbortHandler) // the only way to cut the connection
 	}
 	c.log.Debug("call answered", "duration", time.Since(started))
@@ -116,7 +128,7 @@ func (c *call) serve(w http.ResponseWriter, event []byte) {
 	c.h.pending.Go(func() {
 		defer close(ended)
 		defer c.end()
-		c.h.cfg.Attempts.Ended(function.Sync, c.finish(response), time.Since(started))
+		c.ended(c.finish(response), time.Since(started))
 	})
 	// As a rule the process is free again in no time. If the caller were told
 	// before that, its next call would find no warm process and start another.
@@ -144,4 +156,10 @@ func (c *call) finish(response *pool.Response) invocation.Outcome {
 		return invocation.BadResponse
 	}
 	return invocation.OK
+}
+
+// ended tells the figures and the span how the attempt ended, and after what time.
+func (c *call) ended(outcome invocation.Outcome, took time.Duration) {
+	c.h.cfg.Attempts.Ended(function.Sync, outcome, took)
+	c.span.Outcome(string(outcome), "", outcome.Counts())
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/queue"
+	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/nightshift/nightshift/worker/internal/attempt"
 	"github.com/nightshift/nightshift/worker/internal/code"
 	"github.com/nightshift/nightshift/worker/internal/logs"
@@ -46,7 +47,7 @@ type Loader interface {
 	Load(ctx context.Context, target queue.Target) (*code.Loaded, error)
 }
 
-// Config configures a Handler. All fields are required that have no default.
+// Config configures a Handler. All fields are required but Tracer and those that have a default.
 type Config struct {
 	Runner Runner
 	Loader Loader
@@ -60,6 +61,8 @@ type Config struct {
 	Max int
 	// Changed, if not nil, is called after each call; it must not wait.
 	Changed func()
+	// Tracer traces attempts. nil: nothing is traced.
+	Tracer *telemetry.Tracer
 }
 
 // Handler answers POST dispatch.Path.
@@ -147,6 +150,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.leave()
 	event, err := readEvent(w, r)
 	if err != nil {
+		c.span.Outcome(dispatch.Refused, "", true)
 		refuseFault(w, err)
 		return
 	}

@@ -37,6 +37,7 @@ import (
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/nightshift/nightshift/worker/internal/attempt"
 	"github.com/nightshift/nightshift/worker/internal/code"
 	"github.com/nightshift/nightshift/worker/internal/logs"
@@ -65,7 +66,7 @@ type Loader interface {
 	Load(ctx context.Context, target queue.Target) (*code.Loaded, error)
 }
 
-// Config configures an Executor. All fields are required that have no default.
+// Config configures an Executor. All fields are required but Tracer and those that have a default.
 type Config struct {
 	Worker string // the worker's ID, as it stands in records
 	Store  Store
@@ -83,6 +84,8 @@ type Config struct {
 	// Ended, if not nil, is called after an attempt with which an invocation
 	// ended whose end has to be told; it must not wait.
 	Ended func()
+	// Tracer traces attempts. nil: nothing is traced.
+	Tracer *telemetry.Tracer
 }
 
 // Times of the failure handling.
@@ -168,18 +171,23 @@ func (e *Executor) Handle(ctx context.Context, d queue.Delivery) queue.Dispositi
 		return queue.RetryIn(storeRetry)
 	}
 	e.metrics.began(&begun.Invocation)
-	log = log.With("attempt", begun.Attempt)
+	run, span := e.trace(run, d, begun)
+	defer span.End()
+	log = telemetry.Logger(run, log.With("attempt", begun.Attempt))
 	end := e.run(run, d, begun, loaded, loadErr, log)
+	span.Outcome(string(end.Outcome), string(end.Verdict.State), end.Outcome.Counts())
 	e.cfg.Changed()
 	err = e.finish(ctx, d, begun.Attempt, end, log)
 	switch {
 	case errors.Is(err, store.ErrFenced):
+		span.Failed("fenced")
 		log.Warn("attempt dropped; a newer one owns the invocation", "outcome", end.Outcome)
 		return queue.Done()
 	case fault.Is(err, fault.NotFound):
 		log.Warn("end of the attempt not recorded; the record has expired", "outcome", end.Outcome)
 		return queue.Done()
 	case err != nil:
+		span.Failed("not_recorded")
 		log.Error("end of the attempt cannot be recorded; the invocation will run again", "outcome", end.Outcome, "error", err)
 		return queue.RetryIn(storeRetry)
 	}
@@ -187,6 +195,14 @@ func (e *Executor) Handle(ctx context.Context, d queue.Delivery) queue.Dispositi
 		e.cfg.Ended()
 	}
 	return disposition(end)
+}
+
+// trace begins the span of an attempt, in the trace in which its invocation was
+// accepted: every attempt is a child of the same span there, however much later.
+func (e *Executor) trace(ctx context.Context, d queue.Delivery, begun store.Begun) (context.Context, telemetry.Span) {
+	return e.cfg.Tracer.Attempt(telemetry.ParsePlace(begun.Invocation.Trace).Enter(ctx), telemetry.Call{
+		Site: d.Target.Site, Deploy: d.Target.Deploy, Function: d.Target.Function, Kind: string(d.Queue), Invocation: d.ID,
+	}, begun.Attempt, e.cfg.Worker)
 }
 
 // load is bounded because the queue gives a handler 30 s beyond the function's
@@ -271,6 +287,7 @@ func (e *Executor) invoke(ctx context.Context, d queue.Delivery, begun store.Beg
 		Attempt:  begun.Attempt,
 		Event:    begun.Event,
 		Deadline: time.Now().Add(loaded.Function.Timeout()),
+		Trace:    telemetry.At(ctx),
 		Log:      w.Line,
 	}, true)
 	if err != nil {

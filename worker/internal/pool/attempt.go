@@ -75,6 +75,7 @@ func (a *attempt) run(wait bool) (*Response, error) {
 		Event:         a.call.Event,
 		Deadline:      a.call.Deadline,
 		ClientContext: a.call.ClientContext,
+		Trace:         a.call.Trace,
 		ARN:           "arn:aws:lambda:" + defaultRegion + ":000000000000:function:" + a.code.Function.Name,
 	})
 	a.pool.running.Go(func() {

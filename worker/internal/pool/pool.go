@@ -27,6 +27,7 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/nightshift/nightshift/worker/runtime/node"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -69,6 +70,8 @@ type Call struct {
 	Deadline time.Time // the process group is killed at it
 	// ClientContext is context.clientContext of v1 functions, as JSON in ASCII; empty: {}.
 	ClientContext string
+	// Trace is where the attempt stands in a trace, for the function; zero: in none.
+	Trace telemetry.Place
 	// Log is given each line that the attempt writes, in order, from one goroutine at a time.
 	Log func(stream, text string)
 }

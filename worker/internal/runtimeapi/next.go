@@ -1,6 +1,7 @@
 package runtimeapi
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"time"
@@ -39,9 +40,20 @@ func (s *Server) askForWork(w http.ResponseWriter) bool {
 	return true
 }
 
-// attemptHeader tells the child which attempt of the invocation this is. It is not
-// part of Lambda's API, and runtimes pass over what they do not know.
-const attemptHeader = "Lambda-Runtime-Nightshift-Attempt"
+// Headers that are not part of Lambda's API. Runtimes pass over what they do not know.
+const (
+	// attemptHeader tells the child which attempt of the invocation this is.
+	attemptHeader = "Lambda-Runtime-Nightshift-Attempt"
+	// parentHeader and stateHeader are the trace context of the attempt, which
+	// takes the place of the one that the event was accepted with. The event itself
+	// is passed on as it is.
+	parentHeader = "Lambda-Runtime-Nightshift-Traceparent"
+	stateHeader  = "Lambda-Runtime-Nightshift-Tracestate"
+)
+
+// noTrace is what Lambda's runtimes are told where there is no trace: they insist
+// on being told something.
+const noTrace = "Root=1-00000000-000000000000000000000000;Sampled=0"
 
 func (s *Server) deliver(w http.ResponseWriter, x *Exchange) {
 	s.mu.Lock()
@@ -55,7 +67,13 @@ func (s *Server) deliver(w http.ResponseWriter, x *Exchange) {
 	h.Set("Lambda-Runtime-Aws-Request-Id", x.inv.ID)
 	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(x.inv.Deadline.UnixMilli(), 10))
 	h.Set("Lambda-Runtime-Invoked-Function-Arn", x.inv.ARN)
-	h.Set("Lambda-Runtime-Trace-Id", "Root=1-00000000-000000000000000000000000;Sampled=0")
+	h.Set("Lambda-Runtime-Trace-Id", cmp.Or(x.inv.Trace.XRay(), noTrace))
+	if x.inv.Trace.Traceparent != "" {
+		h.Set(parentHeader, x.inv.Trace.Traceparent)
+	}
+	if x.inv.Trace.Tracestate != "" {
+		h.Set(stateHeader, x.inv.Trace.Tracestate)
+	}
 	h.Set(attemptHeader, strconv.Itoa(x.inv.Attempt))
 	if x.inv.ClientContext != "" {
 		h.Set("Lambda-Runtime-Client-Context", x.inv.ClientContext)

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/telemetry"
 )
 
 // Limits of the Lambda platform, in bytes.
@@ -152,6 +153,8 @@ type Invocation struct {
 	ARN      string
 	// ClientContext is what is known about the caller, as JSON in ASCII; empty: nothing.
 	ClientContext string
+	// Trace is where the attempt stands in a trace; zero: in none.
+	Trace telemetry.Place
 }
 
 // Exchange is one invocation and what came back for it.

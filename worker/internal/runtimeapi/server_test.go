@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/telemetry"
 )
 
 // child is a runtime as the server sees it.
@@ -106,8 +107,33 @@ func TestNext(t *testing.T) {
 			t.Errorf("%s = %q, want %q", name, got, want)
 		}
 	}
-	if response.Header.Get("Lambda-Runtime-Trace-Id") == "" {
-		t.Error("no trace id")
+}
+
+// TestNextTellsTheTrace covers both who reads our headers and who knows Lambda's only.
+func TestNextTellsTheTrace(t *testing.T) {
+	t.Parallel()
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for name, test := range map[string]struct {
+		trace                telemetry.Place
+		xray, parent, states string
+	}{
+		"none":       {xray: "Root=1-00000000-000000000000000000000000;Sampled=0"},
+		"one":        {trace: telemetry.Place{Traceparent: parent}, xray: "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=1", parent: parent},
+		"with state": {trace: telemetry.Place{Traceparent: parent, Tracestate: "a=1"}, xray: "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=1", parent: parent, states: "a=1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, c := setup(t)
+			s.Invoke(Invocation{ID: "one", Event: []byte(`{}`), Trace: test.trace})
+			response, _ := c.do("GET", "invocation/next", nil)
+			for name, want := range map[string]string{
+				"Lambda-Runtime-Trace-Id": test.xray, "Lambda-Runtime-Nightshift-Traceparent": test.parent, "Lambda-Runtime-Nightshift-Tracestate": test.states,
+			} {
+				if got := response.Header.Get(name); got != want {
+					t.Errorf("%s = %q, want %q", name, got, want)
+				}
+			}
+		})
 	}
 }
 

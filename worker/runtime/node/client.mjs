@@ -58,6 +58,8 @@ export class Client {
       deadline: Number(headers['lambda-runtime-deadline-ms']),
       arn: headers['lambda-runtime-invoked-function-arn'],
       clientContext: headers['lambda-runtime-client-context'], // JSON, or undefined
+      traceparent: headers['lambda-runtime-nightshift-traceparent'], // undefined: no trace
+      tracestate: headers['lambda-runtime-nightshift-tracestate'],
       event: body,
     }
   }

@@ -12,6 +12,7 @@ import { Fault, describe, print } from './errors.mjs'
 import { Promise, exit, parse, process } from './intrinsics.mjs'
 import { load } from './load.mjs'
 import { Reply } from './reply.mjs'
+import { enterTrace } from './trace.mjs'
 import { warm } from './warm.mjs'
 
 const client = new Client(process.env.AWS_LAMBDA_RUNTIME_API)
@@ -63,6 +64,7 @@ async function serve(call, invocation) {
   running = invocation
   try {
     const event = parse(invocation.event.toString())
+    enterTrace(event, invocation)
     invocation.event = null // the handler's copy is enough
     await call(event, invocation, reply)
   } catch (error) {
