@@ -82,6 +82,9 @@ type Config struct {
 	Logger *slog.Logger `env:"-"`
 }
 
+// HealthAddr is where the gateway answers /readyz: on the control plane.
+func (cfg Config) HealthAddr() string { return cmp.Or(cfg.AdminAddr, ":8889") }
+
 var validDomain = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
 
 // withDefaults fills in what is not set and says what is wrong with the rest.

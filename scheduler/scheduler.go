@@ -82,6 +82,9 @@ type Config struct {
 	Logger *slog.Logger `env:"-"`
 }
 
+// HealthAddr is where the scheduler answers /readyz.
+func (c Config) HealthAddr() string { return c.Addr }
+
 const defaultLockTTL = 5 * time.Second
 
 // prepare sets defaults and says what is wrong.

@@ -89,6 +89,9 @@ type Config struct {
 	Logger *slog.Logger `env:"-"`
 }
 
+// HealthAddr is where the worker answers /readyz.
+func (c Config) HealthAddr() string { return cmp.Or(c.Addr, defaultAddr) }
+
 // validate fills in the defaults and says what is wrong, as fault.Invalid.
 func (c Config) validate() (Config, error) {
 	c.Addr = cmp.Or(c.Addr, defaultAddr)

@@ -13,6 +13,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -47,9 +48,15 @@ type Common struct {
 	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"16m"`
 }
 
-// LoadEnv fills a configuration struct from NIGHTSHIFT_… variables.
+// LoadEnv fills a configuration struct from NIGHTSHIFT_… variables. Each may be
+// given as a file too: NIGHTSHIFT_TOKEN_FILE names one that holds
+// NIGHTSHIFT_TOKEN, 64 KiB at most, and counts where that is not set or empty.
 func LoadEnv[T any]() (T, error) {
-	cfg, err := env.ParseAsWithOptions[T](env.Options{Prefix: EnvPrefix})
+	settings, err := environment(os.Environ())
+	if err != nil {
+		return *new(T), err
+	}
+	cfg, err := env.ParseAsWithOptions[T](env.Options{Prefix: EnvPrefix, Environment: settings})
 	if err != nil {
 		return cfg, fault.New(fault.Invalid, "reading settings: %s", envProblem(err))
 	}
@@ -72,7 +79,22 @@ func envProblem(err error) string {
 // Main runs a service until SIGINT or SIGTERM and returns the exit code. A
 // second signal ends the process at once. C is the service's configuration,
 // read from the environment; build makes the service from it.
-func Main[C any](name string, build func(cfg C, log *slog.Logger) (Service, error)) int {
+//
+// With the argument -health it runs nothing: it asks the service that runs with
+// the same environment whether it is ready, and returns 0 if so. That is the
+// health check of containers that have no program but this one.
+func Main[C Config](name string, build func(cfg C, log *slog.Logger) (Service, error)) int {
+	args := flag.NewFlagSet(name, flag.ContinueOnError)
+	health := args.Bool("health", false, "ask the running service whether it is ready, and exit with 0 if it is")
+	switch err := args.Parse(os.Args[1:]); {
+	case errors.Is(err, flag.ErrHelp): // which is printed
+		return 0
+	case err != nil:
+		return fault.Invalid.ExitCode()
+	}
+	if args.NArg() > 0 {
+		return complain(name, fault.New(fault.Invalid, "%q is not understood; settings come from the environment, and the only argument is -health", args.Arg(0)))
+	}
 	common, err := LoadEnv[Common]()
 	if err != nil {
 		return complain(name, err)
@@ -81,6 +103,12 @@ func Main[C any](name string, build func(cfg C, log *slog.Logger) (Service, erro
 	cfg, err := LoadEnv[C]()
 	if err != nil {
 		return complain(name, err)
+	}
+	if *health {
+		if err := Check(context.Background(), cfg.HealthAddr()); err != nil {
+			return complain(name, err)
+		}
+		return 0
 	}
 	service, err := build(cfg, log)
 	if err != nil {

@@ -25,8 +25,12 @@
 //	NIGHTSHIFT_DRAIN           how long running requests have at a stop, default 30s
 //	NIGHTSHIFT_LOG_LEVEL       debug, info, warn or error, default info
 //
+// Each setting may be given as a file: NIGHTSHIFT_TOKEN_FILE names one that holds
+// NIGHTSHIFT_TOKEN.
+//
 // GET /healthz and /readyz on the control plane tell load balancers how it is,
-// without a token. SIGTERM and SIGINT stop it gracefully, a second one at once.
+// without a token; gateway -health asks for it, as the health check of a
+// container. SIGTERM and SIGINT stop it gracefully, a second one at once.
 // It exits with 2 if a setting is wrong. Logs are JSON lines on stderr.
 package main
 

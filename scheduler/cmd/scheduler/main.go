@@ -27,6 +27,10 @@
 //	NIGHTSHIFT_DEAD_RETENTION          the same for those that failed for good (default 720h)
 //	NIGHTSHIFT_LOG_LEVEL               debug, info, warn or error (default info)
 //
+// Each may be given as a file: NIGHTSHIFT_REDIS_URL_FILE names one that holds
+// NIGHTSHIFT_REDIS_URL. With the argument -health it asks the scheduler that
+// listens on NIGHTSHIFT_SCHEDULER_ADDR whether it is ready, and exits with 0 if so.
+//
 // It logs JSON to standard error. Leadership changes are logged with the number
 // of the term: "leading" and "not leading any more". SIGINT and SIGTERM stop it
 // cleanly, a second one at once. Exit status: 0 stopped, 2 wrong settings, any other failed.

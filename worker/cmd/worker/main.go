@@ -33,10 +33,15 @@
 //	NIGHTSHIFT_LOG_LEVEL             debug, info, warn, error; default info
 //	NIGHTSHIFT_STOP_TIMEOUT          bounds the whole stop; default 16m
 //
+// Each may be given as a file: NIGHTSHIFT_SECRET_KEY_FILE names one that holds
+// NIGHTSHIFT_SECRET_KEY.
+//
 // # Health
 //
 // GET /healthz on its address answers 200 while the process lives, GET /readyz
-// 200 while Redis answers and the worker is not shutting down.
+// 200 while Redis answers and the worker is not shutting down. worker -health
+// asks for the latter, as the health check of a container: it needs an address
+// with a port.
 //
 // # Stopping
 //
