@@ -25,6 +25,9 @@ import (
 // maxError bounds what is read of an answer that is not a success.
 const maxError = 64 << 10
 
+// ErrUnreachable is in the chain of the error of a request that got no answer.
+var ErrUnreachable = errors.New("not reachable")
+
 // Client is safe for concurrent use.
 type Client struct {
 	base  string
@@ -160,6 +163,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok && dnsErr.IsNotFound {
 		return fault.Wrap(err, fault.Unavailable, "the host of %s is not known", c.base)
 	}

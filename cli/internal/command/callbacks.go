@@ -49,19 +49,34 @@ failed seven times, or answered that they want none. retry sends them again.`,
 	}
 	siteFlag(cmd, &site)
 	jsonFlag(cmd, &asJSON)
-	cmd.AddCommand(&cobra.Command{
+	cmd.AddCommand(w.retryCallbacks())
+	return cmd
+}
+
+func (w World) retryCallbacks() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "retry ID...",
 		Short: "Send callbacks again that were given up, by the IDs of their invocations",
 		Args:  atLeast("the ID of an invocation"),
 		RunE: w.online(func(ctx context.Context, control *client.Client, args []string) error {
+			due := []api.Invocation{}
 			for i, id := range args {
-				if _, err := control.RetryCallback(ctx, id); err != nil {
+				inv, err := control.RetryCallback(ctx, id)
+				if err != nil {
 					return behind(err, i, len(args), "made due")
 				}
-				fmt.Fprintf(w.Stdout, "the callback of %s is due\n", id)
+				due = append(due, inv)
+				if !asJSON {
+					fmt.Fprintf(w.Stdout, "the callback of %s is due\n", id)
+				}
+			}
+			if asJSON {
+				return w.printJSON(due)
 			}
 			return nil
 		}),
-	})
+	}
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nightshift/nightshift/cli/internal/near"
 	"github.com/nightshift/nightshift/cli/internal/view"
 	"github.com/nightshift/nightshift/shared/client"
 	"github.com/nightshift/nightshift/shared/fault"
@@ -86,7 +87,8 @@ NIGHTSHIFT_TOKEN the token for it.
 Exit codes: 0 done; 2 wrong usage or input; 3 refused as things stand, such as
 by a lock; 4 the installation cannot be reached or is busy, and trying again
 helps; 1 anything else that failed; 130 interrupted. With --json a failure is a
-JSON document too: {"error": {"kind": "conflict", "message": "…"}}.`,
+JSON document too: {"error": {"kind": "conflict", "message": "…"}}. Every command
+but dev and completion has --json.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          arguments(),
@@ -97,7 +99,6 @@ JSON document too: {"error": {"kind": "conflict", "message": "…"}}.`,
 	root.SetIn(w.Stdin)
 	root.SetOut(w.Stdout)
 	root.SetErr(w.Stderr)
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fault.New(fault.Invalid, "%v; see %s --help", err, cmd.CommandPath())
 	})
@@ -105,8 +106,9 @@ JSON document too: {"error": {"kind": "conflict", "message": "…"}}.`,
 		w.dev(), w.deploy(), w.build(), w.functions(), w.invoke(), w.logs(), w.cancel(), w.version(),
 		w.deploys(), w.publish(), w.rollback(), w.unpublish(), w.lock(), w.unlock(), w.sites(),
 		w.env(), w.secretKey(),
-		w.invocations(), w.retry(), w.replay(), w.schedules(), w.callbacks(),
+		w.invocations(), w.retry(), w.replay(), w.schedules(), w.callbacks(), w.workers(),
 	)
+	w.complete(root)
 	return root
 }
 
@@ -130,7 +132,7 @@ func unexpected(cmd *cobra.Command, arg string) error {
 	if cmd.HasParent() {
 		return fault.New(fault.Invalid, "%s does not take %q; see %s --help", cmd.CommandPath(), arg, cmd.CommandPath())
 	}
-	return fault.New(fault.Invalid, "there is no command %q; see %s --help", arg, cmd.CommandPath())
+	return fault.New(fault.Invalid, "there is no command %q; %s", arg, didYouMean(near.To(arg, commands(cmd)), "see "+cmd.CommandPath()+" --help"))
 }
 
 // client makes a client of the installation that the environment names.
@@ -146,7 +148,7 @@ func (w World) online(run func(ctx context.Context, api *client.Client, args []s
 			return err
 		}
 		defer api.Close()
-		return run(cmd.Context(), api, args)
+		return w.advised(cmd, api, run(cmd.Context(), api, args))
 	}
 }
 

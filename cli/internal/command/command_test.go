@@ -56,7 +56,7 @@ func newInstallation(t *testing.T) *installation {
 	}
 	in.release(mux, answer, refuse)
 	mux.HandleFunc("GET /api/v1/sites/{site}/functions", func(w http.ResponseWriter, r *http.Request) {
-		if r.PathValue("site") == "empty" {
+		if r.PathValue("site") == "shop" {
 			answer(w, 200, []api.Function{})
 			return
 		}
@@ -66,6 +66,13 @@ func newInstallation(t *testing.T) *installation {
 			{Name: "fails", Kind: function.Sync, URLs: url("fails")},
 			{Name: "job", Kind: function.Background, URLs: url("job")},
 			{Name: "nightly", Kind: function.Scheduled, Schedule: "0 3 * * *"},
+		})
+	})
+	mux.HandleFunc("GET /api/v1/workers", func(w http.ResponseWriter, r *http.Request) {
+		started := time.Now().Add(-3*time.Hour - time.Minute).UTC()
+		answer(w, 200, []api.Worker{
+			{ID: "vm-1", Addr: "10.0.0.1:8890", StartedAt: started, Concurrency: 10, Capacity: 40, Busy: 3, Warm: 7},
+			{ID: "vm-2", Addr: "10.0.0.2:8890", StartedAt: started, Concurrency: 10, Capacity: 40, Draining: true},
 		})
 	})
 	mux.HandleFunc("POST /.netlify/functions/{name}", func(w http.ResponseWriter, r *http.Request) {
@@ -136,7 +143,7 @@ func site(t *testing.T, files map[string]string) string {
 }
 
 // volatile is what differs from run to run.
-var volatile = regexp.MustCompile(`next .*|(\d+\.){3}\d+:\d+|\w{3} \d+ \w{3} .*|[\d.]+ [KM]?i?B\b|"(created|updated)_at": .*`)
+var volatile = regexp.MustCompile(`next .*|(\d+\.){3}\d+:\d+|\w{3} \d+ \w{3} .*|[\d.]+ [KM]?i?B\b|"(created|updated|started)_at": .*|"Date": \[\n.*\n +\],?`)
 
 func TestGolden(t *testing.T) {
 	t.Parallel()
@@ -211,27 +218,44 @@ func TestGolden(t *testing.T) {
 		"help-rollback":         {args: []string{"rollback", "--help"}},
 		"help-sites":            {args: []string{"sites", "--help"}},
 		"functions":             {args: []string{"functions"}},
+		"functions-json":        {args: []string{"functions", "--json"}},
+		"deploys-near-site":     {args: []string{"deploys", "--site", "shpo"}, exit: 1},
+		"build-json":            {args: []string{"build", good, "--json"}},
+		"build-json-problems":   {args: []string{"build", bad, "--json"}, exit: 2},
+		"workers":               {args: []string{"workers"}},
+		"workers-json":          {args: []string{"workers", "--json"}},
+		"show-json":             {args: []string{"invocations", "show", id, "--json"}, states: []invocation.State{invocation.Dead}},
 		"invoke-sync":           {args: []string{"invoke", "hello", "--payload", `{"a":1}`}},
 		"invoke-file":           {args: []string{"invoke", "hello", "--payload", "@" + payload}},
 		"invoke-stdin":          {args: []string{"invoke", "hello", "--payload", "@-"}, stdin: "raw text"},
 		"invoke-fails":          {args: []string{"invoke", "fails"}, exit: 1},
 		"invoke-background":     {args: []string{"invoke", "job"}},
 		"invoke-wait":           {args: []string{"invoke", "job", "--wait"}},
+		"invoke-json":           {args: []string{"invoke", "hello", "--payload", `{"a":1}`, "--json"}},
+		"invoke-fails-json":     {args: []string{"invoke", "fails", "--json"}, exit: 1},
+		"invoke-id-json":        {args: []string{"invoke", "job", "--json"}},
+		"invoke-wait-json":      {args: []string{"invoke", "job", "--wait", "--json"}},
+		"invoke-near":           {args: []string{"invoke", "helo"}, exit: 1},
 		"invoke-wait-dead":      {args: []string{"invoke", "job", "--wait"}, states: []invocation.State{invocation.Running, invocation.Dead}, exit: 1},
 		"invoke-scheduled":      {args: []string{"invoke", "nightly"}, exit: 3},
 		"invoke-unknown":        {args: []string{"invoke", "nope"}, exit: 1},
-		"invoke-empty-site":     {args: []string{"invoke", "hello", "--site", "empty"}, exit: 1},
+		"invoke-empty-site":     {args: []string{"invoke", "hello", "--site", "shop"}, exit: 1},
 		"invoke-bad-payload":    {args: []string{"invoke", "hello", "--payload", "{a:1}"}, exit: 2},
 		"invoke-no-file":        {args: []string{"invoke", "hello", "--payload", "@nowhere.json"}, exit: 2},
 		"logs":                  {args: []string{"logs", id}},
 		"logs-follow":           {args: []string{"logs", id, "-f"}},
-		"logs-unknown":          {args: []string{"logs", "nope"}, exit: 1},
+		"logs-json":             {args: []string{"logs", id, "--json"}},
+		"logs-unknown":          {args: []string{"logs", "01KAQ4N2RZ8Y7M5T3V1W0X9C60"}, exit: 1},
+		"logs-last":             {args: []string{"logs", "job", "--last", "201"}, exit: 2},
 		"cancel-waiting":        {args: []string{"cancel", "waiting"}},
 		"cancel-running":        {args: []string{"cancel", "running"}},
+		"cancel-json":           {args: []string{"cancel", "waiting", "--json"}},
 		"cancel-finished":       {args: []string{"cancel", "finished"}, exit: 3},
 		"unknown-command":       {args: []string{"fly"}, exit: 2},
+		"near-command":          {args: []string{"deply"}, exit: 2},
+		"no-token":              {args: []string{"deploy", good}, env: map[string]string{"NIGHTSHIFT_TOKEN": ""}, exit: 1},
 		"unknown-flag":          {args: []string{"deploy", "--now"}, exit: 2},
-		"missing-argument":      {args: []string{"logs"}, exit: 2},
+		"missing-argument":      {args: []string{"cancel"}, exit: 2},
 		"argument-too-many":     {args: []string{"build", "a", "b"}, exit: 2},
 		"bad-api-url":           {args: []string{"functions"}, env: map[string]string{"NIGHTSHIFT_API_URL": "localhost"}, exit: 2},
 		"dev-bad-port":          {args: []string{"dev", "--port", "70000"}, exit: 2},

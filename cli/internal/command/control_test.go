@@ -48,6 +48,9 @@ func newControlled(t *testing.T) *controlled {
 	conflict := api.Error{Code: 409, Kind: "conflict", Message: "it is queued"}
 	answer("GET /api/v1/sites/default/invocations", 200, api.InvocationList{Invocations: []api.Invocation{dead}})
 	answer("GET /api/v1/sites/empty/invocations", 200, api.InvocationList{})
+	answer("GET /api/v1/invocations/DEAD", 200, dead)
+	answer("GET /api/v1/invocations/DEAD/logs", 200, []api.LogLine{{Cursor: "1", Time: at, Attempt: 1, Stream: "stdout", Text: "out of stock"}})
+	answer("GET /api/v1/sites/empty/functions", 200, []api.Function{{Name: "job", Kind: "background"}, {Name: "tick", Kind: "scheduled"}})
 	answer("POST /api/v1/invocations/DEAD/retry", 202, api.Invocation{ID: "DEAD", State: invocation.Queued})
 	answer("POST /api/v1/invocations/QUEUED/retry", 409, conflict)
 	answer("POST /api/v1/invocations/DEAD/replay", 202, api.Replay{Accepted: api.Accepted{ID: "NEW"}, ReplayOf: "DEAD"})
@@ -84,6 +87,13 @@ func TestControl(t *testing.T) {
 		{"invocations --site empty --json", 0, "GET /sites/empty/invocations?limit=50", `"invocations": []`, ""},
 		{"invocations --limit 0", 2, "", "", "--limit is 0"},
 		{"invocations x", 2, "", "", "does not take \"x\""},
+		{"invocations show DEAD", 0, "GET /invocations/DEAD", "Error: no [2Jstock", "nightshift retry DEAD"},
+		{"invocations show", 2, "", "", "needs the ID"},
+		{"invocations --function jbo --site empty", 0, "GET /sites/empty/functions", "", `no such invocations, and no function "jbo": did you mean job? It has job, tick`},
+		{"logs job", 0, "GET /invocations/DEAD/logs", "2026-01-02T03:04:05.000Z job DEAD  out of stock", ""},
+		{"logs --json", 0, "GET /invocations/DEAD/logs", `{"invocation":"DEAD","function":"job","cursor":"1",`, ""},
+		{"logs job --site empty", 0, "GET /sites/empty/functions", "", "job has not run yet"},
+		{"logs jbo --site empty", 1, "GET /sites/empty/functions", "", `no invocations of jbo, and no function "jbo": did you mean job?`},
 		{"retry", 2, "", "", "needs the ID"},
 		{"retry DEAD", 0, "POST /invocations/DEAD/retry", "DEAD is queued again", ""},
 		{"retry DEAD QUEUED", 3, "POST /invocations/QUEUED/retry", "DEAD is queued again", "it is queued (1 of 2 were retried before)"},
@@ -113,6 +123,9 @@ func TestControl(t *testing.T) {
 		{"callbacks --site empty", 0, "GET /sites/empty/callbacks?limit=200", "", "site empty has no dead callbacks"},
 		{"callbacks --site empty --json", 0, "GET /sites/empty/callbacks?limit=200", `"callbacks": []`, ""},
 		{"callbacks retry", 2, "", "", "needs the ID"},
+		{"callbacks retry DEAD --json", 0, "POST /invocations/DEAD/callback/retry", `"id": "DEAD"`, ""},
+		{"schedules pause tick --json", 0, "GET /sites/default/schedules", `"paused_since": "2026-01-02T03:04:05Z"`, ""},
+		{"schedules resume tick --json", 0, "GET /sites/default/schedules", `"function": "tick"`, ""},
 		{"callbacks retry DEAD", 0, "POST /invocations/DEAD/callback/retry", "the callback of DEAD is due", ""},
 	}
 	for _, tt := range tests {

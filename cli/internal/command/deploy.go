@@ -56,7 +56,7 @@ the "problems" of the site, or the "deploy" and how it was left.`,
 			}
 			defer d.api.Close()
 			d.dir = directory(args)
-			return d.run(cmd.Context())
+			return w.advised(cmd, d.api, d.run(cmd.Context()))
 		},
 	}
 	flags := cmd.Flags()

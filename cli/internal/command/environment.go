@@ -65,7 +65,7 @@ func (w World) envList() *cobra.Command {
 	}
 	siteFlag(cmd, &site)
 	cmd.Flags().StringVar(&in, "context", "", "list what a deploy of this `context` gets (production, deploy-preview, branch-deploy, dev, branch:NAME)")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print them as JSON")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -138,7 +138,7 @@ func (w World) envGet() *cobra.Command {
 	}
 	siteFlag(cmd, &site)
 	cmd.Flags().StringVar(&in, "context", environ.Production, "`context` of the deploy (production, deploy-preview, branch-deploy, dev, branch:NAME)")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print {\"KEY\": \"value\"}")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -174,7 +174,8 @@ func wordContexts(where []environ.Value) string {
 }
 
 func (w World) secretKey() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "secret-key",
 		Short: "Print a new key for NIGHTSHIFT_SECRET_KEY",
 		Long: `Print a new key for NIGHTSHIFT_SECRET_KEY, which gateways and workers need to keep
@@ -187,8 +188,15 @@ with a comma between them.`,
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return w.printJSON(struct {
+					Key string `json:"key"`
+				}{string(key)})
+			}
 			fmt.Fprintln(w.Stdout, string(key))
 			return nil
 		},
 	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
 }

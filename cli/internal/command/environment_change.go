@@ -72,7 +72,7 @@ what stands on a command line is seen by other users and kept by the shell.`,
 		}),
 	}
 	a.flags(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the variable as JSON")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -150,6 +150,7 @@ func (w World) value(args []string) (secret.Text, error) {
 
 func (w World) envUnset() *cobra.Command {
 	a := &assignment{}
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "unset KEY",
 		Short: "Remove an environment variable, or its value for some contexts",
@@ -162,6 +163,9 @@ func (w World) envUnset() *cobra.Command {
 			if err := a.unset(ctx, client, args[0], where); err != nil {
 				return err
 			}
+			if asJSON {
+				return w.printJSON(removed{args[0], append([]string{}, a.contexts...)})
+			}
 			fmt.Fprintf(w.Stdout, "%s %s for %s\n", view.StyleOf(w.Stdout).Good("Removed"), args[0], wordContexts(where))
 			fmt.Fprintln(w.Stderr, nextDeploy)
 			return nil
@@ -169,7 +173,14 @@ func (w World) envUnset() *cobra.Command {
 	}
 	siteFlag(cmd, &a.site)
 	cmd.Flags().StringArrayVar(&a.contexts, "context", nil, "`context` whose value is removed; may be repeated (default: the whole variable)")
+	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// removed is the document of env unset.
+type removed struct {
+	Key      string   `json:"key"`
+	Contexts []string `json:"contexts"` // empty: the whole variable
 }
 
 func (a *assignment) unset(ctx context.Context, client *client.Client, key string, where []environ.Value) error {
@@ -230,7 +241,7 @@ func (w World) envImport() *cobra.Command {
 		}),
 	}
 	a.flags(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the variables as JSON")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -24,7 +24,7 @@ func (w World) invocations() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "invocations",
-		Short: "List the invocations of a site, newest first",
+		Short: "List the invocations of a site, newest first, or show one of them",
 		Args:  arguments(),
 		RunE: w.online(func(ctx context.Context, control *client.Client, _ []string) error {
 			if limit < 1 || limit > maxList {
@@ -47,7 +47,7 @@ func (w World) invocations() *cobra.Command {
 				return w.printJSON(api.InvocationList{Invocations: list, NextCursor: q.Cursor})
 			}
 			if len(list) == 0 {
-				fmt.Fprintf(w.Stderr, "site %s has no such invocations\n", site)
+				fmt.Fprintf(w.Stderr, "site %s has no such invocations%s\n", site, w.unknownFunction(ctx, control, site, q.Function))
 				return nil
 			}
 			view.Invocations(w.Stdout, view.StyleOf(w.Stdout), list, time.Now())
@@ -61,7 +61,48 @@ func (w World) invocations() *cobra.Command {
 	flags.StringVar(&q.Deploy, "deploy", "", "only those of the deploy with this `ID`")
 	flags.IntVar(&limit, "limit", 50, "how many at most")
 	jsonFlag(cmd, &asJSON)
+	cmd.AddCommand(w.showInvocation())
 	return cmd
+}
+
+func (w World) showInvocation() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show ID",
+		Short: "Show one invocation: its state, its attempts, and its result",
+		Args:  arguments("the ID of an invocation"),
+		RunE: w.online(func(ctx context.Context, control *client.Client, args []string) error {
+			inv, err := control.Invocation(ctx, args[0])
+			switch {
+			case err != nil:
+				return err
+			case asJSON:
+				return w.printJSON(inv)
+			}
+			view.Invocation(w.Stdout, view.StyleOf(w.Stdout), inv, time.Now())
+			for _, next := range nextSteps(inv) {
+				fmt.Fprintln(w.Stderr, view.StyleOf(w.Stderr).Dim(next))
+			}
+			return nil
+		}),
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// nextSteps are the commands that somebody may want who has seen an invocation.
+func nextSteps(inv api.Invocation) []string {
+	var out []string
+	if len(inv.Attempts) > 0 {
+		out = append(out, "its log: nightshift logs "+inv.ID)
+	}
+	switch {
+	case inv.State == invocation.Dead:
+		out = append(out, "run it again: nightshift retry "+inv.ID+", or nightshift replay "+inv.ID+" for what is published now")
+	case !inv.State.Terminal():
+		out = append(out, "end it: nightshift cancel "+inv.ID)
+	}
+	return out
 }
 
 // atLeast checks that there are arguments, with an error of our kind.

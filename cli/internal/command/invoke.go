@@ -14,7 +14,9 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/nightshift/nightshift/cli/internal/near"
 	"github.com/nightshift/nightshift/cli/internal/view"
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/client"
@@ -26,14 +28,18 @@ import (
 
 func (w World) invoke() *cobra.Command {
 	var payload, site string
-	var wait bool
+	var wait, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "invoke NAME",
 		Short: "Call a function",
 		Long: `Call a function of a site's published deploy with a POST.
 
 The answer of a sync function is printed. Of a background function the ID of the
-invocation is printed, and with --wait, once it is finished, its result.`,
+invocation is printed, and with --wait, once it is finished, its result.
+
+With --json it is the answer with its "status", "headers" and "body" (in base64
+if "base64" says so), the "id" of the invocation, or with --wait the whole
+invocation.`,
 		Args: arguments("the NAME of a function"),
 		RunE: w.online(func(ctx context.Context, control *client.Client, args []string) error {
 			body, contentType, err := w.payload(payload)
@@ -44,13 +50,14 @@ invocation is printed, and with --wait, once it is finished, its result.`,
 			if err != nil {
 				return err
 			}
-			return w.call(ctx, control, target, body, contentType, wait)
+			return w.call(ctx, control, target, body, contentType, wait, asJSON)
 		}),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&payload, "payload", "", "`JSON` to send, or @FILE with the body (@- is standard input)")
 	flags.BoolVar(&wait, "wait", false, "wait for the result of a background function")
-	flags.StringVar(&site, "site", defaultSite, "`name` of the site")
+	siteFlag(cmd, &site)
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -98,7 +105,7 @@ func find(ctx context.Context, control *client.Client, site, name string) (api.F
 	if len(names) == 0 {
 		return api.Function{}, fault.New(fault.NotFound, "the site %s has no functions; deploy some with nightshift deploy --prod", site)
 	}
-	return api.Function{}, fault.New(fault.NotFound, "the site %s has no function %q; it has %s", site, name, strings.Join(names, ", "))
+	return api.Function{}, fault.New(fault.NotFound, "the site %s has no function %q; %s", site, name, didYouMean(near.To(name, names), "it has "+some(names)))
 }
 
 // data calls functions. Names below .localhost are this machine, whether or
@@ -121,7 +128,7 @@ func data() *http.Client {
 }
 
 // call sends the request and prints what comes back.
-func (w World) call(ctx context.Context, control *client.Client, f api.Function, body []byte, contentType string, wait bool) error {
+func (w World) call(ctx context.Context, control *client.Client, f api.Function, body []byte, contentType string, wait, asJSON bool) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.URLs[0], bytes.NewReader(body))
 	if err != nil {
 		return fault.Wrap(err, fault.Invalid, "the URL %s of %s cannot be called", f.URLs[0], f.Name)
@@ -139,11 +146,41 @@ func (w World) call(ctx context.Context, control *client.Client, f api.Function,
 	defer resp.Body.Close()
 	location := resp.Header.Get("Location")
 	if f.Kind == function.Background && resp.StatusCode == http.StatusAccepted && location != "" {
-		return w.accepted(ctx, control, path.Base(location), wait)
+		return w.accepted(ctx, control, path.Base(location), wait, asJSON)
+	}
+	if asJSON {
+		return w.answered(f, resp)
 	}
 	fmt.Fprintln(w.Stderr, view.StyleOf(w.Stderr).Dim(resp.Status))
 	if _, err := io.Copy(w.Stdout, resp.Body); err != nil {
 		return fault.Wrap(err, fault.BadGateway, "the answer of %s broke off", f.Name)
+	}
+	if resp.StatusCode >= 400 {
+		return errReported
+	}
+	return nil
+}
+
+// answer is the document of a call that was answered by its function.
+type answer struct {
+	Status  int                 `json:"status"`
+	Headers map[string][]string `json:"headers"`
+	Body    string              `json:"body"`
+	Base64  bool                `json:"base64,omitempty"`
+}
+
+// answered prints it.
+func (w World) answered(f api.Function, resp *http.Response) error {
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fault.Wrap(err, fault.BadGateway, "the answer of %s broke off", f.Name)
+	}
+	document := answer{Status: resp.StatusCode, Headers: resp.Header, Body: string(body)}
+	if !utf8.Valid(body) {
+		document.Body, document.Base64 = base64.StdEncoding.EncodeToString(body), true
+	}
+	if err := w.printJSON(document); err != nil {
+		return err
 	}
 	if resp.StatusCode >= 400 {
 		return errReported
@@ -160,7 +197,10 @@ func originOf(raw string) string {
 }
 
 // accepted follows a background call.
-func (w World) accepted(ctx context.Context, control *client.Client, id string, wait bool) error {
+func (w World) accepted(ctx context.Context, control *client.Client, id string, wait, asJSON bool) error {
+	if !wait && asJSON {
+		return w.printJSON(api.Accepted{ID: id})
+	}
 	if !wait {
 		fmt.Fprintln(w.Stdout, id)
 		return nil
@@ -185,9 +225,17 @@ func (w World) accepted(ctx context.Context, control *client.Client, id string, 
 			return err
 		}
 	}
+	if asJSON {
+		if err := w.printJSON(inv); err != nil {
+			return err
+		}
+	}
 	if inv.State != invocation.Succeeded {
 		fmt.Fprintf(w.Stderr, "its log: nightshift logs %s\n", id)
 		return errReported
+	}
+	if asJSON {
+		return nil
 	}
 	return w.result(inv)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/nightshift/nightshift/cli/internal/build/problem"
 	"github.com/nightshift/nightshift/cli/internal/dev"
 	"github.com/nightshift/nightshift/cli/internal/view"
+	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/callback"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/secret"
@@ -64,6 +65,7 @@ func functionsFlag(cmd *cobra.Command, into *string) {
 
 func (w World) build() *cobra.Command {
 	var functions string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "build [DIR]",
 		Short: "List what would be deployed, and what is wrong with it",
@@ -74,6 +76,12 @@ func (w World) build() *cobra.Command {
 				return err
 			}
 			view.Problems(w.Stderr, view.StyleOf(w.Stderr), result.Problems)
+			if n := problem.Errors(result.Problems); asJSON && n > 0 {
+				return detailed{fault.New(fault.Invalid, "the site has %s; nightshift deploy refuses it until there is none", view.Count(n, "error")), result.Problems, nil}
+			}
+			if asJSON {
+				return w.printJSON(built(result))
+			}
 			if len(result.Functions) > 0 || result.Publish == "" {
 				view.Functions(w.Stdout, view.StyleOf(w.Stdout), view.Built(result.Functions, "", false), time.Now())
 			}
@@ -90,7 +98,24 @@ func (w World) build() *cobra.Command {
 		},
 	}
 	functionsFlag(cmd, &functions)
+	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// builtSite is the document of a build.
+type builtSite struct {
+	Functions   []api.Function    `json:"functions"`
+	Files       int               `json:"file_count"`
+	Redirects   int               `json:"redirect_count"`
+	HeaderRules int               `json:"header_rule_count"`
+	Warnings    []problem.Problem `json:"warnings"`
+}
+
+func built(result *build.Result) builtSite {
+	return builtSite{
+		Functions: view.Built(result.Functions, "", false), Files: len(result.Files),
+		Redirects: len(result.Redirects), HeaderRules: len(result.Headers), Warnings: append([]problem.Problem{}, result.Problems...),
+	}
 }
 
 // contexts are the tables of [context] in netlify.toml that count for a deploy.
@@ -113,13 +138,24 @@ func (w World) progress(line string) {
 }
 
 func (w World) version() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  arguments(),
 		RunE: func(*cobra.Command, []string) error {
+			if asJSON {
+				return w.printJSON(struct {
+					Version string `json:"version"`
+					OS      string `json:"os"`
+					Arch    string `json:"arch"`
+					Go      string `json:"go"`
+				}{w.Version, runtime.GOOS, runtime.GOARCH, runtime.Version()})
+			}
 			fmt.Fprintf(w.Stdout, "nightshift %s %s/%s %s\n", w.Version, runtime.GOOS, runtime.GOARCH, runtime.Version())
 			return nil
 		},
 	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
 }

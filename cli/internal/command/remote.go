@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/cli/internal/view"
+	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/client"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/spf13/cobra"
@@ -16,85 +17,79 @@ const poll = 250 * time.Millisecond
 
 func (w World) functions() *cobra.Command {
 	var site string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "functions",
 		Short: "List the functions of a site's published deploy",
 		Args:  arguments(),
-		RunE: w.online(func(ctx context.Context, api *client.Client, _ []string) error {
-			list, err := api.Functions(ctx, site)
+		RunE: w.online(func(ctx context.Context, control *client.Client, _ []string) error {
+			list, err := control.Functions(ctx, site)
 			if err != nil {
 				return err
+			}
+			if asJSON {
+				return w.printJSON(append([]api.Function{}, list...))
 			}
 			view.Functions(w.Stdout, view.StyleOf(w.Stdout), list, time.Now())
 			return nil
 		}),
 	}
 	siteFlag(cmd, &site)
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
-func (w World) logs() *cobra.Command {
-	var follow bool
+func (w World) workers() *cobra.Command {
+	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "logs ID",
-		Short: "Print what an invocation wrote",
-		Args:  arguments("the ID of an invocation"),
-		RunE: w.online(func(ctx context.Context, api *client.Client, args []string) error {
-			return w.printLog(ctx, api, args[0], follow)
+		Use:   "workers",
+		Short: "List the workers that are alive",
+		Long: `List the workers that are alive: how many queued invocations each takes at once
+(CONCURRENCY), and how many of its processes run an attempt, wait with a function
+loaded, and may exist (PROCESSES). One that drains takes nothing new.`,
+		Args: arguments(),
+		RunE: w.online(func(ctx context.Context, control *client.Client, _ []string) error {
+			list, err := control.Workers(ctx)
+			switch {
+			case err != nil:
+				return err
+			case asJSON:
+				return w.printJSON(append([]api.Worker{}, list...))
+			case len(list) == 0:
+				fmt.Fprintln(w.Stderr, "there are no workers: nothing runs until one is started with the same NIGHTSHIFT_REDIS_URL")
+				return nil
+			}
+			view.Workers(w.Stdout, view.StyleOf(w.Stdout), list, time.Now())
+			return nil
 		}),
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the invocation is finished")
+	jsonFlag(cmd, &asJSON)
 	return cmd
-}
-
-// printLog prints the log of an invocation as it is, or until it is finished.
-func (w World) printLog(ctx context.Context, api *client.Client, id string, follow bool) error {
-	style, cursor := view.StyleOf(w.Stdout), ""
-	for {
-		// The record is read first: lines that come between the two reads are
-		// then printed, and not taken for the end.
-		inv, err := api.Invocation(ctx, id)
-		if err != nil {
-			return err
-		}
-		lines, err := api.Logs(ctx, id, cursor)
-		if err != nil {
-			return err
-		}
-		for _, l := range lines {
-			view.Line(w.Stdout, style, l)
-			cursor = l.Cursor
-		}
-		switch {
-		case len(lines) > 0 && follow:
-			continue // perhaps there are more already
-		case !follow || inv.State.Terminal():
-			return nil
-		}
-		if err := pause(ctx); err != nil {
-			return err
-		}
-	}
 }
 
 func (w World) cancel() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "cancel ID",
 		Short: "End an invocation, whether it waits or runs",
 		Args:  arguments("the ID of an invocation"),
-		RunE: w.online(func(ctx context.Context, api *client.Client, args []string) error {
-			inv, err := api.Cancel(ctx, args[0])
-			if err != nil {
+		RunE: w.online(func(ctx context.Context, control *client.Client, args []string) error {
+			inv, err := control.Cancel(ctx, args[0])
+			switch {
+			case err != nil:
 				return err
-			}
-			if inv.State == invocation.Cancelled {
+			case asJSON:
+				return w.printJSON(inv)
+			case inv.State == invocation.Cancelled:
 				fmt.Fprintf(w.Stdout, "%s is cancelled\n", inv.ID)
-				return nil
+			default:
+				fmt.Fprintf(w.Stdout, "%s is being stopped by its worker\n", inv.ID)
 			}
-			fmt.Fprintf(w.Stdout, "%s is being stopped by its worker\n", inv.ID)
 			return nil
 		}),
 	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
 }
 
 func pause(ctx context.Context) error {

@@ -70,7 +70,8 @@ Prints the ID of the invocation.`,
 }
 
 func (w World) pauseSchedule(site *string) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "pause NAME",
 		Short: "Let a schedule skip its ticks until it is resumed",
 		Long: `Let a schedule skip its ticks until it is resumed, whatever is deployed meanwhile.
@@ -80,14 +81,20 @@ They are not caught up; backfill runs those that are wanted.`,
 			if err := control.PauseSchedule(ctx, *site, args[0]); err != nil {
 				return err
 			}
-			fmt.Fprintf(w.Stdout, "%s is paused; nightshift schedules resume %s ends that\n", args[0], args[0])
+			if asJSON {
+				return w.printSchedule(ctx, control, *site, args[0])
+			}
+			fmt.Fprintf(w.Stdout, "%s is paused; nightshift schedules resume %s%s ends that\n", args[0], args[0], onSite(*site))
 			return nil
 		}),
 	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
 }
 
 func (w World) resumeSchedule(site *string) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "resume NAME",
 		Short: "End the pause of a schedule",
 		Args:  arguments(scheduledName),
@@ -95,10 +102,29 @@ func (w World) resumeSchedule(site *string) *cobra.Command {
 			if err := control.ResumeSchedule(ctx, *site, args[0]); err != nil {
 				return err
 			}
+			if asJSON {
+				return w.printSchedule(ctx, control, *site, args[0])
+			}
 			fmt.Fprintf(w.Stdout, "%s fires its next tick\n", args[0])
 			return nil
 		}),
 	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// printSchedule prints the document of one schedule.
+func (w World) printSchedule(ctx context.Context, control *client.Client, site, name string) error {
+	list, err := control.Schedules(ctx, site)
+	if err != nil {
+		return err
+	}
+	for _, l := range list {
+		if l.Function == name {
+			return w.printJSON(l)
+		}
+	}
+	return fault.New(fault.NotFound, "%s has no schedule any more: another deploy was published", name)
 }
 
 func (w World) backfill(site *string) *cobra.Command {

@@ -23,13 +23,8 @@ func (w World) listSites(use string) *cobra.Command {
 		Use:   use,
 		Short: "List the sites of the installation",
 		Args:  arguments(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			control, err := w.client()
-			if err != nil {
-				return err
-			}
-			defer control.Close()
-			list, err := control.Sites(cmd.Context())
+		RunE: w.online(func(ctx context.Context, control *client.Client, _ []string) error {
+			list, err := control.Sites(ctx)
 			switch {
 			case err != nil:
 				return err
@@ -38,7 +33,7 @@ func (w World) listSites(use string) *cobra.Command {
 			}
 			view.Sites(w.Stdout, view.StyleOf(w.Stdout), list)
 			return nil
-		},
+		}),
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd

@@ -29,7 +29,7 @@ func Deploys(w io.Writer, s Style, deploys []api.Deploy, now time.Time) {
 		}
 		rows[i] = []string{d.ID, d.State, purpose, Ago(d.CreatedAt, now), marks(d), short(strings.Join(strings.Fields(title), " "), titleWidth)}
 	}
-	table(w, s, []string{"DEPLOY", "STATE", "CONTEXT", "CREATED", "PUBLISHED", "TITLE"}, rows)
+	table(w, s, []column{{"DEPLOY", 0}, {"STATE", 0}, {"CONTEXT", 12}, {"CREATED", 0}, {"PUBLISHED", 9}, {"TITLE", 12}}, rows)
 }
 
 // marks says what the pointer of its site has to do with a deploy.
@@ -57,7 +57,7 @@ func Sites(w io.Writer, s Style, sites []api.Site) {
 		}
 		rows[i] = []string{site.Name, site.URL, cmp.Or(site.DeployID, "nothing"), lock}
 	}
-	table(w, s, []string{"SITE", "URL", "PUBLISHED", ""}, rows)
+	table(w, s, []column{{"SITE", 0}, {"URL", 0}, {"PUBLISHED", 0}, {"", 0}}, rows)
 }
 
 // Ago words how long ago something was: "5m ago".

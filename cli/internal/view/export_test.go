@@ -9,3 +9,6 @@ import (
 func NewTerminalBar(w io.Writer, label string, total int64, width int, now func() time.Time) *Bar {
 	return &Bar{w: w, label: label, total: total, width: func() int { return width }, now: now}
 }
+
+// Wide is the style of a terminal without colours.
+func Wide(width int) Style { return Style{width: width} }

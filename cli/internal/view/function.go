@@ -128,7 +128,7 @@ func Schedules(w io.Writer, s Style, functions []api.Function, now time.Time, n 
 		rows = append(rows, []string{f.Name, cmp.Or(f.Timezone, "UTC"), times})
 	}
 	if len(rows) > 0 {
-		table(w, s, []string{"SCHEDULE", "ZONE", "NEXT TIMES"}, rows)
+		table(w, s, []column{{"SCHEDULE", 0}, {"ZONE", 0}, {"NEXT TIMES", 16}}, rows)
 	}
 }
 

@@ -18,7 +18,7 @@ func Invocations(w io.Writer, s Style, list []api.Invocation, now time.Time) {
 			inv.ID, inv.Function, string(inv.State), strconv.Itoa(len(inv.Attempts)), Instant(inv.CreatedAt, now), short(met(inv, now), maxShown),
 		})
 	}
-	table(w, s, []string{"INVOCATION", "FUNCTION", "STATE", "ATTEMPTS", "MADE", ""}, rows)
+	table(w, s, []column{{"INVOCATION", 0}, {"FUNCTION", 16}, {"STATE", 0}, {"ATTEMPTS", 0}, {"MADE", 0}, {"", 16}}, rows)
 }
 
 // met words what an invocation waits for, or what its last attempt met.
@@ -61,7 +61,7 @@ func ScheduleList(w io.Writer, s Style, list []api.Schedule, now time.Time) {
 		}
 		rows = append(rows, []string{l.Function, when, next, last})
 	}
-	table(w, s, []string{"FUNCTION", "SCHEDULE", "NEXT", "LAST TICK"}, rows)
+	table(w, s, []column{{"FUNCTION", 0}, {"SCHEDULE", 0}, {"NEXT", 16}, {"LAST TICK", 16}}, rows)
 }
 
 // Ticks prints a table of what became of ticks.
@@ -74,7 +74,7 @@ func Ticks(w io.Writer, s Style, ticks []api.Tick) {
 		}
 		rows = append(rows, []string{t.Tick.UTC().Format(time.RFC3339), outcome(t), fmt.Sprintf("%d ms", t.LatenessMS), what})
 	}
-	table(w, s, []string{"TICK", "OUTCOME", "LATE", ""}, rows)
+	table(w, s, []column{{"TICK", 0}, {"OUTCOME", 0}, {"LATE", 0}, {"", 0}}, rows)
 }
 
 // outcome words what became of a tick.
@@ -95,5 +95,5 @@ func DeadCallbacks(w io.Writer, s Style, list []api.DeadCallback, now time.Time)
 		}
 		rows = append(rows, row)
 	}
-	table(w, s, []string{"INVOCATION", "FUNCTION", "GIVEN UP", "URL", "MET"}, rows)
+	table(w, s, []column{{"INVOCATION", 0}, {"FUNCTION", 16}, {"GIVEN UP", 0}, {"URL", 20}, {"MET", 16}}, rows)
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 )
@@ -77,6 +78,11 @@ func (s *Synced) Write(p []byte) (int, error) {
 // Line prints one line of one invocation's log.
 func Line(w io.Writer, s Style, l invocation.LogLine) {
 	fmt.Fprintf(w, "%s %s\n", s.Dim(l.Time.UTC().Format("2006-01-02T15:04:05.000Z")), s.stream(l.Stream, l.Text))
+}
+
+// LineOf prints one line of the log of one of many invocations.
+func LineOf(w io.Writer, s Style, inv api.Invocation, l invocation.LogLine) {
+	fmt.Fprintf(w, "%s %s %s  %s\n", s.Dim(l.Time.UTC().Format("2006-01-02T15:04:05.000Z")), s.Kind(inv.Kind, inv.Function), s.Dim(inv.ID), s.stream(l.Stream, l.Text))
 }
 
 // stream colours a line by where it was written to.

@@ -14,18 +14,31 @@ import (
 	"golang.org/x/term" // asks whether an output is a terminal
 )
 
-// Style colours text, or leaves it alone.
-type Style struct{ colored bool }
+// Style says how an output takes text: coloured or not, and how wide it is.
+type Style struct {
+	colored bool
+	width   int // in characters; 0: lines may be as long as they are
+}
 
-// Plain is the style without colours.
+// Plain is the style without colours and without an end of the line.
 var Plain = Style{}
 
-// StyleOf is the style for an output: colours on a terminal, unless NO_COLOR is
-// set or TERM says that there are none.
+// StyleOf is the style for an output: on a terminal as wide as that, and with
+// colours, unless NO_COLOR is set or TERM says that there are none.
 func StyleOf(w io.Writer) Style {
 	file, ok := w.(*os.File)
-	return Style{colored: ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(file.Fd()))}
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return Plain
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil || width < minWidth {
+		width = 0 // a terminal that does not know wraps lines, or is not one for tables
+	}
+	return Style{colored: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb", width: width}
 }
+
+// minWidth is how wide a terminal is at least for which tables are cut.
+const minWidth = 40
 
 func (s Style) paint(code, text string) string {
 	if !s.colored || text == "" {

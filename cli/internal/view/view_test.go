@@ -119,3 +119,86 @@ func TestNoColoursAwayFromTerminals(t *testing.T) {
 		t.Errorf("Bad on a buffer = %q, want no colour", got)
 	}
 }
+
+// A table that is too wide is cut where that does no harm: never what is copied.
+func TestNarrow(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	deploys := []api.Deploy{
+		{ID: "a1b2c3d4e5f60718293a4b5c", State: "ready", Context: "branch-deploy", Branch: "feature/with-a-name", CreatedAt: now.Add(-time.Hour), Title: "What was done in this deploy"},
+		{ID: "00112233445566778899aabb", State: "new", CreatedAt: now},
+	}
+	var got bytes.Buffer
+	view.Deploys(&got, view.Wide(100), deploys, now)
+	want := `
+  DEPLOY                    STATE  CONTEXT                         CREATED   PUBLISHED  TITLE
+  a1b2c3d4e5f60718293a4b5c  ready  branch-deploy feature/with-a-…  1h ago    -          What was do…
+  00112233445566778899aabb  new    -                               just now  -
+`
+	if got.String() != want[1:] {
+		t.Errorf("100 characters wide\n%s\nwant\n%s", got.String(), want[1:])
+	}
+	got.Reset()
+	view.Deploys(&got, view.Wide(40), deploys, now)
+	if text := got.String(); !strings.Contains(text, "a1b2c3d4e5f60718293a4b5c") || strings.Contains(text, "in this deploy") {
+		t.Errorf("40 characters wide\n%s\nwant the whole ID, and the rest cut", text)
+	}
+	for _, line := range strings.Split(want, "\n") {
+		if n := len([]rune(line)); n > 100 {
+			t.Errorf("a line has %d characters: %q", n, line)
+		}
+	}
+}
+
+func TestInvocation(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) *time.Time { when := now.Add(d); return &when }
+	var got bytes.Buffer
+	view.Invocation(&got, view.Plain, api.Invocation{
+		ID: "01KAQ4N2RZ8Y7M5T3V1W0X9C6B", Site: "shop", Deploy: "a1b2", Function: "order-background", Kind: function.Background, State: invocation.Dead,
+		CreatedAt: *at(-time.Hour), FinishedAt: at(-time.Minute), Tick: at(-2 * time.Hour), ReplayOf: "01KAQ4N2RZ8Y7M5T3V1W0X9C6A",
+		Callback: &api.Callback{URL: "https://example.com/done", State: invocation.CallbackPending, Attempts: 1, Error: "answered 500"},
+		Attempts: []api.Attempt{
+			{Number: 1, Worker: "vm-1", StartedAt: *at(-time.Hour), FinishedAt: at(-59 * time.Minute), Outcome: invocation.WorkerLost},
+			{Number: 2, Worker: "vm-2", StartedAt: *at(-2 * time.Minute), FinishedAt: at(-time.Minute), Outcome: invocation.Error, Error: &invocation.Failure{Type: "Error", Message: "no \x1b[2Jstock\nat all", Stack: "at order (order.mjs:3:9)"}},
+		},
+	}, now)
+	want := `
+  invocation  01KAQ4N2RZ8Y7M5T3V1W0X9C6B
+  function    order-background, background
+  site        shop
+  deploy      a1b2
+  state       dead
+  made        11:00 UTC
+  tick        10:00 UTC
+  ended       11:59 UTC
+  replays     01KAQ4N2RZ8Y7M5T3V1W0X9C6A
+  callback    https://example.com/done, pending after 1 request: answered 500
+
+  ATTEMPT  STARTED    TOOK  OUTCOME      WORKER
+  1        11:00 UTC  1m0s  worker_lost  vm-1
+  2        11:58 UTC  1m0s  error        vm-2
+
+  Error: no [2Jstock
+  at all
+  at order (order.mjs:3:9)
+`
+	if got.String() != want[1:] {
+		t.Errorf("Invocation printed\n%s\nwant\n%s", got.String(), want[1:])
+	}
+	for name, test := range map[string]struct {
+		result invocation.Result
+		want   string
+	}{
+		"text":  {invocation.Result{Status: 200, Body: "two\nlines\n"}, "\n  result 200\n  two\n  lines\n"},
+		"bytes": {invocation.Result{Status: 201, Body: "AAEC", Base64: true}, "\n  result 201\n  (3 B that are no text)\n"},
+		"cut":   {invocation.Result{Status: 200, Body: "a", Truncated: true}, "\n  result 200\n  a\n  (the rest was not kept)\n"},
+	} {
+		got.Reset()
+		view.Invocation(&got, view.Plain, api.Invocation{State: invocation.Succeeded, Result: &test.result}, now)
+		if !strings.HasSuffix(got.String(), test.want) {
+			t.Errorf("%s: Invocation printed\n%s\nwant it to end with\n%s", name, got.String(), test.want)
+		}
+	}
+}
