@@ -105,6 +105,10 @@ lint: ## check format, vet and staticcheck
 	go vet work
 	$(STATICCHECK) work
 
+.PHONY: docs
+docs: ## write anew the documentation that is made of the source
+	go test ./test/docs -run 'TestConfiguration|TestOpenAPI' -update
+
 .PHONY: verify
 verify: ## check that go.mod files are tidy and each module builds without the workspace
 	go work sync
