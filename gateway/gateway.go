@@ -30,6 +30,7 @@ import (
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
 	"github.com/nightshift/nightshift/gateway/internal/metrics"
+	"github.com/nightshift/nightshift/gateway/internal/queues"
 	"github.com/nightshift/nightshift/gateway/internal/release"
 	"github.com/nightshift/nightshift/gateway/internal/rerun"
 	"github.com/nightshift/nightshift/gateway/internal/route"
@@ -55,6 +56,7 @@ type Gateway struct {
 	log       *slog.Logger
 	redis     redis.UniversalClient
 	queue     *queue.Client
+	queues    *queues.Handler
 	artifacts *artifact.Store
 	router    *route.Router
 	intake    *intake.Intake
@@ -94,6 +96,13 @@ func (g *Gateway) open() error {
 		return err
 	}
 	if err := g.queue.AwaitReplicas(g.cfg.RedisWaitReplicas); err != nil {
+		return err
+	}
+	shown, err := redisdb.Open(g.cfg.RedisURL, func(o *redis.UniversalOptions) { o.PoolSize = queues.PoolSize })
+	if err != nil {
+		return err
+	}
+	if g.queues, err = queues.New(shown); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
@@ -150,7 +159,7 @@ func (g *Gateway) serve(records *store.Store) error {
 	})
 	data, control = httpapi.New(httpapi.Config{
 		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Cancel: cancel.New(records, g.queue, g.log), Workers: records,
-		Environment: variables, Callbacks: records, Metrics: metrics.Handler(records, g.log),
+		Environment: variables, Callbacks: records, Metrics: metrics.Handler(records, g.log), Queues: g.queues,
 		Rerun: rerun.New(rerun.Config{Store: records, Queue: g.queue, Intake: g.intake, Dev: g.cfg.Dev}),
 		Schedules: schedules.New(schedules.Config{
 			Store: records, Intake: g.intake, Site: releases.Site, SiteURL: siteURL, Dev: g.cfg.Dev, Now: g.redisNow,
@@ -252,6 +261,9 @@ func (g *Gateway) close(ctx context.Context) error {
 	}
 	if g.artifacts != nil {
 		failed("the blob store", g.artifacts.Close())
+	}
+	if g.queues != nil {
+		failed("asynqmon", g.queues.Close())
 	}
 	if g.queue != nil {
 		failed("the queue", g.queue.Close())

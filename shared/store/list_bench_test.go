@@ -74,7 +74,7 @@ return 1
 // loadRecords makes n records that end now.
 func (b *backend) loadRecords(t testing.TB, n int, now time.Time) {
 	t.Helper()
-	const batch = 5000
+	const batch = 1000
 	first := now.Add(-time.Duration(n) * 600 * time.Millisecond).UnixMilli()
 	event := make([]byte, 512)
 	for at := 0; at < n; at += batch {

@@ -22,6 +22,7 @@ import (
 	"github.com/nightshift/nightshift/gateway/internal/cancel"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
+	"github.com/nightshift/nightshift/gateway/internal/queues"
 	"github.com/nightshift/nightshift/gateway/internal/release"
 	"github.com/nightshift/nightshift/gateway/internal/rerun"
 	"github.com/nightshift/nightshift/gateway/internal/route"
@@ -63,6 +64,8 @@ type Config struct {
 	Callbacks   Callbacks
 	// Metrics answers a monitoring system.
 	Metrics http.Handler
+	// Queues shows what is queued, below /queues.
+	Queues http.Handler
 	Logger  *slog.Logger
 	// Catalog reads what is published.
 	Catalog func(context.Context) (store.Catalog, error)
@@ -123,6 +126,10 @@ func (s *server) controlPlane() http.Handler {
 	e.GET("/healthz", health)
 	e.GET("/readyz", health)
 	e.GET("/metrics", echo.WrapHandler(s.Metrics), s.localOnly, s.authorised)
+
+	for _, path := range []string{queues.Path, queues.Path + "/*"} {
+		e.Any(path, echo.WrapHandler(s.Queues), s.localOnly, s.authorised)
+	}
 
 	// Clients of Netlify's API look for extensions beside it, without a token.
 	e.GET("/team/:account/integrations/installations/meta/:site", s.noExtensions)
