@@ -23,6 +23,7 @@ import (
 
 	"github.com/nightshift/nightshift/gateway/internal/await"
 	"github.com/nightshift/nightshift/gateway/internal/cancel"
+	"github.com/nightshift/nightshift/gateway/internal/console"
 	"github.com/nightshift/nightshift/gateway/internal/environment"
 	"github.com/nightshift/nightshift/gateway/internal/fleet"
 	"github.com/nightshift/nightshift/gateway/internal/httpapi"
@@ -35,6 +36,7 @@ import (
 	"github.com/nightshift/nightshift/gateway/internal/rerun"
 	"github.com/nightshift/nightshift/gateway/internal/route"
 	"github.com/nightshift/nightshift/gateway/internal/schedules"
+	"github.com/nightshift/nightshift/gateway/internal/session"
 	"github.com/nightshift/nightshift/gateway/internal/static"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/daemon"
@@ -157,12 +159,19 @@ func (g *Gateway) serve(records *store.Store) error {
 	releases := release.New(release.Config{
 		Store: records, Artifacts: g.artifacts, Environment: variables, Router: g.router, DefaultSite: g.cfg.DefaultSite, SiteURL: siteURL, Dev: g.cfg.Dev,
 	})
+	stop, again := cancel.New(records, g.queue, g.log), rerun.New(rerun.Config{Store: records, Queue: g.queue, Intake: g.intake, Dev: g.cfg.Dev})
+	plans := schedules.New(schedules.Config{
+		Store: records, Intake: g.intake, Site: releases.Site, SiteURL: siteURL, Dev: g.cfg.Dev, Now: g.redisNow,
+	})
+	clientIP := httpapi.ClientIP(g.cfg.TrustProxy)
+	guard := session.New(session.Config{Token: g.cfg.Token, ClientIP: clientIP, HTTPS: httpapi.HTTPS(g.cfg.TrustProxy), Logger: g.log})
 	data, control = httpapi.New(httpapi.Config{
-		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Cancel: cancel.New(records, g.queue, g.log), Workers: records,
+		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Cancel: stop, Workers: records,
 		Environment: variables, Callbacks: records, Metrics: metrics.Handler(records, g.log), Queues: g.queues,
-		Rerun: rerun.New(rerun.Config{Store: records, Queue: g.queue, Intake: g.intake, Dev: g.cfg.Dev}),
-		Schedules: schedules.New(schedules.Config{
-			Store: records, Intake: g.intake, Site: releases.Site, SiteURL: siteURL, Dev: g.cfg.Dev, Now: g.redisNow,
+		Rerun: again, Schedules: plans, Session: guard,
+		Console: console.New(console.Config{
+			Session: guard, Releases: releases, Deploys: records, Records: records, Figures: records, Rerun: again, Cancel: stop,
+			Schedules: plans, Callbacks: records, Workers: records, SiteURL: siteURL, ClientIP: clientIP, Queues: queues.Path, Logger: g.log,
 		}),
 		Release: releases,
 		Catalog: records.Catalog, Logger: g.log, Ready: g.ready, Stopping: g.stopping,

@@ -27,6 +27,7 @@ import (
 	"github.com/nightshift/nightshift/gateway/internal/rerun"
 	"github.com/nightshift/nightshift/gateway/internal/route"
 	"github.com/nightshift/nightshift/gateway/internal/schedules"
+	"github.com/nightshift/nightshift/gateway/internal/session"
 	"github.com/nightshift/nightshift/gateway/internal/static"
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/daemon"
@@ -66,6 +67,10 @@ type Config struct {
 	Metrics http.Handler
 	// Queues shows what is queued, below /queues.
 	Queues http.Handler
+	// Console has every path of the control plane that is no other's, and Session
+	// lets browsers in.
+	Console http.Handler
+	Session *session.Guard
 	Logger  *slog.Logger
 	// Catalog reads what is published.
 	Catalog func(context.Context) (store.Catalog, error)
@@ -116,7 +121,17 @@ func (s *server) dataPlane() http.Handler {
 	e.GET("/.nightshift/invocations/:id/logs", s.logs(textLog), s.statusAccess)
 	e.RouteNotFound("/.nightshift/*", notFound)
 	e.RouteNotFound("/*", s.call) // any path, any method: sites own them
+	e.Pre(hideSession)
 	return e
+}
+
+// hideSession keeps the cookies of the control plane from functions: browsers send
+// them to every port of its host.
+func hideSession(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		session.Hide(c.Request().Header)
+		return next(c)
+	}
 }
 
 // controlPlane is the table of what operators and their tools may ask.
@@ -128,7 +143,7 @@ func (s *server) controlPlane() http.Handler {
 	e.GET("/metrics", echo.WrapHandler(s.Metrics), s.localOnly, s.authorised)
 
 	for _, path := range []string{queues.Path, queues.Path + "/*"} {
-		e.Any(path, echo.WrapHandler(s.Queues), s.localOnly, s.authorised)
+		e.Any(path, echo.WrapHandler(s.Queues), s.localOnly, echo.WrapMiddleware(s.Session.Require))
 	}
 
 	// Clients of Netlify's API look for extensions beside it, without a token.
@@ -170,7 +185,10 @@ func (s *server) controlPlane() http.Handler {
 	s.scheduleRoutes(v1)
 	s.environmentRoutes(v1)
 	v1.RouteNotFound("/*", notFound)
-	e.RouteNotFound("/*", notFound)
+
+	// The log of a page, which cannot show a token. All else of the console is its own.
+	e.GET("/sites/:site/invocations/:id/log", s.logs(textLog), s.localOnly, echo.WrapMiddleware(s.Session.Require))
+	e.Any("/*", echo.WrapHandler(s.Console), s.localOnly)
 	return e
 }
 
@@ -179,10 +197,7 @@ func (s *server) echo() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.answerError
-	e.IPExtractor = echo.ExtractIPDirect()
-	if s.TrustProxy {
-		e.IPExtractor = echo.ExtractIPFromXFFHeader()
-	}
+	e.IPExtractor = ClientIP(s.TrustProxy)
 	e.Use(s.guard)
 	return e
 }

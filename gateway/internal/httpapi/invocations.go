@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -141,7 +142,7 @@ func (j *jsonWriter) end(w *bufio.Writer) error {
 // nothing; then an "end" event with the final state. A client that comes back
 // after the end gets 204, which tells it to stay away.
 func (s *server) followLog(c echo.Context, inv invocation.Invocation) error {
-	after := c.Request().Header.Get("Last-Event-ID")
+	after := cmp.Or(c.Request().Header.Get("Last-Event-ID"), c.QueryParam("after")) // where it broke off, or where it was to begin
 	if after != "" && inv.State.Terminal() {
 		rest, err := s.Invocations.Log(c.Request().Context(), inv.ID, after, 1)
 		if err != nil {
