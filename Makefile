@@ -12,6 +12,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 
 # Tools are pinned here and fetched by the Go command.
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+KUBESCORE   := go run github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 
 # The plugin, or the older program of the same name.
 COMPOSE     = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
@@ -56,7 +57,7 @@ types: $(TYPES)/node_modules/.package-lock.json ## check the TypeScript types of
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
 	@command -v redis-server valkey-server >/dev/null || echo "no redis-server or valkey-server on the PATH: the tests run on miniredis"
 	@# No vet, which lint does, and no debugger's tables: a fifth of the time of a first run.
-	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(e2e|chaos|churn|contract|nextjs|redis)$$')
+	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(e2e|chaos|churn|contract|nextjs|redis|kubernetes(/.*)?)$$')
 
 .PHONY: e2e
 e2e: build $(QUICKSTART)/node_modules $(CONTRACT)/node_modules ## run the system tests on real processes (needs redis-server)
@@ -67,6 +68,21 @@ e2e: build $(QUICKSTART)/node_modules $(CONTRACT)/node_modules ## run the system
 .PHONY: nextjs
 nextjs: build ## run the API routes of each supported Next.js on real processes (needs npm and redis-server)
 	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -count=1 -timeout 30m ./test/nextjs
+
+# What kube-score asks for and we do otherwise: tags here are never moved, so nothing is gained by asking the registry each
+# time, and images of a local build are in none; pods are kept apart by topologySpreadConstraints; how many workers
+# there are is KEDA's to say, of which it knows nothing.
+SCORE := --kubernetes-version v1.30 --output-format ci --exit-one-on-warning \
+  --ignore-test container-image-pull-policy --ignore-test deployment-has-host-podantiaffinity --ignore-test deployment-replicas \
+  --enable-optional-test container-seccomp-profile --enable-optional-test container-ports-check
+
+.PHONY: k8s
+k8s: ## render deploy/k8s and check it as an API server would, then with a linter (needs no cluster)
+	go test -vet=off -count=1 ./test/kubernetes/...
+	@for overlay in deploy/k8s/overlays/*; do \
+	  echo "kube-score $$overlay"; \
+	  go run ./test/kubernetes/render $$overlay | $(KUBESCORE) score $(SCORE) - | { grep -E '^\[(WARNING|CRITICAL)' || true; }; \
+	done
 
 # Flags of the run, for example CHAOS='-seed 7', or for the long one
 # CHAOS='-run TestChaos -invocations 100000 -duration 50m -concurrency 16 -timeout 3h'.

@@ -156,6 +156,7 @@ var unwanted = []struct {
 	{"github.com/rogpeppe/go-internal/testscript", nil, "it belongs to the end-to-end tests"},
 	{"github.com/emersion/...", nil, "it belongs to the end-to-end tests"},
 	{"github.com/johannesboyne/gofakes3/...", nil, "it belongs to the tests of the blob store"},
+	{"k8s.io/...", nil, "it belongs to the tests of deploy/k8s; services know nothing of what runs them"},
 	{"go.uber.org/goleak", nil, "it belongs to tests"},
 	{"github.com/alicebob/miniredis/...", []string{"cli/cmd/nightshift"}, "a service must never run on a store that forgets; only dev may, and says so"},
 	{ours + "/test/...", nil, "it belongs to tests"},

@@ -1,0 +1,261 @@
+package kubernetes
+
+import (
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caarlos0/env/v11" // what the services read their settings with
+	"github.com/nightshift/nightshift/gateway"
+	"github.com/nightshift/nightshift/scheduler"
+	"github.com/nightshift/nightshift/shared/daemon"
+	"github.com/nightshift/nightshift/test/kubernetes/manifest"
+	"github.com/nightshift/nightshift/worker"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// services are our own, of which each has settings.
+var services = []string{"gateway", "worker", "scheduler"}
+
+// foreign are variables that are not settings of ours, and who reads them.
+var foreign = map[string]string{
+	"REDIS_PASSWORD": "the kubelet, where NIGHTSHIFT_REDIS_URL refers to it",
+}
+
+// secretValue stands for what a Secret holds.
+const secretValue = "from a secret"
+
+// settings are the variables that a workload's first container gets.
+func settings(t *testing.T, set *manifest.Set, w workload) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	c := w.template.Spec.Containers[0]
+	for _, from := range c.EnvFrom {
+		if from.ConfigMapRef == nil {
+			continue // a Secret, of which nobody knows what is in it
+		}
+		maps := manifest.All[*corev1.ConfigMap](set)
+		i := slices.IndexFunc(maps, func(m *corev1.ConfigMap) bool { return m.Name == from.ConfigMapRef.Name })
+		if i < 0 {
+			t.Fatalf("%s: there is no ConfigMap %s", w.GetName(), from.ConfigMapRef.Name)
+		}
+		for name, value := range maps[i].Data {
+			all[name] = value
+		}
+	}
+	for _, v := range c.Env {
+		if _, twice := all[v.Name]; twice {
+			t.Errorf("%s gets %s twice", w.GetName(), v.Name)
+		}
+		all[v.Name] = v.Value
+		if v.ValueFrom != nil {
+			all[v.Name] = secretValue
+		}
+	}
+	return all
+}
+
+// known lists the settings that a configuration struct has.
+func known[T any](t *testing.T) []string {
+	t.Helper()
+	var config T
+	fields, err := env.GetFieldParamsWithOptions(&config, env.Options{Prefix: daemon.EnvPrefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range fields {
+		names = append(names, f.Key)
+	}
+	return names
+}
+
+// service is what a service knows of its settings.
+type service struct {
+	names []string
+	parse func(map[string]string) error
+}
+
+func serviceOf[T any](t *testing.T) service {
+	return service{
+		names: slices.Concat(known[T](t), known[daemon.Common](t)),
+		parse: func(environment map[string]string) error {
+			_, err := env.ParseAsWithOptions[T](env.Options{Prefix: daemon.EnvPrefix, Environment: environment})
+			return err
+		},
+	}
+}
+
+func allServices(t *testing.T) map[string]service {
+	return map[string]service{"gateway": serviceOf[gateway.Config](t), "worker": serviceOf[worker.Config](t), "scheduler": serviceOf[scheduler.Config](t)}
+}
+
+// TestSettingsAreSettings: what a Deployment sets, its service reads; what the
+// ConfigMap of all sets, at least one of them does; and values can be read.
+func TestSettingsAreSettings(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, set *manifest.Set) {
+		read := map[string]bool{}
+		all := allServices(t)
+		for name, s := range all {
+			w := find(t, set, name)
+			environment := settings(t, set, w)
+			if err := s.parse(environment); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			for _, v := range w.template.Spec.Containers[0].Env {
+				if foreign[v.Name] == "" && !slices.Contains(s.names, v.Name) {
+					t.Errorf("%s is given %s, which is not a setting of it", name, v.Name)
+				}
+			}
+			for _, key := range s.names {
+				read[key] = true
+			}
+			for _, required := range []string{"NIGHTSHIFT_REDIS_URL", "NIGHTSHIFT_BLOB_URL"} {
+				if environment[required] == "" {
+					t.Errorf("%s is not given %s", name, required)
+				}
+			}
+		}
+		for _, m := range manifest.All[*corev1.ConfigMap](set) {
+			for key := range m.Data {
+				if !read[key] {
+					t.Errorf("the ConfigMap sets %s, which no service reads", key)
+				}
+			}
+		}
+	})
+}
+
+// TestWorkersDoNotHaveTheToken: functions run beside them.
+func TestWorkersDoNotHaveTheToken(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, set *manifest.Set) {
+		for _, name := range []string{"worker", "scheduler"} {
+			if _, has := settings(t, set, find(t, set, name))["NIGHTSHIFT_TOKEN"]; has {
+				t.Errorf("%s has the token of the control plane", name)
+			}
+			for _, from := range find(t, set, name).template.Spec.Containers[0].EnvFrom {
+				if from.SecretRef != nil && from.SecretRef.Name == "nightshift" {
+					t.Errorf("%s gets all of the Secret, with the token", name)
+				}
+			}
+		}
+		if settings(t, set, find(t, set, "gateway"))["NIGHTSHIFT_TOKEN"] != secretValue {
+			t.Error("the gateway does not get its token from a Secret")
+		}
+	})
+}
+
+// TestListenersAreDeclared: each address that a service listens on is a port of
+// its container, and the other way round.
+func TestListenersAreDeclared(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, set *manifest.Set) {
+		for name, s := range allServices(t) {
+			w := find(t, set, name)
+			var listens, declared []int32
+			for key, value := range settings(t, set, w) {
+				if ok, number := portOf(value); ok && strings.HasSuffix(key, "_ADDR") && slices.Contains(s.names, key) {
+					listens = append(listens, number)
+				}
+			}
+			for _, p := range w.template.Spec.Containers[0].Ports {
+				declared = append(declared, p.ContainerPort)
+			}
+			slices.Sort(listens)
+			slices.Sort(declared)
+			if !slices.Equal(listens, declared) || len(declared) == 0 {
+				t.Errorf("%s listens on %v and declares %v", name, listens, declared)
+			}
+		}
+	})
+}
+
+// portOf reads an address to listen on, on all interfaces.
+func portOf(addr string) (bool, int32) {
+	host, text, err := net.SplitHostPort(addr)
+	number, bad := strconv.ParseInt(text, 10, 32)
+	return err == nil && bad == nil && host == "", int32(number)
+}
+
+const (
+	// longestAttempt is what a function may take at most, docs/architecture.md.
+	longestAttempt = 15 * time.Minute
+	// handingBack is what a worker keeps of its stop for that: stopReserve.
+	handingBack = 15 * time.Second
+	// toKill is between the end of a stop and the kubelet's kill.
+	toKill = 5 * time.Second
+)
+
+// TestGraceIsLongEnough: the kubelet kills nothing that still does what its
+// settings let it do.
+func TestGraceIsLongEnough(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, set *manifest.Set) {
+		for _, name := range services {
+			w := find(t, set, name)
+			environment := settings(t, set, w)
+			duration := func(key string) time.Duration {
+				d, err := time.ParseDuration(environment[key])
+				if err != nil {
+					t.Fatalf("%s: %s: %v", name, key, err)
+				}
+				return d
+			}
+			grace := time.Duration(*w.template.Spec.TerminationGracePeriodSeconds) * time.Second
+			var sleep time.Duration
+			if l := w.template.Spec.Containers[0].Lifecycle; l != nil {
+				sleep = time.Duration(l.PreStop.Sleep.Seconds) * time.Second
+			}
+			stop := duration("NIGHTSHIFT_STOP_TIMEOUT")
+			if grace < sleep+stop+toKill {
+				t.Errorf("%s is killed after %v; it sleeps %v and may take %v to stop", name, grace, sleep, stop)
+			}
+			switch name {
+			case "gateway":
+				if drain := duration("NIGHTSHIFT_DRAIN"); stop < time.Second+drain+toKill {
+					t.Errorf("the gateway lets answers end for %v, and all of its stop may take %v", drain, stop)
+				}
+				if sleep < 5*time.Second {
+					t.Errorf("the gateway sleeps %v before it stops; load balancers need some seconds to notice", sleep)
+				}
+			case "worker":
+				drain := duration("NIGHTSHIFT_WORKER_DRAIN")
+				if drain <= longestAttempt {
+					t.Errorf("a worker drains for %v, and an attempt may take %v and its start", drain, longestAttempt)
+				}
+				if stop < drain+handingBack {
+					t.Errorf("a worker drains for %v, and all of its stop may take %v; it keeps %v of that for handing back", drain, stop, handingBack)
+				}
+			}
+		}
+	})
+}
+
+// TestSecretsAreDocumented: each key of a Secret that a pod waits for is in the
+// commands that make the Secret.
+func TestSecretsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	each(t, func(t *testing.T, set *manifest.Set) {
+		for _, w := range workloads(set) {
+			for _, v := range w.template.Spec.Containers[0].Env {
+				if v.ValueFrom == nil || v.ValueFrom.SecretKeyRef == nil {
+					continue
+				}
+				ref := v.ValueFrom.SecretKeyRef
+				if command := "--from-literal=" + ref.Key + "="; ref.Name != "nightshift" || !strings.Contains(string(page), command) {
+					t.Errorf("%s needs %s of Secret %s; docs/kubernetes.md does not make it with %s", w.GetName(), ref.Key, ref.Name, command)
+				}
+			}
+		}
+	})
+}
