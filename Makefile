@@ -57,11 +57,11 @@ types: $(TYPES)/node_modules/.package-lock.json ## check the TypeScript types of
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
 	@command -v redis-server valkey-server >/dev/null || echo "no redis-server or valkey-server on the PATH: the tests run on miniredis"
 	@# No vet, which lint does, and no debugger's tables: a fifth of the time of a first run.
-	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(e2e|chaos|churn|contract|nextjs|redis|kubernetes(/.*)?)$$')
+	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(chaos|churn|contract|e2e|kubernetes(/.*)?|manual|nextjs|redis)$$')
 
 .PHONY: e2e
 e2e: build $(QUICKSTART)/node_modules $(CONTRACT)/node_modules ## run the system tests on real processes (needs redis-server)
-	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -race -count=1 -timeout 20m ./test/e2e/... ./test/contract/... ./test/redis
+	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -race -count=1 -timeout 20m ./test/e2e/... ./test/contract/... ./test/manual/... ./test/redis
 	@# Alone, because it loads the machine, and without the race detector, because it is the load.
 	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -count=1 -v ./test/churn
 
@@ -123,7 +123,8 @@ lint: ## check format, vet and staticcheck
 
 .PHONY: docs
 docs: ## write anew the documentation that is made of the source
-	go test ./test/docs -run 'TestConfiguration|TestOpenAPI' -update
+	go test ./test/docs -run '^TestConfiguration$$' -update
+	go test ./gateway/internal/httpapi -run '^TestOpenAPI$$' -update
 
 .PHONY: verify
 verify: ## check that go.mod files are tidy and each module builds without the workspace

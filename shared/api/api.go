@@ -86,7 +86,9 @@ type File struct {
 
 // Function is a function with what people want to know about it.
 type Function struct {
-	Name     string        `json:"name"`
+	Name string `json:"name"`
+	// Kind and Runtime are empty in a deploy whose maker lets the code say them,
+	// until that has been sent.
 	Kind     function.Kind `json:"kind"`
 	Runtime  string        `json:"runtime"` // node, or provided for a program
 	URLs     []string      `json:"urls"`
@@ -106,7 +108,7 @@ type Function struct {
 // FromFunction translates a function that is reached by urls.
 func FromFunction(f *function.Function, urls []string) Function {
 	return Function{
-		Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, URLs: urls, Methods: f.Methods, Schedule: f.Schedule, Timezone: f.Timezone,
+		Name: f.Name, Kind: f.Kind, Runtime: f.Runtime, URLs: append([]string{}, urls...), Methods: f.Methods, Schedule: f.Schedule, Timezone: f.Timezone,
 		TimeoutMS: f.Timeout().Milliseconds(), RateLimit: f.RateLimit, PreferStatic: f.PreferStatic, Source: f.Source,
 	}
 }
