@@ -25,6 +25,20 @@ type MailSink struct {
 
 	mu    sync.Mutex
 	mails []Mail
+	// known are the addresses that were seen, if new ones are turned away.
+	known map[string]bool
+}
+
+// StartGreylist is a sink that turns each address away when it sees it for the
+// first time, as many mail servers do: 451, try again later.
+func StartGreylist() (*MailSink, error) {
+	s, err := StartMailSink()
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.known = map[string]bool{}
+	}
+	return s, err
 }
 
 // StartMailSink listens on a free port of loopback.
@@ -53,6 +67,17 @@ func (s *MailSink) Mails() []Mail {
 	return slices.Clone(s.mails)
 }
 
+// greylists reports whether an address is turned away, and lets it in from then on.
+func (s *MailSink) greylists(to string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil || s.known[to] {
+		return false
+	}
+	s.known[to] = true
+	return true
+}
+
 // Close ends the sink.
 func (s *MailSink) Close() error {
 	err := s.server.Close()
@@ -72,6 +97,9 @@ type mailSession struct {
 func (s *mailSession) Mail(string, *smtp.MailOptions) error { return nil }
 
 func (s *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if s.sink.greylists(to) {
+		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "greylisted, try again later"}
+	}
 	s.to = append(s.to, to)
 	return nil
 }
