@@ -19,6 +19,8 @@ COMPOSE     = $(shell docker compose version >/dev/null 2>&1 && echo docker comp
 
 QUICKSTART := examples/quickstart
 CONTRACT   := test/contract/testdata/site
+# Those that test/nextjs installs are left out.
+EXAMPLES   := $(filter-out examples/nextjs,$(patsubst %/package-lock.json,%,$(wildcard examples/*/package-lock.json)))
 
 .PHONY: help
 help: ## print this list
@@ -35,7 +37,7 @@ run: build $(QUICKSTART)/node_modules ## run everything in one process, with exa
 	@exec bin/nightshift dev $(QUICKSTART)
 
 # npm writes this file last, so it tells whether the install is whole and fresh.
-SITES := $(QUICKSTART) $(CONTRACT)
+SITES := $(EXAMPLES) $(CONTRACT)
 $(SITES:=/node_modules): %/node_modules: %/node_modules/.package-lock.json
 $(SITES:=/node_modules/.package-lock.json): %/node_modules/.package-lock.json: %/package-lock.json
 	@npm ci --prefix $* --no-audit --no-fund --loglevel=error
@@ -53,15 +55,19 @@ types: $(TYPES)/node_modules/.package-lock.json ## check the TypeScript types of
 	@cd $(TYPES) && node_modules/.bin/tsc -p test
 	@cd $(TYPES) && node_modules/.bin/tsc -p test --module esnext --moduleResolution bundler
 
+# Packages of tests that start what `make build` makes, for make e2e.
+SYSTEM := e2e(/.*)?|contract(/.*)?|examples|manual(/.*)?|redis
+
 .PHONY: test
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
 	@command -v redis-server valkey-server >/dev/null || echo "no redis-server or valkey-server on the PATH: the tests run on miniredis"
 	@# No vet, which lint does, and no debugger's tables: a fifth of the time of a first run.
-	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/(chaos|churn|contract|e2e|kubernetes(/.*)?|manual|nextjs|redis)$$')
+	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/($(SYSTEM)|churn|chaos|nextjs|kubernetes(/.*)?)$$')
 
 .PHONY: e2e
-e2e: build $(QUICKSTART)/node_modules $(CONTRACT)/node_modules ## run the system tests on real processes (needs redis-server)
-	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -race -count=1 -timeout 20m ./test/e2e/... ./test/contract/... ./test/manual/... ./test/redis
+e2e: build ## run the system tests on real processes, and the examples (needs npm, curl and redis-server)
+	@$(MAKE) --no-print-directory --jobs 4 $(SITES:=/node_modules)
+	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -race -count=1 -timeout 20m $$(go list work | grep -E '/test/($(SYSTEM))$$')
 	@# Alone, because it loads the machine, and without the race detector, because it is the load.
 	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -count=1 -v ./test/churn
 

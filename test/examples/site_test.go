@@ -1,0 +1,237 @@
+package examples
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/test/harness"
+)
+
+// site is an example that is deployed, and somebody who follows its README.
+type site struct {
+	*testing.T
+	name    string
+	in      *installation
+	readme  *readme
+	dir     string // where commands are typed: examples and bin are there, as in a clone
+	data    string // what the stand-ins keep
+	standIn string // host:port of what stands for the systems around the site
+	mail    *harness.MailSink
+
+	typed int    // how many commands of the README were typed
+	id    string // of the invocation that was started last: the README's ID
+}
+
+// open starts the stand-ins of an example and deploys it.
+func (in *installation) open(t *testing.T, name string) *site {
+	t.Helper()
+	s := &site{T: t, name: name, in: in, dir: t.TempDir(), data: t.TempDir()}
+	source := filepath.Join(harness.Root(), "examples", name)
+	if exists(filepath.Join(source, "package-lock.json")) && !exists(filepath.Join(source, "node_modules", ".package-lock.json")) {
+		t.Fatalf("examples/%s has no installed packages; run `npm ci --prefix examples/%s`, or `make e2e`, which does", name, name)
+	}
+	check(t, os.Symlink(filepath.Join(harness.Root(), "examples"), filepath.Join(s.dir, "examples")))
+	check(t, os.Symlink(binDir, filepath.Join(s.dir, "bin")))
+	settings, err := readSettings(filepath.Join(source, "netlify.toml"))
+	check(t, err)
+	s.readme, err = readReadme(name)
+	check(t, err)
+	check(t, s.readme.check(name, settings.names()))
+	s.mail, err = harness.StartGreylist()
+	check(t, err)
+	t.Cleanup(func() { check(t, s.mail.Close()) })
+	if program := settings.program(); program != "" {
+		s.startStandIn(source, program)
+	}
+	if name != "invoices" { // the default site is there already
+		in.nightshift(t, "sites", "create", name)
+	}
+	for key, value := range settings.variables() {
+		value = strings.NewReplacer(standIns, s.standIn, mailServer, s.mail.Addr()).Replace(value)
+		in.nightshift(t, "env", "set", key, value, "--site", name)
+	}
+	in.nightshift(t, "deploy", "--prod", "--site", name, source)
+	return s
+}
+
+// startStandIn starts what [dev] command does, on a port of its own.
+func (s *site) startStandIn(source, program string) {
+	s.Helper()
+	node, err := exec.LookPath("node")
+	check(s.T, err)
+	port, err := harness.FreePort()
+	check(s.T, err)
+	smtp, err := harness.FreePort()
+	check(s.T, err)
+	s.standIn = fmt.Sprintf("127.0.0.1:%d", port)
+	var fleet harness.Fleet
+	p, err := fleet.Start(harness.Spec{
+		Name: program, Path: node, Args: []string{program}, Dir: source,
+		Env: harness.Environ(fmt.Sprintf("PORT=%d", port), fmt.Sprintf("SMTP_PORT=%d", smtp), "DATA_DIR="+s.data, "CALLBACK_SECRET="+s.in.secret),
+	})
+	check(s.T, err)
+	s.Cleanup(func() {
+		if s.Failed() {
+			s.Logf("---- %s\n%s", program, p.Log.Tail(60))
+		}
+		check(s.T, fleet.Close())
+	})
+	eventually(s.T, func() error {
+		if !p.Running() {
+			s.Fatalf("%s ended:\n%s", program, p.Log)
+		}
+		res, err := http.Get("http://" + s.standIn)
+		if err != nil {
+			return err
+		}
+		return res.Body.Close()
+	})
+}
+
+// The addresses that READMEs and netlify.toml have, and the test replaces.
+const (
+	dataPlane  = "http://127.0.0.1:8888"
+	standIns   = "127.0.0.1:4000"
+	mailServer = "127.0.0.1:2525"
+)
+
+var (
+	placeholder = regexp.MustCompile(`\bID\b`)
+	accepted    = regexp.MustCompile(`(?m)^X-Nf-Request-Id: (\S+)\r?$`)
+	triggered   = regexp.MustCompile(`^[0-9A-HJKMNP-TV-Z]{26}\n$`)
+	// looks are commands that change nothing, so that they can be typed until they
+	// show what the reader waits for.
+	looks = regexp.MustCompile(`^(curl (-o \S+ )?http://\S+|git -C \S+ log .*)$`)
+)
+
+// types types the next command of the README, which must begin as said, and hands
+// what it printed to see. One that only looks is typed again until see is content.
+func (s *site) types(beginning string, see func(out string) error) {
+	s.Helper()
+	if s.typed == len(s.readme.types) {
+		s.Fatalf("the README ends before %q", beginning)
+	}
+	command := s.readme.types[s.typed]
+	s.typed++
+	if !strings.HasPrefix(command, beginning) {
+		s.Fatalf("the README's command %d is\n%s\nwant one that begins with %q", s.typed, command, beginning)
+	}
+	again := looks.MatchString(command)
+	command = s.here(command)
+	try := func() error {
+		out, err := s.shell(command)
+		if err == nil {
+			err = see(out)
+		}
+		if err != nil {
+			return fmt.Errorf("%s\n%w", command, err)
+		}
+		return nil
+	}
+	if again {
+		eventually(s.T, try)
+		return
+	}
+	check(s.T, try())
+}
+
+// here is a command with the addresses and the ID of this run.
+func (s *site) here(command string) string {
+	if strings.HasPrefix(command, "bin/nightshift ") {
+		command += " --site " + s.name
+	}
+	return strings.NewReplacer(
+		dataPlane, "http://"+s.name+".localhost"+s.in.data[strings.LastIndexByte(s.in.data, ':'):],
+		standIns, s.standIn,
+		"examples/"+s.name+"/.nightshift", s.data,
+	).Replace(placeholder.ReplaceAllLiteralString(command, s.id))
+}
+
+// shell runs a command and remembers the invocation that it started.
+func (s *site) shell(command string) (string, error) {
+	ctx, cancel := context.WithTimeout(s.Context(), within)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
+	cmd.Env, cmd.Dir = append(s.in.environ(), "NO_PROXY=*"), s.dir
+	out, err := cmd.Output()
+	if err != nil {
+		if exit, ok := err.(*exec.ExitError); ok {
+			err = fmt.Errorf("%w\n%s", err, exit.Stderr)
+		}
+		return "", err
+	}
+	if found := accepted.FindStringSubmatch(string(out)); found != nil {
+		s.id = found[1]
+	} else if triggered.Match(out) {
+		s.id = strings.TrimSpace(string(out))
+	}
+	return string(out), nil
+}
+
+// allTyped fails if the README goes on.
+func (s *site) allTyped() {
+	s.Helper()
+	if rest := s.readme.types[s.typed:]; len(rest) > 0 {
+		s.Fatalf("the test does not follow the README to its end:\n%s", strings.Join(rest, "\n"))
+	}
+}
+
+// has wants each of the parts in what was printed.
+func has(parts ...string) func(string) error {
+	return func(out string) error {
+		for _, part := range parts {
+			if !strings.Contains(out, part) {
+				return fmt.Errorf("want %s in\n%s", part, out)
+			}
+		}
+		return nil
+	}
+}
+
+// ended waits for the end of an invocation.
+func (s *site) ended(id string) api.Invocation {
+	s.Helper()
+	var inv api.Invocation
+	eventually(s.T, func() error {
+		res, err := http.Get("http://" + s.in.data + "/.nightshift/invocations/" + id)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		raw, err := io.ReadAll(res.Body)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(raw, &inv); err != nil {
+			return fmt.Errorf("%w\n%s", err, raw)
+		}
+		if !inv.State.Terminal() {
+			return fmt.Errorf("not at its end: %s", raw)
+		}
+		return nil
+	})
+	return inv
+}
+
+// succeeded waits for an invocation to succeed in so many attempts, and returns
+// the body of its result.
+func (s *site) succeeded(id string, attempts, status int) string {
+	s.Helper()
+	inv := s.ended(id)
+	if inv.State != invocation.Succeeded || len(inv.Attempts) != attempts || inv.Result == nil || inv.Result.Status != status {
+		s.Fatalf("%s: ends %s after %d attempts with %+v, want succeeded after %d with status %d\n%+v",
+			inv.Function, inv.State, len(inv.Attempts), inv.Result, attempts, status, inv.Attempts)
+	}
+	return inv.Result.Body
+}
