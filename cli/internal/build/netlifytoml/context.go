@@ -29,6 +29,9 @@ func (p *parser) overlay(doc map[string]any, contexts []string) {
 	}
 	for _, name := range matching(tables, contexts) {
 		table, _ := tables[name].(map[string]any)
+		if _, there := table["environment"]; there && name != "dev" {
+			p.beyondDev = true
+		}
 		for _, key := range slices.Sorted(maps.Keys(table)) {
 			from, value := []string{"context", name, key}, table[key]
 			_, isTable := value.(map[string]any)

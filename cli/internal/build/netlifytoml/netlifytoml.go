@@ -98,6 +98,9 @@ func parse(text string, contexts []string) (File, []problem.Problem) {
 	}
 	p := parser{places: locate(text), keys: meta.Keys()}
 	own := map[string]problem.Position{"redirects": p.places.at([]string{"redirects"}), "headers": p.places.at([]string{"headers"})}
+	if build, ok := doc["build"].(map[string]any); ok {
+		_, p.beyondDev = build["environment"]
+	}
 	p.overlay(doc, contexts)
 	for _, key := range slices.Sorted(maps.Keys(own)) {
 		if p.places.at([]string{key}) != own[key] {
@@ -165,6 +168,9 @@ type parser struct {
 	places   places
 	keys     []toml.Key // in the order of the file
 	problems []problem.Problem
+	// beyondDev says that there is an environment which is not of dev alone, so
+	// that somebody may expect it where it is not.
+	beyondDev bool
 }
 
 func (p *parser) errorf(key []string, format string, args ...any) {
@@ -221,6 +227,9 @@ func (p *parser) environment(value any) {
 		default:
 			p.errorf(append(path, key), "build.environment.%s must be a string", key)
 		}
+	}
+	if !p.beyondDev {
+		return
 	}
 	p.warnf(path, "build.environment is for nightshift dev only: functions that are deployed do not see it, as on Netlify; for them use nightshift env set")
 }

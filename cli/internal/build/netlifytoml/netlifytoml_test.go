@@ -233,3 +233,24 @@ func TestEnvironment(t *testing.T) {
 		}
 	}
 }
+
+// TestEnvironmentOfDev: what is written for dev alone needs no warning that it is
+// for dev alone.
+func TestEnvironmentOfDev(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{
+		"[context.dev.environment]\nA = \"a\"\n":                                              0,
+		"[context.dev.environment]\nA = \"a\"\n[build.environment]\nB = \"b\"\n":              1,
+		"[context.dev.environment]\nA = \"a\"\n[context.main.environment]\nB = \"b\"\n":       1,
+		"[context.dev.environment]\nA = \"a\"\n[context.production.environment]\nB = \"b\"\n": 0,
+		"[context.main.environment]\nB = \"b\"\n[context.dev]\n[context.dev.functions]\n":     1,
+	} {
+		root := t.TempDir()
+		if err := os.WriteFile(filepath.Join(root, netlifytoml.Name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, problems := netlifytoml.Read(root, "dev", "main"); len(problems) != want {
+			t.Errorf("%q has the problems %v, want %d", text, problems, want)
+		}
+	}
+}
