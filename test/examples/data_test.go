@@ -139,7 +139,7 @@ func gitBackup(s *site) {
 
 	git := func(args ...string) string {
 		s.Helper()
-		cmd := exec.CommandContext(s.Context(), "git", append([]string{"-C", filepath.Join(s.data, "backup.git")}, args...)...)
+		cmd := exec.CommandContext(s.Context(), "git", append([]string{"-C", filepath.Join(s.kept, "backup.git")}, args...)...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			s.Fatalf("git %v: %v\n%s", args, err, out)

@@ -51,6 +51,23 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+// underDev are the examples that go another way there: whose calls lead to their
+// own site, whose callbacks are signed with a secret of dev, and whose data is in
+// the folder of dev.
+var underDev = []string{"invoices", "media", "git-backup"}
+
+// TestDev follows READMEs to the letter, with nightshift dev.
+func TestDev(t *testing.T) {
+	for _, name := range underDev {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := dev(t, name)
+			examples[name](s)
+			s.allTyped()
+		})
+	}
+}
+
 // TestEachIsRun fails for an example that nobody runs, and for one that the list
 // of examples leaves out.
 func TestEachIsRun(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,45 @@ func (in *installation) nightshift(t *testing.T, args ...string) {
 // environ is the environment of whoever types.
 func (in *installation) environ() []string {
 	return harness.Environ("NIGHTSHIFT_TOKEN="+token, "NIGHTSHIFT_API_URL="+in.services.Admin[0]+"/api/v1")
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	port, err := harness.FreePort()
+	check(t, err)
+	return "127.0.0.1:" + strconv.Itoa(port)
+}
+
+func portOf(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
+
+// copySite copies a site, but for what npm has installed, which the copy shares.
+func copySite(from, to string) error {
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		source, target := filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())
+		switch {
+		case entry.Name() == ".nightshift": // of somebody who works with the example
+		case entry.Name() == "node_modules":
+			err = os.Symlink(source, target)
+		case entry.IsDir():
+			err = os.CopyFS(target, os.DirFS(source))
+		default:
+			var data []byte
+			if data, err = os.ReadFile(source); err == nil {
+				err = os.WriteFile(target, data, 0o644)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // eventually waits until try returns nil.

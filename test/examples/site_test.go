@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,85 +19,132 @@ import (
 	"github.com/nightshift/nightshift/test/harness"
 )
 
-// site is an example that is deployed, and somebody who follows its README.
+// site is an example that runs, and somebody who follows its README.
 type site struct {
 	*testing.T
 	name    string
-	in      *installation
+	source  string // the example's folder
 	readme  *readme
-	dir     string // where commands are typed: examples and bin are there, as in a clone
-	data    string // what the stand-ins keep
-	standIn string // host:port of what stands for the systems around the site
+	given   *settings
+	dir     string   // where commands are typed: examples and bin are there, as in a clone
+	kept    string   // where the stand-ins keep what they keep
+	url     string   // of the site, as it is typed
+	data    string   // host:port of the data plane
+	env     []string // of whoever types
+	flags   string   // of each nightshift command
+	standIn string   // host:port of what stands for the systems around the site
 	mail    *harness.MailSink
 
 	typed int    // how many commands of the README were typed
 	id    string // of the invocation that was started last: the README's ID
 }
 
-// open starts the stand-ins of an example and deploys it.
-func (in *installation) open(t *testing.T, name string) *site {
+// newSite reads an example and starts its mail server. Nothing runs yet.
+func newSite(t *testing.T, name string) *site {
 	t.Helper()
-	s := &site{T: t, name: name, in: in, dir: t.TempDir(), data: t.TempDir()}
-	source := filepath.Join(harness.Root(), "examples", name)
-	if exists(filepath.Join(source, "package-lock.json")) && !exists(filepath.Join(source, "node_modules", ".package-lock.json")) {
+	s := &site{T: t, name: name, source: filepath.Join(harness.Root(), "examples", name), dir: t.TempDir(), standIn: freeAddr(t)}
+	if exists(filepath.Join(s.source, "package-lock.json")) && !exists(filepath.Join(s.source, "node_modules", ".package-lock.json")) {
 		t.Fatalf("examples/%s has no installed packages; run `npm ci --prefix examples/%s`, or `make e2e`, which does", name, name)
 	}
-	check(t, os.Symlink(filepath.Join(harness.Root(), "examples"), filepath.Join(s.dir, "examples")))
-	check(t, os.Symlink(binDir, filepath.Join(s.dir, "bin")))
-	settings, err := readSettings(filepath.Join(source, "netlify.toml"))
+	var err error
+	s.given, err = readSettings(filepath.Join(s.source, "netlify.toml"))
 	check(t, err)
 	s.readme, err = readReadme(name)
 	check(t, err)
-	check(t, s.readme.check(name, settings.names()))
+	check(t, s.readme.check(name, s.given.names()))
+	check(t, os.Symlink(binDir, filepath.Join(s.dir, "bin")))
 	s.mail, err = harness.StartGreylist()
 	check(t, err)
 	t.Cleanup(func() { check(t, s.mail.Close()) })
-	if program := settings.program(); program != "" {
-		s.startStandIn(source, program)
+	return s
+}
+
+// open starts the stand-ins of an example and deploys it.
+func (in *installation) open(t *testing.T, name string) *site {
+	t.Helper()
+	s := newSite(t, name)
+	s.kept, s.env, s.flags = t.TempDir(), in.environ(), " --site "+name
+	s.data, s.url = in.data, "http://"+name+".localhost"+in.data[strings.LastIndexByte(in.data, ':'):]
+	check(t, os.Symlink(filepath.Join(harness.Root(), "examples"), filepath.Join(s.dir, "examples")))
+	if program := s.given.program(); program != "" {
+		node, err := exec.LookPath("node")
+		check(t, err)
+		s.start(harness.Spec{
+			Name: program, Path: node, Args: []string{program}, Dir: s.source,
+			Env: append(s.ports(), "DATA_DIR="+s.kept, "CALLBACK_SECRET="+in.secret),
+		}, "http://"+s.standIn)
 	}
 	if name != "invoices" { // the default site is there already
 		in.nightshift(t, "sites", "create", name)
 	}
-	for key, value := range settings.variables() {
-		value = strings.NewReplacer(standIns, s.standIn, mailServer, s.mail.Addr()).Replace(value)
+	for key, value := range s.variables() {
 		in.nightshift(t, "env", "set", key, value, "--site", name)
 	}
-	in.nightshift(t, "deploy", "--prod", "--site", name, source)
+	in.nightshift(t, "deploy", "--prod", "--site", name, s.source)
 	return s
 }
 
-// startStandIn starts what [dev] command does, on a port of its own.
-func (s *site) startStandIn(source, program string) {
+// dev runs a copy of an example under nightshift dev, which starts its stand-ins.
+func dev(t *testing.T, name string) *site {
+	t.Helper()
+	s := newSite(t, name)
+	copied := filepath.Join(s.dir, "examples", name)
+	check(t, copySite(s.source, copied))
+	s.kept, s.data = filepath.Join(copied, ".nightshift"), freeAddr(t)
+	s.url = "http://" + s.data
+	admin := freeAddr(t)
+	s.env = harness.Environ("NIGHTSHIFT_API_URL=http://" + admin + "/api/v1")
+	env := s.ports()
+	for key, value := range s.variables() { // what the shell has goes before netlify.toml
+		env = append(env, key+"="+value)
+	}
+	t.Cleanup(func() { check(t, harness.RemoveReadOnly(s.kept)) })
+	s.start(harness.Spec{
+		Name: "dev", Path: filepath.Join("bin", "nightshift"), Dir: s.dir, Env: env,
+		Args: []string{"dev", "examples/" + name, "--port", portOf(s.data), "--admin-port", portOf(admin)},
+	}, "http://"+s.data, "http://"+s.standIn)
+	return s
+}
+
+// variables are those of the site, with the addresses of this run.
+func (s *site) variables() map[string]string {
+	values := map[string]string{}
+	for key, value := range s.given.variables() {
+		values[key] = strings.NewReplacer(standIns, s.standIn, mailServer, s.mail.Addr()).Replace(value)
+	}
+	return values
+}
+
+// ports is the environment of the stand-ins. Their own mail server is there and is
+// not used.
+func (s *site) ports() []string {
+	return harness.Environ("PORT="+portOf(s.standIn), "SMTP_PORT="+portOf(freeAddr(s.T)))
+}
+
+// start starts a process and waits until each of the URLs answers.
+func (s *site) start(spec harness.Spec, urls ...string) {
 	s.Helper()
-	node, err := exec.LookPath("node")
-	check(s.T, err)
-	port, err := harness.FreePort()
-	check(s.T, err)
-	smtp, err := harness.FreePort()
-	check(s.T, err)
-	s.standIn = fmt.Sprintf("127.0.0.1:%d", port)
 	var fleet harness.Fleet
-	p, err := fleet.Start(harness.Spec{
-		Name: program, Path: node, Args: []string{program}, Dir: source,
-		Env: harness.Environ(fmt.Sprintf("PORT=%d", port), fmt.Sprintf("SMTP_PORT=%d", smtp), "DATA_DIR="+s.data, "CALLBACK_SECRET="+s.in.secret),
-	})
+	p, err := fleet.Start(spec)
 	check(s.T, err)
 	s.Cleanup(func() {
 		if s.Failed() {
-			s.Logf("---- %s\n%s", program, p.Log.Tail(60))
+			s.Logf("---- %s\n%s", spec.Name, p.Log.Tail(60))
 		}
 		check(s.T, fleet.Close())
 	})
-	eventually(s.T, func() error {
-		if !p.Running() {
-			s.Fatalf("%s ended:\n%s", program, p.Log)
-		}
-		res, err := http.Get("http://" + s.standIn)
-		if err != nil {
-			return err
-		}
-		return res.Body.Close()
-	})
+	for _, url := range urls {
+		eventually(s.T, func() error {
+			if !p.Running() {
+				s.Fatalf("%s ended:\n%s", spec.Name, p.Log)
+			}
+			res, err := http.Get(url)
+			if err != nil {
+				return err
+			}
+			return res.Body.Close()
+		})
+	}
 }
 
 // The addresses that READMEs and netlify.toml have, and the test replaces.
@@ -149,12 +197,12 @@ func (s *site) types(beginning string, see func(out string) error) {
 // here is a command with the addresses and the ID of this run.
 func (s *site) here(command string) string {
 	if strings.HasPrefix(command, "bin/nightshift ") {
-		command += " --site " + s.name
+		command += s.flags
 	}
 	return strings.NewReplacer(
-		dataPlane, "http://"+s.name+".localhost"+s.in.data[strings.LastIndexByte(s.in.data, ':'):],
+		dataPlane, s.url,
 		standIns, s.standIn,
-		"examples/"+s.name+"/.nightshift", s.data,
+		"examples/"+s.name+"/.nightshift", s.kept,
 	).Replace(placeholder.ReplaceAllLiteralString(command, s.id))
 }
 
@@ -163,7 +211,7 @@ func (s *site) shell(command string) (string, error) {
 	ctx, cancel := context.WithTimeout(s.Context(), within)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", command)
-	cmd.Env, cmd.Dir = append(s.in.environ(), "NO_PROXY=*"), s.dir
+	cmd.Env, cmd.Dir = append(slices.Clone(s.env), "NO_PROXY=*"), s.dir
 	out, err := cmd.Output()
 	if err != nil {
 		if exit, ok := err.(*exec.ExitError); ok {
@@ -204,7 +252,7 @@ func (s *site) ended(id string) api.Invocation {
 	s.Helper()
 	var inv api.Invocation
 	eventually(s.T, func() error {
-		res, err := http.Get("http://" + s.in.data + "/.nightshift/invocations/" + id)
+		res, err := http.Get("http://" + s.data + "/.nightshift/invocations/" + id)
 		if err != nil {
 			return err
 		}
