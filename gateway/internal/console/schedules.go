@@ -118,16 +118,16 @@ func (c *Console) showSchedule(w http.ResponseWriter, r *http.Request, status in
 		return err
 	}
 	q := r.URL.Query()
-	newest, next, err := c.Schedules.Ledger(r.Context(), site.Name, name, "", chartedTicks)
+	newest, _, err := c.Schedules.Ledger(r.Context(), site.Name, name, "", chartedTicks)
 	if err != nil {
 		return err
 	}
 	view := scheduleView{frame: frame, Slots: chartedTicks, Marks: strip(newest, chartedTicks), Key: newKey(), Form: form, Problem: problem}
-	view.Ledger, next, err = c.Schedules.Ledger(r.Context(), site.Name, name, q.Get("cursor"), ledgerPage)
+	ledger, next, err := c.Schedules.Ledger(r.Context(), site.Name, name, q.Get("cursor"), ledgerPage)
 	if err != nil {
 		return err
 	}
-	view.Pager = newPager("/sites/"+site.Name+"/schedules/"+name, nil, q, next)
+	view.Ledger, view.Pager = ledger, newPager("/sites/"+site.Name+"/schedules/"+name, nil, q, next)
 	list, err := c.Schedules.List(r.Context(), site.Name)
 	if err != nil {
 		return err

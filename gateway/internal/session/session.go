@@ -72,7 +72,7 @@ type Guard struct {
 // New makes a guard.
 func New(cfg Config) *Guard {
 	digest := sha256.Sum256([]byte(cfg.Token))
-	key, err := hkdf.Key(sha256.New, []byte(cfg.Token), nil, "nightshift: sessions of the control plane", sha256.Size)
+	key, err := hkdf.Key(sha256.New, []byte(cfg.Token), nil, "sessions of Nightshift's control plane", sha256.Size)
 	if err != nil { // the length is a constant that is fine
 		panic(err)
 	}
