@@ -29,7 +29,7 @@ help: ## print this list
 .PHONY: build
 build: ## build bin/{nightshift,gateway,worker,scheduler}
 	@mkdir -p bin
-	@for s in $(SERVICES); do go build -ldflags "-s -w" -o bin/$$s ./$$s/cmd/$$s; done
+	@for s in $(SERVICES); do go build -ldflags "-s -w -X github.com/nightshift/nightshift/shared/daemon.version=$(VERSION)" -o bin/$$s ./$$s/cmd/$$s; done
 	@go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/nightshift ./cli/cmd/nightshift
 
 .PHONY: run

@@ -31,6 +31,10 @@ type Config struct {
 	Addr string `env:"ADDR"`
 	// AdminAddr is the control plane's host:port. Default :8889, under Dev 127.0.0.1:8889.
 	AdminAddr string `env:"ADMIN_ADDR"`
+	// MetricsAddr is host:port where GET /metrics answers a monitoring system
+	// without a token, beside the control plane, where it needs one, and GET
+	// /healthz; see docs/metrics.md. Default: none.
+	MetricsAddr string `env:"METRICS_ADDR"`
 	// Token is what users of the control plane show as a bearer token. Required
 	// unless Dev is set; then an empty one opens it to local programs.
 	Token string `env:"TOKEN"`

@@ -27,10 +27,10 @@ import (
 	"github.com/nightshift/nightshift/gateway/internal/environment"
 	"github.com/nightshift/nightshift/gateway/internal/fleet"
 	"github.com/nightshift/nightshift/gateway/internal/httpapi"
+	"github.com/nightshift/nightshift/gateway/internal/installation"
 	"github.com/nightshift/nightshift/gateway/internal/intake"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
-	"github.com/nightshift/nightshift/gateway/internal/metrics"
 	"github.com/nightshift/nightshift/gateway/internal/queues"
 	"github.com/nightshift/nightshift/gateway/internal/release"
 	"github.com/nightshift/nightshift/gateway/internal/rerun"
@@ -41,11 +41,13 @@ import (
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/metrics"
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/shared/telemetry"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -68,6 +70,8 @@ type Gateway struct {
 	loops     []*daemon.Loop
 	data      *daemon.HTTP
 	control   *daemon.HTTP
+	registry  *prometheus.Registry
+	metrics   *daemon.HTTP // nil without an address
 
 	stopping chan struct{} // closed at the beginning of Stop
 	stop     sync.Once
@@ -81,7 +85,7 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, log: cfg.Logger, stopping: make(chan struct{})}
+	g := &Gateway{cfg: cfg, log: cfg.Logger, stopping: make(chan struct{}), registry: metrics.NewRegistry("gateway")}
 	if err := g.open(); err != nil {
 		return nil, errors.Join(err, g.close(context.Background()))
 	}
@@ -91,6 +95,9 @@ func New(cfg Config) (*Gateway, error) {
 // open makes all parts. What it has made when it fails, close closes.
 func (g *Gateway) open() error {
 	var err error
+	if g.metrics, err = metrics.Listen(g.cfg.MetricsAddr, g.registry, g.log); err != nil {
+		return err
+	}
 	if g.redis, err = redisdb.Open(g.cfg.RedisURL); err != nil {
 		return err
 	}
@@ -122,8 +129,12 @@ func (g *Gateway) open() error {
 	g.waiters = await.New(await.Config{Records: records, Logger: g.log})
 	g.invoker = invoke.New(invoke.Config{
 		Intake: g.intake, Waiters: g.waiters, Fleet: workers, Dev: g.cfg.Dev, Logger: g.log, CheckCallback: g.cfg.checkCallback,
-		Now: g.redisNow, Tracer: g.tracer,
+		Now: g.redisNow, Tracer: g.tracer, Metrics: g.registry,
 	})
+	g.registry.MustRegister(installation.New(installation.Config{
+		Store: records, Queue: g.queue, Logger: g.log,
+		Health: func(ctx context.Context) (redisdb.Health, error) { return redisdb.ReadHealth(ctx, g.redis) },
+	}))
 	g.loops = []*daemon.Loop{
 		daemon.NewLoop(workers.Run),
 		daemon.NewLoop(func(ctx context.Context) {
@@ -167,7 +178,7 @@ func (g *Gateway) serve(records *store.Store) error {
 	guard := session.New(session.Config{Token: g.cfg.Token, ClientIP: clientIP, HTTPS: httpapi.HTTPS(g.cfg.TrustProxy), Logger: g.log})
 	data, control = httpapi.New(httpapi.Config{
 		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Cancel: stop, Workers: records,
-		Environment: variables, Callbacks: records, Metrics: metrics.Handler(records, g.log), Queues: g.queues,
+		Environment: variables, Callbacks: records, Metrics: metrics.Handler(g.registry, g.log), Registry: g.registry, Queues: g.queues,
 		Rerun: again, Schedules: plans, Session: guard,
 		Console: console.New(console.Config{
 			Session: guard, Releases: releases, Deploys: records, Records: records, Figures: records, Rerun: again, Cancel: stop,
@@ -191,9 +202,22 @@ func (g *Gateway) Addr() string { return g.data.Addr() }
 // AdminAddr is the control plane's bound host:port.
 func (g *Gateway) AdminAddr() string { return g.control.Addr() }
 
+// MetricsAddr is host:port where the gateway tells its figures without a token, or "".
+func (g *Gateway) MetricsAddr() string {
+	if g.metrics == nil {
+		return ""
+	}
+	return g.metrics.Addr()
+}
+
 // Start begins to follow Redis and to serve. It does not wait for Redis: until
 // the sites are read, /readyz and callers are told so with 503.
 func (g *Gateway) Start(ctx context.Context) error {
+	if g.metrics != nil { // first, and stopped last, so that a drain can be watched
+		if err := g.metrics.Start(ctx); err != nil {
+			return err
+		}
+	}
 	for _, loop := range g.loops {
 		if err := loop.Start(ctx); err != nil {
 			return err
@@ -281,5 +305,8 @@ func (g *Gateway) close(ctx context.Context) error {
 		failed("Redis", g.redis.Close())
 	}
 	g.tracer.Stop(ctx)
+	if g.metrics != nil {
+		failed("the metrics server", g.metrics.Stop(ctx))
+	}
 	return errors.Join(errs...)
 }

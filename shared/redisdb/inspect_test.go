@@ -161,3 +161,17 @@ func TestWarn(t *testing.T) {
 	breaker.Break(1000, redistest.Failed, nil)
 	redisdb.Warn(ctx, rdb, slog.New(slog.DiscardHandler)) // returns
 }
+
+func TestHealthOfARealRedis(t *testing.T) {
+	t.Parallel()
+	clients := map[string]redis.UniversalClient{"alone": redistest.New(t)}
+	if redistest.Real() {
+		clients["cluster"] = redistest.StartCluster(t)(t)
+	}
+	for name, rdb := range clients {
+		h, err := redisdb.ReadHealth(t.Context(), rdb)
+		if err != nil || h.DiskFailed || redistest.Real() && h.MemoryUsed < 1<<16 {
+			t.Errorf("%s: health = %+v, %v", name, h, err)
+		}
+	}
+}

@@ -27,8 +27,10 @@ func (s *server) call(c echo.Context) error {
 		return err
 	}
 	if target.Redirect != nil {
+		s.is(c, planeData, kindRedirect)
 		return redirect(c, *target.Redirect)
 	}
+	s.is(c, planeData, kindOf(target))
 	r = withQuery(r, target.Query)
 	if target.Function != nil {
 		return s.traced(c, r, target)
@@ -43,6 +45,7 @@ func (s *server) serve(c echo.Context, r *http.Request, target route.Target) (er
 		if r, target, err = s.overLimit(r, target, caller, wait); err != nil {
 			return err
 		}
+		s.is(c, planeData, kindOf(target))
 	}
 	if target.File != nil {
 		return s.Static.Serve(c.Response(), r, *target.File)
@@ -130,6 +133,7 @@ func (s *server) scheme(c echo.Context) string {
 // operator does not want them.
 func (s *server) statusAccess(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		s.is(c, planeData, kindStatus)
 		if !s.PublicStatus {
 			return fault.New(fault.NotFound, "the status of invocations is not public on this installation; ask the control plane")
 		}

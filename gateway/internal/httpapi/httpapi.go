@@ -35,6 +35,7 @@ import (
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/shared/telemetry"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // writeLimit bounds answers that we word ourselves; a call of a function has
@@ -63,8 +64,10 @@ type Config struct {
 	Rerun       *rerun.Service
 	Schedules   *schedules.Service
 	Callbacks   Callbacks
-	// Metrics answers a monitoring system.
-	Metrics http.Handler
+	// Metrics answers a monitoring system, and Registry is where the figures of
+	// this package are registered; nil: nowhere.
+	Metrics  http.Handler
+	Registry prometheus.Registerer
 	// Queues shows what is queued, below /queues.
 	Queues http.Handler
 	// Console has every path of the control plane that is no other's, and Session
@@ -101,7 +104,8 @@ type Config struct {
 // server holds what the handlers need.
 type server struct {
 	Config
-	log *slog.Logger
+	log     *slog.Logger
+	metrics *metrics
 }
 
 // New makes the handlers of the data plane and of the control plane.
@@ -109,13 +113,13 @@ func New(cfg Config) (data, control http.Handler) {
 	if cfg.Heartbeat == 0 {
 		cfg.Heartbeat = 15 * time.Second
 	}
-	s := &server{Config: cfg, log: cfg.Logger.With("component", "http")}
+	s := &server{Config: cfg, log: cfg.Logger.With("component", "http"), metrics: newMetrics(cfg.Registry)}
 	return s.dataPlane(), s.controlPlane()
 }
 
 // dataPlane is the table of what the world may ask.
 func (s *server) dataPlane() http.Handler {
-	e := s.echo()
+	e := s.echo(planeData)
 	e.GET("/.nightshift/invocations/:id", s.invocation, s.statusAccess)
 	e.DELETE("/.nightshift/invocations/:id", s.cancel, s.statusAccess)
 	e.GET("/.nightshift/invocations/:id/logs", s.logs(textLog), s.statusAccess)
@@ -136,7 +140,7 @@ func hideSession(next echo.HandlerFunc) echo.HandlerFunc {
 
 // controlPlane is the table of what operators and their tools may ask.
 func (s *server) controlPlane() http.Handler {
-	e := s.echo()
+	e := s.echo(planeControl)
 	health := echo.WrapHandler(daemon.Health(s.Ready)) // without a token: load balancers ask
 	e.GET("/healthz", health)
 	e.GET("/readyz", health)
@@ -150,7 +154,7 @@ func (s *server) controlPlane() http.Handler {
 	e.GET("/team/:account/integrations/installations/meta/:site", s.noExtensions)
 	e.GET("/site/:site/integrations/safe", s.noExtensions)
 
-	v1 := e.Group("/api/v1", s.localOnly, s.authorised, s.inTrace)
+	v1 := e.Group("/api/v1", s.isCall, s.localOnly, s.authorised, s.inTrace)
 	v1.GET("/user", s.user)
 	v1.GET("/accounts", s.accounts)
 	v1.GET("/sites", s.sites)
@@ -193,12 +197,12 @@ func (s *server) controlPlane() http.Handler {
 }
 
 // echo makes an Echo with what both planes have in common.
-func (s *server) echo() *echo.Echo {
+func (s *server) echo(p plane) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	e.HTTPErrorHandler = s.answerError
+	e.HTTPErrorHandler = func(err error, c echo.Context) { s.answerError(err, c, p) }
 	e.IPExtractor = ClientIP(s.TrustProxy)
-	e.Use(s.guard)
+	e.Use(s.counted(p), s.guard)
 	return e
 }
 
@@ -226,10 +230,12 @@ func notFound(c echo.Context) error {
 }
 
 // answerError is where every error of a handler becomes an answer.
-func (s *server) answerError(err error, c echo.Context) {
-	if errors.Is(err, invoke.ErrCut) || errors.Is(err, invoke.ErrGone) || c.Response().Committed {
-		panic(http.ErrAbortHandler) // whatever was sent must not look whole
+func (s *server) answerError(err error, c echo.Context, p plane) {
+	if isCut(c, err) {
+		s.count(c, p, 0)
+		panic(http.ErrAbortHandler)
 	}
+	defer func() { s.count(c, p, c.Response().Status) }()
 	if failed, ok := errors.AsType[*invoke.Failed](err); ok {
 		c.Response().Header().Set("Cache-Control", "no-store")
 		if wants(c, "text/html") {
@@ -264,12 +270,21 @@ func (s *server) describe(err error, c echo.Context) (api.Error, time.Duration) 
 	kind := fault.KindOf(err)
 	switch kind {
 	case fault.Internal:
-		s.log.Error("request not served", "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
+		s.log.Error("request not served", append(requestAttrs(c), "error", err)...)
 	case fault.Unavailable, fault.BadGateway:
-		s.log.Warn("request not served", "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
+		s.log.Warn("request not served", append(requestAttrs(c), "error", err)...)
 	}
 	message, retryAfter := fault.Public(err)
 	return api.Error{Code: kind.HTTPStatus(), Kind: string(kind), Message: message}, retryAfter
+}
+
+// requestAttrs say in a log which request it was; of a call that has an ID, also that.
+func requestAttrs(c echo.Context) []any {
+	attrs := []any{"method", c.Request().Method, "path", c.Request().URL.Path}
+	if id := c.Response().Header().Get(invoke.RequestIDHeader); id != "" {
+		attrs = append(attrs, "invocation", id)
+	}
+	return attrs
 }
 
 // wants reports whether the request asks for a media type.

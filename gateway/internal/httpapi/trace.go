@@ -43,7 +43,7 @@ func (s *server) traced(c echo.Context, r *http.Request, target route.Target) (e
 	r = r.WithContext(ctx)
 	c.SetRequest(r)
 	if err = s.serve(c, r, target); err != nil {
-		s.answerError(err, c)
+		s.answerError(err, c, planeData)
 	}
 	return nil
 }

@@ -28,9 +28,11 @@ func (i *Invoker) accept(w http.ResponseWriter, r *http.Request, target route.Ta
 		}
 		inv.Callback = &invocation.Callback{URL: asked.callback}
 	}
+	begun := time.Now()
 	accepted, err := i.cfg.Intake.Accept(r.Context(), intake.Call{
 		Invocation: inv, Function: target.Function, Published: target.Published, Event: event, Key: asked.key,
 	})
+	i.metrics.accepted(begun, accepted, err)
 	if err != nil {
 		return err
 	}

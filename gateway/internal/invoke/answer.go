@@ -125,7 +125,7 @@ func (i *Invoker) pass(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		case r.Context().Err() != nil:
 			return ErrGone
 		default:
-			i.log.Warn("answer of a function broke off", "request", w.Header().Get(RequestIDHeader), "error", err, "cause", context.Cause(ctx))
+			i.log.Warn("answer of a function broke off", "invocation", w.Header().Get(RequestIDHeader), "error", err, "cause", context.Cause(ctx))
 			return ErrCut
 		}
 	}

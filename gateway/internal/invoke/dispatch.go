@@ -57,7 +57,8 @@ type call struct {
 
 // dispatch sends a call to the best worker, or to the next best while workers
 // say that they have not run it, and passes the answer on.
-func (i *Invoker) dispatch(w http.ResponseWriter, r *http.Request, c call) error {
+func (i *Invoker) dispatch(w http.ResponseWriter, r *http.Request, c call) (err error) {
+	defer i.metrics.called(time.Now(), &err)
 	key := store.WarmKey(c.target.Deploy, c.target.Function.Name)
 	var tried []string
 	busy := 0
@@ -74,7 +75,8 @@ func (i *Invoker) dispatch(w http.ResponseWriter, r *http.Request, c call) error
 		case !ok:
 			return fault.New(fault.Unavailable, "No worker is alive. Start one (bin/worker) and try again.").After(2 * time.Second)
 		}
-		refused, err := i.try(w, r, lease, c, len(tried))
+		var refused bool
+		refused, err = i.try(w, r, lease, c, len(tried))
 		lease.Release()
 		if !errors.Is(err, errNext) {
 			return err
@@ -108,7 +110,7 @@ func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease
 	case r.Context().Err() != nil:
 		return false, ErrGone
 	case !sent && ctx.Err() == nil:
-		i.log.Warn("worker not reached, dropped until it reports again", "worker", lease.ID, "addr", lease.Addr, "error", err)
+		i.log.Warn("worker not reached, dropped until it reports again", "worker", lease.ID, "addr", lease.Addr, "invocation", c.id, "error", err)
 		lease.Drop()
 		span.Failed("not_reached")
 		return true, errNext

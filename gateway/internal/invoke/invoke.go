@@ -27,6 +27,7 @@ import (
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/schedule"
 	"github.com/nightshift/nightshift/shared/telemetry"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Limits of request bodies, in bytes, as Netlify has them.
@@ -73,6 +74,8 @@ type Config struct {
 	Waiters Waiters
 	Fleet   *fleet.Fleet
 	Logger  *slog.Logger
+	// Metrics is where the invoker's figures are registered; nil: nowhere.
+	Metrics prometheus.Registerer
 	// CheckCallback says what is wrong with the URL of a callback, or that this
 	// installation makes none, as fault.Invalid.
 	CheckCallback func(url string) error
@@ -90,6 +93,7 @@ type Config struct {
 type Invoker struct {
 	cfg       Config
 	log       *slog.Logger
+	metrics   metrics
 	transport *http.Transport
 }
 
@@ -98,7 +102,7 @@ func New(cfg Config) *Invoker {
 	if cfg.Slack == 0 {
 		cfg.Slack = defaultSlack
 	}
-	return &Invoker{cfg: cfg, log: cfg.Logger.With("component", "invoke"), transport: newTransport()}
+	return &Invoker{cfg: cfg, log: cfg.Logger.With("component", "invoke"), metrics: newMetrics(cfg.Metrics), transport: newTransport()}
 }
 
 // Close closes idle connections to workers.

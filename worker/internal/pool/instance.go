@@ -92,7 +92,7 @@ func (p *Pool) startFor(code *Code, call *Call) (*instance, error) {
 		return nil, failed(invocation.InitError, "Runtime.InvalidEntrypoint",
 			fmt.Sprintf("%s cannot be executed: %v", code.Function.Entry, errors.Unwrap(err)))
 	}
-	p.log.Error("starting a function process", "error", err)
+	p.log.Error("starting a function process", "function", code.Function.Name, "invocation", call.ID, "error", err)
 	return nil, unavailable(err)
 }
 

@@ -1,0 +1,141 @@
+package httpapi
+
+import (
+	"errors"
+
+	"github.com/labstack/echo/v4"
+	"github.com/nightshift/nightshift/gateway/internal/invoke"
+	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/function"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// plane is where a request came in.
+type plane int
+
+const (
+	planeData plane = iota
+	planeControl
+)
+
+// kind is what a request was for.
+type kind int
+
+const (
+	kindOther kind = iota // what nothing serves, the health of the gateway, pages for people
+	kindSync
+	kindBackground
+	kindScheduled
+	kindStatic
+	kindRedirect
+	kindStatus // of an invocation
+	kindAPI
+)
+
+var (
+	planes = [...]string{planeData: "data", planeControl: "control"}
+	kinds  = [...]string{
+		kindOther: "other", kindSync: "sync", kindBackground: "background", kindScheduled: "scheduled",
+		kindStatic: "static", kindRedirect: "redirect", kindStatus: "status", kindAPI: "api",
+	}
+)
+
+// kindOf is the kind of a request that came to a function or a file.
+func kindOf(target route.Target) kind {
+	switch {
+	case target.File != nil:
+		return kindStatic
+	case target.Function.Kind == function.Background:
+		return kindBackground
+	case target.Function.Kind == function.Scheduled:
+		return kindScheduled
+	default:
+		return kindSync
+	}
+}
+
+// classes are how answers are counted. Cut off is what had begun and could not be
+// completed, or had nobody to read it any more.
+var classes = [...]string{"2xx", "3xx", "4xx", "5xx", cutOff}
+
+const cutOff = "cut_off"
+
+// requests counts the requests of one plane and kind, by class.
+type requests [len(classes)]prometheus.Counter
+
+// metrics count requests.
+type metrics [len(planes)][len(kinds)]*requests
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	total := promauto.With(registry).NewCounterVec(prometheus.CounterOpts{
+		Name: "nightshift_gateway_requests_total", Help: "Requests that were answered, by the class of their status; cut_off is an answer that could not be completed, or nobody waited for.",
+	}, []string{"plane", "kind", "code"})
+	m := &metrics{}
+	for p, ofPlane := range map[plane][]kind{
+		planeData: {kindOther, kindSync, kindBackground, kindScheduled, kindStatic, kindRedirect, kindStatus}, planeControl: {kindOther, kindAPI},
+	} {
+		for _, k := range ofPlane {
+			m[p][k] = &requests{}
+			for i, class := range classes {
+				m[p][k][i] = total.WithLabelValues(planes[p], kinds[k], class)
+			}
+		}
+	}
+	return m
+}
+
+// Where a request has the counters that it belongs to, and a mark once it is counted.
+const (
+	requestsKey = "requests"
+	countedKey  = "counted"
+)
+
+// is says of which kind a request is, as soon as that is known. Of several the
+// last one counts.
+func (s *server) is(c echo.Context, p plane, k kind) { c.Set(requestsKey, s.metrics[p][k]) }
+
+// counted counts requests that were answered; those with an error, answerError does.
+func (s *server) counted(p plane) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			err := next(c)
+			if err == nil {
+				s.count(c, p, c.Response().Status)
+			}
+			return err
+		}
+	}
+}
+
+// isCall marks the requests of the control plane's API.
+func (s *server) isCall(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		s.is(c, planeControl, kindAPI)
+		return next(c)
+	}
+}
+
+// count counts a request by the status of its answer; 0 is cut off. It does so
+// once: a request in a trace is answered, errors included, before it comes back here.
+func (s *server) count(c echo.Context, p plane, status int) {
+	if c.Get(countedKey) != nil {
+		return
+	}
+	c.Set(countedKey, true)
+	of, ok := c.Get(requestsKey).(*requests)
+	if !ok {
+		of = s.metrics[p][kindOther]
+	}
+	class := status/100 - 2
+	if class < 0 || class >= len(classes)-1 {
+		class = len(classes) - 1
+	}
+	of[class].Inc()
+}
+
+// isCut reports whether an answer is to be cut off because of an error: whatever
+// was sent must not look whole.
+func isCut(c echo.Context, err error) bool {
+	return errors.Is(err, invoke.ErrCut) || errors.Is(err, invoke.ErrGone) || c.Response().Committed
+}
