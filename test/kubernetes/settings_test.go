@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"errors"
 	"net"
 	"os"
 	"slices"
@@ -84,8 +85,10 @@ func serviceOf[T any](t *testing.T) service {
 	return service{
 		names: slices.Concat(known[T](t), known[daemon.Common](t)),
 		parse: func(environment map[string]string) error {
-			_, err := env.ParseAsWithOptions[T](env.Options{Prefix: daemon.EnvPrefix, Environment: environment})
-			return err
+			options := env.Options{Prefix: daemon.EnvPrefix, Environment: environment}
+			_, own := env.ParseAsWithOptions[T](options)
+			_, common := env.ParseAsWithOptions[daemon.Common](options)
+			return errors.Join(own, common)
 		},
 	}
 }
