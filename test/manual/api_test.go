@@ -5,5 +5,6 @@ import "testing"
 // The commands of api.md print what it says.
 func TestAPI(t *testing.T) {
 	t.Parallel()
-	install(t).run("api.md")
+	in := install(t)
+	in.run(t, "docs/api.md", in.read("api.md"))
 }

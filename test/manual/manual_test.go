@@ -108,30 +108,35 @@ func (in *installation) call(method, path string, body any) (status int, header 
 	return res.StatusCode, res.Header, out.Bytes()
 }
 
-// run runs a page of the documentation on the installation.
-func (in *installation) run(name string, env ...string) *page.Page {
+// read reads a page of the documentation.
+func (in *installation) read(name string) string {
 	in.Helper()
 	text, err := os.ReadFile(filepath.Join(harness.Root(), "docs", name))
 	in.must(err)
-	p, err := page.Parse(string(text))
+	return string(text)
+}
+
+// run runs a page, or a part of one, on the installation.
+func (in *installation) run(t *testing.T, name, text string) *page.Page {
+	t.Helper()
+	p, err := page.Parse(text)
 	if err != nil {
-		in.Fatalf("docs/%s: %v", name, err)
+		t.Fatalf("%s: %v", name, err)
 	}
-	work := filepath.Join(in.dir, "work")
-	in.must(os.MkdirAll(work, 0o755))
-	ctx, cancel := context.WithTimeout(in.Context(), 3*time.Minute)
+	work := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	data, admin := strings.TrimPrefix(in.services.Data[0], "http://127.0.0.1"), strings.TrimPrefix(in.services.Admin[0], "http://127.0.0.1")
 	err = p.Run(ctx, page.World{
 		Dir: work,
-		Env: append([]string{
+		Env: []string{
 			"PATH=" + binDir + string(filepath.ListSeparator) + os.Getenv("PATH"), "HOME=" + in.dir, "TMPDIR=" + os.TempDir(), "NO_COLOR=1",
 			"NIGHTSHIFT_API_URL=" + in.services.Admin[0] + "/api/v1", "NIGHTSHIFT_TOKEN=" + token,
-		}, env...),
+		},
 		Replace: strings.NewReplacer("127.0.0.1:8888", "127.0.0.1"+data, "localhost:8888", "localhost"+data, "127.0.0.1:8889", "127.0.0.1"+admin),
 	})
 	if err != nil {
-		in.Fatalf("docs/%s, %v", name, err)
+		t.Fatalf("%s, %v", name, err)
 	}
 	return p
 }

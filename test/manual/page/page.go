@@ -101,6 +101,21 @@ func Parse(text string) (*Page, error) {
 	return p, nil
 }
 
+// Section is a part of a page, with its title.
+type Section struct{ Title, Text string }
+
+// Sections are the parts of a page that begin with a second title (## …). Each
+// is a page of its own.
+func Sections(text string) []Section {
+	var out []Section
+	for part := range strings.SplitSeq("\n"+text, "\n## ") {
+		if title, rest, ok := strings.Cut(part, "\n"); ok && title != "" {
+			out = append(out, Section{title, rest})
+		}
+	}
+	return out
+}
+
 // commands reads a console.
 func commands(block []string, line int) ([]step, error) {
 	var out []step

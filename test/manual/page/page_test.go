@@ -78,3 +78,11 @@ func TestRun(t *testing.T) {
 		}
 	}
 }
+
+func TestSections(t *testing.T) {
+	t.Parallel()
+	got := page.Sections("# Title\nintro\n\n## One\na\n### Not one\n\n## Two\nb\n")
+	if len(got) != 2 || got[0].Title != "One" || got[0].Text != "a\n### Not one\n" || got[1].Title != "Two" || got[1].Text != "b\n" {
+		t.Errorf("Sections found %q", got)
+	}
+}
