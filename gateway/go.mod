@@ -3,6 +3,7 @@ module github.com/nightshift/nightshift/gateway
 go 1.26.0
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/gorilla/mux v1.8.0
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/hibiken/asynqmon v0.7.2
