@@ -114,6 +114,91 @@ func TestDeploys(t *testing.T) {
 	})
 }
 
+// A list says of each deploy what the deploy itself says, also of those that were
+// made before there were summaries.
+func TestDeploySummaries(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		ctx := t.Context()
+		whole := func(id string) deploy.Deploy {
+			return deploy.Deploy{
+				ID: id, Site: "shop", Title: "of " + id, Branch: "main",
+				Functions: []function.Function{{Name: "f", Kind: function.Background}},
+				Files:     map[string]deploy.File{"a.html": {Digest: "x", Size: 1}, "b.html": {Digest: "y", Size: 2}},
+				Redirects: make([]deploy.Redirect, 3), Headers: make([]deploy.HeaderRule, 4),
+			}
+		}
+		check := func() {
+			t.Helper()
+			all, err := b.Deploys(ctx, "shop", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []deploy.Summary
+			for _, d := range all {
+				want = append(want, deploy.Summarize(d))
+			}
+			for offset := range len(want) + 2 {
+				for limit := range len(want) + 2 {
+					end := len(want)
+					if limit > 0 {
+						end = min(offset+limit, end)
+					}
+					got, err := b.DeploySummaries(ctx, "shop", offset, limit)
+					if diff := cmp.Diff(want[min(offset, end):end], got, cmpopts.EquateEmpty()); err != nil || diff != "" {
+						t.Fatalf("DeploySummaries(%d, %d) = %v (-want +got):\n%s", offset, limit, err, diff)
+					}
+				}
+			}
+		}
+		check()
+		for i, id := range []string{"d1", "d2", "d3", "d4"} {
+			d := deploy.Deploy{ID: id, Site: "shop", State: deploy.New, CreatedAt: time.UnixMilli(int64(i + 1))}
+			if err := b.CreateDeploy(ctx, d); err != nil {
+				t.Fatal(err)
+			}
+			check()
+		}
+		for _, id := range []string{"d1", "d2", "d3"} {
+			if err := b.Describe(ctx, whole(id), []byte("sealed")); err != nil {
+				t.Fatal(err)
+			}
+			check()
+		}
+		if _, err := b.Seal(ctx, whole("d1")); err != nil {
+			t.Fatal(err)
+		}
+		check()
+		if err := b.Fail(ctx, "d2", "why"); err != nil {
+			t.Fatal(err)
+		}
+		check()
+		all, err := b.DeploySummaries(ctx, "shop", 0, 0)
+		if err != nil || len(all) != 4 {
+			t.Fatalf("DeploySummaries = %v, %v, want four", all, err)
+		}
+		last := all[3]
+		if last.Files != 2 || last.Redirects != 3 || last.Headers != 4 || len(last.Functions) != 1 || last.Title != "of d1" || last.State != deploy.Ready || last.PublishedAt.IsZero() {
+			t.Errorf("a published deploy is summed up as %+v", last)
+		}
+
+		if n := b.rdb.HDel(ctx, deployKey("d1"), deploySummary).Val() + b.rdb.HDel(ctx, deployKey("d4"), deploySummary).Val(); n != 2 {
+			t.Fatalf("%d of 2 had a summary", n)
+		}
+		check()
+		if err := b.rdb.Del(ctx, deployKey("d3")).Err(); err != nil { // it is being removed
+			t.Fatal(err)
+		}
+		if got, err := b.DeploySummaries(ctx, "shop", 0, 0); err != nil || len(got) != 3 {
+			t.Errorf("DeploySummaries with one that is gone = %d, %v, want 3", len(got), err)
+		}
+		for _, site := range []string{"none", "No Site", ""} {
+			if got, err := b.DeploySummaries(ctx, site, 0, 5); err != nil || len(got) != 0 {
+				t.Errorf("DeploySummaries(%q) = %v, %v, want none", site, got, err)
+			}
+		}
+	})
+}
+
 func TestPublish(t *testing.T) {
 	contract(t, func(t *testing.T, b *backend) {
 		catalog := func() Catalog {

@@ -88,6 +88,9 @@ func TestRedisCluster(t *testing.T) {
 	if all, err := b.Deploys(ctx, "shop", 0); err != nil || len(all) != 2 {
 		t.Errorf("Deploys = %v, %v, want two", all, err)
 	}
+	if all, err := b.DeploySummaries(ctx, "shop", 0, 0); err != nil || len(all) != 2 {
+		t.Errorf("DeploySummaries = %v, %v, want two", all, err)
+	}
 	b.collects(t)
 	b.callbacks(t)
 	if err := b.Heartbeat(ctx, Worker{ID: "w1"}, time.Minute); err != nil {

@@ -38,8 +38,9 @@ const (
 	deployPublished = "published" // the last time
 	deployLeft      = "left"      // when it ceased to be published
 	deployReason    = "reason"
-	deploySealed    = "sealed" // what came of making it ready
-	deployData      = "data"   // the deploy as JSON
+	deploySealed    = "sealed"  // what came of making it ready
+	deployData      = "data"    // the deploy as JSON
+	deploySummary   = "summary" // deploy.Summary as JSON; deploys of earlier releases have none
 )
 
 // CreateDeploy stores a new deploy in state new, uploading (the default) or ready.
@@ -59,7 +60,7 @@ func (s *Store) CreateDeploy(ctx context.Context, d deploy.Deploy) error {
 	case d.State != deploy.New && d.State != deploy.Uploading && d.State != deploy.Ready:
 		return fault.New(fault.Invalid, "%s: a deploy does not begin in state %q", doing, d.State)
 	}
-	data, err := json.Marshal(d)
+	data, summary, err := encodeDeploy(d)
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
@@ -68,7 +69,7 @@ func (s *Store) CreateDeploy(ctx context.Context, d deploy.Deploy) error {
 		created = d.CreatedAt.UnixMilli()
 	}
 	word, err := s.run(ctx, deployCreateScript, doing, []string{deployKey(d.ID), deploysKey(d.Site)},
-		d.ID, newToken(), d.Site, string(d.State), created, data)
+		d.ID, newToken(), d.Site, string(d.State), created, data, summary)
 	if err != nil {
 		return err
 	}
@@ -90,12 +91,12 @@ func (s *Store) Describe(ctx context.Context, d deploy.Deploy, environment []byt
 	if !validDeployID(d.ID) {
 		return unknownDeploy(d.ID)
 	}
-	data, err := json.Marshal(d)
+	data, summary, err := encodeDeploy(d)
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	word, err := s.run(ctx, deployDescribeScript, doing, []string{deployKey(d.ID), missingKey(d.ID)},
-		string(deploy.New), string(deploy.Uploading), data, environment)
+		string(deploy.New), string(deploy.Uploading), data, summary, environment)
 	switch {
 	case err != nil:
 		return err
@@ -149,7 +150,7 @@ func (s *Store) Seal(ctx context.Context, d deploy.Deploy) (Sealed, error) {
 	if !validDeployID(d.ID) {
 		return "", unknownDeploy(d.ID)
 	}
-	data, err := json.Marshal(d)
+	data, summary, err := encodeDeploy(d)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", doing, err)
 	}
@@ -161,7 +162,7 @@ func (s *Store) Seal(ctx context.Context, d deploy.Deploy) (Sealed, error) {
 		publish = 0
 	}
 	word, err := s.run(ctx, deploySealScript, doing, pointerKeys(d.Site, deployKey(d.ID), branchesKey()),
-		d.Site, d.ID, string(deploy.Uploading), string(deploy.Ready), deployKey(""), catalogChannel(), data, branch, publish)
+		d.Site, d.ID, string(deploy.Uploading), string(deploy.Ready), deployKey(""), catalogChannel(), data, branch, publish, summary)
 	switch sealed := Sealed(word); {
 	case err != nil:
 		return "", err
@@ -172,6 +173,15 @@ func (s *Store) Seal(ctx context.Context, d deploy.Deploy) (Sealed, error) {
 	default:
 		return "", fault.New(fault.Conflict, "deploy %s is in %s and cannot become ready", d.ID, word)
 	}
+}
+
+// encodeDeploy makes JSON of a deploy, and of what is listed of it.
+func encodeDeploy(d deploy.Deploy) (data, summary []byte, err error) {
+	if data, err = json.Marshal(d); err != nil {
+		return nil, nil, err
+	}
+	summary, err = json.Marshal(deploy.Summarize(d))
+	return data, summary, err
 }
 
 // Deploy reads a deploy, or fault.NotFound.
@@ -190,20 +200,60 @@ func (s *Store) Deploy(ctx context.Context, id string) (deploy.Deploy, error) {
 }
 
 // Deploys lists a site's deploys, newest first; a limit that is not positive
-// means all of them. A site without any has an empty list.
+// means all of them. A site without any has an empty list. Each deploy is read
+// whole, with its files: to show many, take [Store.DeploySummaries].
 func (s *Store) Deploys(ctx context.Context, site string, limit int) ([]deploy.Deploy, error) {
+	ids, err := s.deployIDs(ctx, site, 0, limit)
+	if err != nil {
+		return nil, err
+	}
+	return s.deploys(ctx, ids)
+}
+
+// DeploySummaries lists what there is to say of a site's deploys, newest first:
+// limit of them, after the newest offset. A limit that is not positive means all
+// of them. A site without any has an empty list.
+func (s *Store) DeploySummaries(ctx context.Context, site string, offset, limit int) ([]deploy.Summary, error) {
+	ids, err := s.deployIDs(ctx, site, max(offset, 0), limit)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	all, err := s.readDeploys(ctx, ids, deploySummary)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]deploy.Summary, 0, len(ids))
+	for i, values := range all {
+		summary, there, err := parseSummary(values)
+		if err != nil {
+			return nil, fmt.Errorf("reading deploy %s: %w", ids[i], err)
+		}
+		if there {
+			found = append(found, summary)
+			continue
+		}
+		old, err := s.deploys(ctx, ids[i:i+1]) // of an earlier release, or gone
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range old {
+			found = append(found, deploy.Summarize(d))
+		}
+	}
+	return found, nil
+}
+
+// deployIDs are the IDs of a site's deploys, newest first.
+func (s *Store) deployIDs(ctx context.Context, site string, offset, limit int) ([]string, error) {
 	if !deploy.ValidSite(site) {
 		return nil, nil
 	}
 	last := int64(-1)
 	if limit > 0 {
-		last = int64(limit) - 1
+		last = int64(offset) + int64(limit) - 1
 	}
-	ids, err := s.rdb.ZRevRange(ctx, deploysKey(site), 0, last).Result()
-	if err != nil {
-		return nil, failed(ctx, err, "listing deploys")
-	}
-	return s.deploys(ctx, ids)
+	ids, err := s.rdb.ZRevRange(ctx, deploysKey(site), int64(offset), last).Result()
+	return ids, failed(ctx, err, "listing deploys")
 }
 
 // deploys reads those of the deploys that are there, in their order.
@@ -211,21 +261,15 @@ func (s *Store) deploys(ctx context.Context, ids []string) ([]deploy.Deploy, err
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	answers := make([]*redis.SliceCmd, len(ids))
-	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, id := range ids {
-			answers[i] = p.HMGet(ctx, deployKey(id), deployState, deployCreated, deployPublished, deployLeft, deployReason, deploySealed, deployData)
-		}
-		return nil
-	})
+	all, err := s.readDeploys(ctx, ids, deployData)
 	if err != nil {
-		return nil, failed(ctx, err, "reading deploys")
+		return nil, err
 	}
 	found := make([]deploy.Deploy, 0, len(ids))
-	for i, id := range ids {
-		d, there, err := parseDeploy(answers[i].Val())
+	for i, values := range all {
+		d, there, err := parseDeploy(values)
 		if err != nil {
-			return nil, fmt.Errorf("reading deploy %s: %w", id, err)
+			return nil, fmt.Errorf("reading deploy %s: %w", ids[i], err)
 		}
 		if there {
 			found = append(found, d)
@@ -234,19 +278,56 @@ func (s *Store) deploys(ctx context.Context, ids []string) ([]deploy.Deploy, err
 	return found, nil
 }
 
-// parseDeploy makes a deploy of its hash's fields, in the order in which
-// deploys asks for them.
-func parseDeploy(values []any) (d deploy.Deploy, there bool, err error) {
-	var texts [7]string
-	for i := range texts {
-		texts[i], _ = values[i].(string)
+// readDeploys reads what became of deploys, and the one field that says what they
+// are.
+func (s *Store) readDeploys(ctx context.Context, ids []string, field string) ([][]any, error) {
+	answers := make([]*redis.SliceCmd, len(ids))
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, id := range ids {
+			answers[i] = p.HMGet(ctx, deployKey(id), deployState, deployCreated, deployPublished, deployLeft, deployReason, deploySealed, field)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, failed(ctx, err, "reading deploys")
 	}
-	data := texts[6]
+	all := make([][]any, len(ids))
+	for i, answer := range answers {
+		all[i] = answer.Val()
+	}
+	return all, nil
+}
+
+// parseDeploy makes a deploy of its hash's fields, in the order in which
+// readDeploys asks for them.
+func parseDeploy(values []any) (d deploy.Deploy, there bool, err error) {
+	data, _ := values[len(values)-1].(string)
 	if data == "" {
 		return d, false, nil
 	}
 	if err := json.Unmarshal([]byte(data), &d); err != nil {
 		return d, false, err
+	}
+	return d, true, became(&d, values)
+}
+
+// parseSummary does the same where that field is the summary.
+func parseSummary(values []any) (s deploy.Summary, there bool, err error) {
+	text, _ := values[len(values)-1].(string)
+	if text == "" {
+		return s, false, nil
+	}
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return s, false, err
+	}
+	return s, true, became(&s.Deploy, values)
+}
+
+// became fills in what became of a deploy.
+func became(d *deploy.Deploy, values []any) error {
+	var texts [6]string
+	for i := range texts {
+		texts[i], _ = values[i].(string)
 	}
 	d.State, d.Reason = deploy.State(texts[0]), texts[4]
 	if sealed := Sealed(texts[5]); sealed == SealedLocked || sealed == SealedOlder {
@@ -258,11 +339,11 @@ func parseDeploy(values []any) (d deploy.Deploy, there bool, err error) {
 		}
 		ms, err := strconv.ParseInt(texts[i+1], 10, 64)
 		if err != nil {
-			return d, false, err
+			return err
 		}
 		*at = fromMillis(ms)
 	}
-	return d, true, nil
+	return nil
 }
 
 // unknownDeploy is the fault for an ID without a deploy.

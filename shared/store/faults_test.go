@@ -519,6 +519,7 @@ func TestWithoutRedisEverythingIsUnavailable(t *testing.T) {
 		"AppendLog sync":  func() error { return s.AppendLog(ctx, LogSource{Kind: function.Sync}, numbered(1, 0, 1)) },
 		"Deploy":          func() error { _, err := s.Deploy(ctx, "d1"); return err },
 		"Deploys":         func() error { _, err := s.Deploys(ctx, "shop", 1); return err },
+		"DeploySummaries": func() error { _, err := s.DeploySummaries(ctx, "shop", 0, 1); return err },
 		"Site":            func() error { _, err := s.Site(ctx, "shop"); return err },
 		"Sites":           func() error { _, err := s.Sites(ctx); return err },
 		"History":         func() error { _, err := s.History(ctx, "shop"); return err },

@@ -140,8 +140,8 @@ func BenchmarkLists(b *testing.B) {
 			list, _, err := s.Unfinished(ctx, function.Background, "", maxListed)
 			return len(list), err
 		}},
-		{"deploys", func() (int, error) { list, err := s.Deploys(ctx, "shop", 50); return len(list), err }},
-		{"deploys all", func() (int, error) { list, err := s.Deploys(ctx, "shop", 0); return len(list), err }},
+		{"deploys", func() (int, error) { list, err := s.DeploySummaries(ctx, "shop", 0, 50); return len(list), err }},
+		{"deploys all", func() (int, error) { list, err := s.DeploySummaries(ctx, "shop", 0, 0); return len(list), err }},
 		{"dead callbacks", func() (int, error) {
 			list, _, err := s.DeadCallbacks(ctx, "shop", "", 50)
 			return len(list), err

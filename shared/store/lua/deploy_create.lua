@@ -8,6 +8,7 @@
 -- ARGV[4] state
 -- ARGV[5] time of creation, ms; 0 for Redis's now
 -- ARGV[6] deploy as JSON
+-- ARGV[7] its summary as JSON
 --
 -- Result: "created", or "exists".
 --
@@ -24,6 +25,6 @@ if created == '0' then
   local t = redis.call('TIME')
   created = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-redis.call('HSET', KEYS[1], 'token', ARGV[2], 'site', ARGV[3], 'state', ARGV[4], 'created', created, 'data', ARGV[6])
+redis.call('HSET', KEYS[1], 'token', ARGV[2], 'site', ARGV[3], 'state', ARGV[4], 'created', created, 'data', ARGV[6], 'summary', ARGV[7])
 redis.call('ZADD', KEYS[2], created, ARGV[1])
 return 'created'

@@ -12,12 +12,13 @@
 -- ARGV[7] deploy as JSON
 -- ARGV[8] field of its branch in KEYS[6]; empty: none
 -- ARGV[9] "1" if it is to be published
+-- ARGV[10] its summary as JSON
 --
 -- Result: "ready" or "published"; "locked" if it is ready and the lock of the
 -- site keeps it from being published; "older" if a deploy that was made later
 -- does; "missing"; or "state:" and the state of a deploy that cannot become ready.
 --
--- Atomic: data, state, branch and pointer move together. It happens once: a
+-- Atomic: data, summary, state, branch and pointer move together. It happens once: a
 -- repetition is told what the first call did, and moves nothing, whatever was
 -- published since.
 local state, created, sealed = unpack(redis.call('HMGET', KEYS[5], 'state', 'created', 'sealed'))
@@ -41,7 +42,7 @@ local function newer(id)
   return other and tonumber(other) > created
 end
 
-redis.call('HSET', KEYS[5], 'state', ARGV[4], 'data', ARGV[7])
+redis.call('HSET', KEYS[5], 'state', ARGV[4], 'data', ARGV[7], 'summary', ARGV[10])
 local outcome = 'ready'
 if ARGV[9] == '1' then
   if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then
