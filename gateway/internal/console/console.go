@@ -45,7 +45,7 @@ type Releases interface {
 type Deploys interface {
 	Sites(ctx context.Context) ([]deploy.Site, error)
 	Deploy(ctx context.Context, id string) (deploy.Deploy, error)
-	Deploys(ctx context.Context, site string, limit int) ([]deploy.Deploy, error)
+	DeploySummaries(ctx context.Context, site string, offset, limit int) ([]deploy.Summary, error)
 	History(ctx context.Context, site string) ([]string, error)
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
-// deployPage is how many deploys a page has. Each is read whole.
+// deployPage is how many deploys a page has.
 const deployPage = 20
 
 // maxDeployPage is the last page: deploys expire, so there are not that many.
@@ -28,7 +28,7 @@ type deploysView struct {
 
 // deployView is a deploy beside the site's pointers.
 type deployView struct {
-	deploy.Deploy
+	deploy.Summary
 	Published bool
 	Locked    bool
 	Purpose   string // what it was made for
@@ -37,9 +37,9 @@ type deployView struct {
 // Ready reports whether it can be called, and published.
 func (d deployView) Ready() bool { return d.State == deploy.Ready }
 
-func newDeploy(site deploy.Site, d deploy.Deploy) deployView {
+func newDeploy(site deploy.Site, d deploy.Summary) deployView {
 	published := site.Published == d.ID
-	return deployView{Deploy: d, Published: published, Locked: published && site.Locked != "", Purpose: d.Context(!d.Draft)}
+	return deployView{Summary: d, Published: published, Locked: published && site.Locked != "", Purpose: d.Context(!d.Draft)}
 }
 
 // deploys lists the deploys of a site.
@@ -54,22 +54,22 @@ func (c *Console) deploys(w http.ResponseWriter, r *http.Request) error {
 			return fault.New(fault.Invalid, "page is %.20q; it must be 1 to %d", text, maxDeployPage)
 		}
 	}
-	all, err := c.Deploys.Deploys(r.Context(), site.Name, page*deployPage+1)
+	all, err := c.Deploys.DeploySummaries(r.Context(), site.Name, (page-1)*deployPage, deployPage+1)
 	if err != nil {
 		return err
 	}
 	view := deploysView{frame: frame, URL: c.SiteURL(site.Name, ""), Locked: site.Locked != ""}
-	for i := (page - 1) * deployPage; i < min(page*deployPage, len(all)); i++ {
-		view.List = append(view.List, newDeploy(site, all[i]))
+	for _, d := range all[:min(deployPage, len(all))] {
+		view.List = append(view.List, newDeploy(site, d))
 	}
 	path := "/sites/" + site.Name + "/deploys"
 	if page > 1 {
 		view.Pager.Newest, view.Pager.Newer = path, path+"?page="+strconv.Itoa(page-1)
 	}
-	if len(all) > page*deployPage {
+	if len(all) > deployPage {
 		view.Pager.Older = path + "?page=" + strconv.Itoa(page+1)
 	}
-	known := map[string]deploy.Deploy{}
+	known := map[string]deploy.Summary{}
 	for _, d := range all {
 		known[d.ID] = d
 	}
@@ -93,20 +93,21 @@ func (c *Console) deploys(w http.ResponseWriter, r *http.Request) error {
 }
 
 // known reads a deploy unless it is known.
-func (c *Console) known(ctx context.Context, known map[string]deploy.Deploy, id string) (deploy.Deploy, error) {
+func (c *Console) known(ctx context.Context, known map[string]deploy.Summary, id string) (deploy.Summary, error) {
 	if d, ok := known[id]; ok {
 		return d, nil
 	}
 	d, err := c.Deploys.Deploy(ctx, id)
-	if err == nil {
-		known[id] = d
+	if err != nil {
+		return deploy.Summary{}, err
 	}
-	return d, err
+	known[id] = deploy.Summarize(d)
+	return known[id], nil
 }
 
 // before is what a rollback leads to, or nil: the newest of the publications
 // before the current one that is still there.
-func (c *Console) before(ctx context.Context, known map[string]deploy.Deploy, site deploy.Site) (*deploy.Deploy, error) {
+func (c *Console) before(ctx context.Context, known map[string]deploy.Summary, site deploy.Site) (*deploy.Summary, error) {
 	history, err := c.Deploys.History(ctx, site.Name)
 	if err != nil {
 		return nil, err
@@ -145,7 +146,7 @@ func (c *Console) confirmRollback(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	back, err := c.before(r.Context(), map[string]deploy.Deploy{}, site)
+	back, err := c.before(r.Context(), map[string]deploy.Summary{}, site)
 	if err != nil {
 		return err
 	}
@@ -155,7 +156,7 @@ func (c *Console) confirmRollback(w http.ResponseWriter, r *http.Request) error 
 	case back == nil:
 		return fault.New(fault.Conflict, "nothing was published on site %s before that is still there; publish a deploy from the list", site.Name)
 	}
-	facts := factsOf("Back to", back)
+	facts := factsOf("Back to", &back.Deploy)
 	if site.Published != "" {
 		facts = append([]pair{{"Published now", site.Published}}, facts...)
 	}

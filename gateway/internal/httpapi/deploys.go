@@ -194,14 +194,14 @@ func (s *server) deploys(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := s.Release.Store.Deploys(ctx, site.Name, page*perPage)
+	all, err := s.Release.Store.DeploySummaries(ctx, site.Name, (page-1)*perPage, perPage)
 	if err != nil {
 		return err
 	}
 	out := make([]api.Deploy, 0, perPage)
-	for _, d := range all[min(len(all), (page-1)*perPage):] {
-		shown := s.describeDeploy(site, release.Progress{Deploy: d})
-		shown.Functions = nil
+	for _, d := range all {
+		shown := s.describeDeploy(site, release.Progress{Deploy: d.Deploy})
+		shown.Functions, shown.Files, shown.Redirects, shown.HeaderRules = nil, d.Files, d.Redirects, d.Headers
 		out = append(out, shown)
 	}
 	return c.JSON(http.StatusOK, out)

@@ -42,7 +42,7 @@ type Store interface {
 	Remove(ctx context.Context, site, id string, after, abandoned time.Duration) (bool, error)
 	Seal(ctx context.Context, d deploy.Deploy) (store.Sealed, error)
 	Deploy(ctx context.Context, id string) (deploy.Deploy, error)
-	Deploys(ctx context.Context, site string, limit int) ([]deploy.Deploy, error)
+	DeploySummaries(ctx context.Context, site string, offset, limit int) ([]deploy.Summary, error)
 
 	Publish(ctx context.Context, site, deployID string) error
 	Rollback(ctx context.Context, site string) (deployID string, err error)
