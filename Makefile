@@ -56,7 +56,7 @@ types: $(TYPES)/node_modules/.package-lock.json ## check the TypeScript types of
 	@cd $(TYPES) && node_modules/.bin/tsc -p test --module esnext --moduleResolution bundler
 
 # Packages of tests that start what `make build` makes, for make e2e.
-SYSTEM := e2e(/.*)?|contract(/.*)?|examples|manual(/.*)?|redis
+SYSTEM := e2e(/.*)?|console|contract(/.*)?|examples|manual(/.*)?|monitoring|redis
 
 .PHONY: test
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
@@ -65,7 +65,7 @@ test: ## run the tests of all modules with the race detector (without redis-serv
 	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/($(SYSTEM)|churn|chaos|nextjs|kubernetes(/.*)?)$$')
 
 .PHONY: e2e
-e2e: build ## run the system tests on real processes, and the examples (needs npm, curl and redis-server)
+e2e: build ## run the system tests on real processes, and the examples (needs npm, curl, chromium and redis-server)
 	@$(MAKE) --no-print-directory --jobs 4 $(SITES:=/node_modules)
 	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -race -count=1 -timeout 20m $$(go list work | grep -E '/test/($(SYSTEM))$$')
 	@# Alone, because it loads the machine, and without the race detector, because it is the load.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/gateway"
+	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/client"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
@@ -214,6 +215,12 @@ func TestConsoleLeavesTheAPI(t *testing.T) {
 	for _, path := range []string{"/api/v1/workers", "/api/v1/nope", "/metrics"} {
 		if got := v.open(path); got.status != 401 {
 			t.Errorf("%s with a session and no token = %d: only the console takes sessions", path, got.status)
+		}
+	}
+	for _, path := range []string{"/api/v2/sites", "/team/x", "/site/x/y"} {
+		got := b.get(b.control(path))
+		if e := decode[api.Error](t, got.body); got.status != 404 || e.Kind != "not_found" {
+			t.Errorf("%s = %d %s, want 404 as programs read it", path, got.status, got.body)
 		}
 	}
 	if got := b.get(b.control("/healthz")); got.status != 200 {

@@ -19,7 +19,7 @@ const (
 	// charted is how many minutes the overview shows.
 	charted = 60
 	// soonest and lastFailures are how many next ticks and failures it lists.
-	soonest, lastFailures = 6, 6
+	soonest, lastFailures = 8, 6
 )
 
 // sitesView is the list of sites.
@@ -111,12 +111,13 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) error {
 	return c.render(w, http.StatusOK, "overview", view)
 }
 
-// nextTicks are the next ticks of all schedules, the soonest first.
+// nextTicks are the next ticks of the schedules, the soonest first: one of each,
+// or those of every minute would hide all others.
 func nextTicks(list []schedules.Schedule) []nextTick {
 	var all []nextTick
 	for _, s := range list {
-		for _, at := range s.Next {
-			all = append(all, nextTick{s.Function.Name, at, !s.Pause.Since.IsZero()})
+		if len(s.Next) > 0 {
+			all = append(all, nextTick{s.Function.Name, s.Next[0], !s.Pause.Since.IsZero()})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b nextTick) int { return a.At.Compare(b.At) })

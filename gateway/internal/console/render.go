@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"strconv"
 	"strings"
@@ -155,16 +156,13 @@ func sentence(text string) string {
 	return text
 }
 
-// backFrom is the page that a form was on.
+// backFrom is the page that a form was on; empty if that was not one of ours.
 func backFrom(r *http.Request) string {
-	from := r.Referer()
-	if rest, ok := strings.CutPrefix(from, "http://"+r.Host+"/"); ok {
-		return "/" + rest
+	from, err := url.Parse(r.Referer())
+	if err != nil || from.Host != r.Host {
+		return ""
 	}
-	if rest, ok := strings.CutPrefix(from, "https://"+r.Host+"/"); ok {
-		return "/" + rest
-	}
-	return ""
+	return "/" + strings.TrimLeft(from.RequestURI(), "/") // never the name of a host
 }
 
 func titleOf(kind fault.Kind) string {

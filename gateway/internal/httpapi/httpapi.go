@@ -190,6 +190,10 @@ func (s *server) controlPlane() http.Handler {
 	s.environmentRoutes(v1)
 	v1.RouteNotFound("/*", notFound)
 
+	for _, path := range []string{"/api/*", "/team/*", "/site/*"} { // programs ask there, and no person
+		e.Any(path, notFound)
+	}
+
 	// The log of a page, which cannot show a token. All else of the console is its own.
 	e.GET("/sites/:site/invocations/:id/log", s.logs(textLog), s.localOnly, echo.WrapMiddleware(s.Session.Require))
 	e.Any("/*", echo.WrapHandler(s.Console), s.localOnly)

@@ -84,10 +84,10 @@ func NewBars(minutes []Minute) Bars {
 	return out
 }
 
-// roundUp is the next number that reads well on an axis: 1, 2, 4, 5, 10, 20 …
+// roundUp is the next number that reads well on an axis: 1, 2, 4, 6, 8, 10, 20 …
 func roundUp(n int64) int64 {
 	for unit := int64(1); ; unit *= 10 {
-		for _, digit := range []int64{1, 2, 4, 5} {
+		for _, digit := range []int64{1, 2, 4, 6, 8} {
 			if n <= digit*unit {
 				return digit * unit
 			}
