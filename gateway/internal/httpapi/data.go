@@ -33,7 +33,7 @@ func (s *server) call(c echo.Context) error {
 	s.is(c, planeData, kindOf(target))
 	r = withQuery(r, target.Query)
 	if target.Function != nil {
-		return s.traced(c, r, target)
+		return s.traced(c, r, target, s.serve)
 	}
 	return s.serve(c, r, target)
 }

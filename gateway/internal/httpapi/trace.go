@@ -13,10 +13,10 @@ import (
 // traced serves a request for a function in the trace that its headers name, as
 // a span if spans are made. It answers errors itself then, so that the span has
 // the status.
-func (s *server) traced(c echo.Context, r *http.Request, target route.Target) (err error) {
+func (s *server) traced(c echo.Context, r *http.Request, target route.Target, serve func(echo.Context, *http.Request, route.Target) error) (err error) {
 	r = s.enter(c, r)
 	if !s.Tracer.On() {
-		return s.serve(c, r, target)
+		return serve(c, r, target)
 	}
 	pattern := target.Route
 	if pattern == "" {
@@ -42,7 +42,7 @@ func (s *server) traced(c echo.Context, r *http.Request, target route.Target) (e
 	}()
 	r = r.WithContext(ctx)
 	c.SetRequest(r)
-	if err = s.serve(c, r, target); err != nil {
+	if err = serve(c, r, target); err != nil {
 		s.answerError(err, c, planeData)
 	}
 	return nil

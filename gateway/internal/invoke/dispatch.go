@@ -125,17 +125,20 @@ func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease
 	span.Answered(resp.StatusCode)
 	switch outcome := resp.Header.Get(dispatch.HeaderOutcome); outcome {
 	case dispatch.Busy:
+		span.Failed(outcome)
 		// The worker may close the connection rather than read the event; what
 		// little it wrote is read so that a kept one can be used again.
 		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 		return false, errNext
 	case dispatch.Refused:
+		span.Failed(outcome)
 		return false, refusal(resp.Body)
 	case string(invocation.OK):
 		return false, i.pass(ctx, w, r, resp)
 	case "":
 		return false, fault.New(fault.BadGateway, "The worker gave an answer that is not one of ours (status %d).", resp.StatusCode)
 	default:
+		span.Failed(outcome)
 		return false, failed(c.target.Function, invocation.Outcome(outcome), resp.Body)
 	}
 }
