@@ -132,8 +132,8 @@ func (t *Tracer) Dispatch(ctx context.Context, c Call, worker string, before int
 	return t.start(ctx, "dispatch "+c.Function, trace.SpanKindClient, c.with(attributes...))
 }
 
-// Attempt is the span of an attempt, from its beginning in the record to the
-// function's end. number counts from 1.
+// Attempt is the span of an attempt, from its beginning in the record to its
+// recorded end. number counts from 1.
 func (t *Tracer) Attempt(ctx context.Context, c Call, number int, worker string) (context.Context, Span) {
 	if !t.On() {
 		return ctx, Span{}
@@ -180,7 +180,8 @@ func (s Span) Invocation(id string) {
 	}
 }
 
-// Replayed says that an earlier call with the same key had made the invocation.
+// Replayed says that an earlier call with the same key, or an earlier try, had
+// made the invocation.
 func (s Span) Replayed() {
 	if s.span != nil {
 		s.span.SetAttributes(replayedKey.Bool(true))

@@ -25,6 +25,8 @@
 //	NIGHTSHIFT_LAME_DUCK       how long /readyz fails before a stop, default 1s
 //	NIGHTSHIFT_DRAIN           how long running requests have at a stop, default 30s
 //	NIGHTSHIFT_LOG_LEVEL       debug, info, warn or error, default info
+//	OTEL_EXPORTER_OTLP_ENDPOINT  where traces are sent, as http://collector:4318, and OpenTelemetry's other
+//	                           variables; see docs/tracing.md; default: nowhere
 //
 // Each setting may be given as a file: NIGHTSHIFT_TOKEN_FILE names one that holds
 // NIGHTSHIFT_TOKEN.

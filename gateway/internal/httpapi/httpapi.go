@@ -274,9 +274,9 @@ func (s *server) describe(err error, c echo.Context) (api.Error, time.Duration) 
 	kind := fault.KindOf(err)
 	switch kind {
 	case fault.Internal:
-		s.log.Error("request not served", append(requestAttrs(c), "error", err)...)
+		s.logger(c).Error("request not served", append(requestAttrs(c), "error", err)...)
 	case fault.Unavailable, fault.BadGateway:
-		s.log.Warn("request not served", append(requestAttrs(c), "error", err)...)
+		s.logger(c).Warn("request not served", append(requestAttrs(c), "error", err)...)
 	}
 	message, retryAfter := fault.Public(err)
 	return api.Error{Code: kind.HTTPStatus(), Kind: string(kind), Message: message}, retryAfter

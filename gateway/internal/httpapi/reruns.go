@@ -58,7 +58,7 @@ func (s *server) retry(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	s.log.Info("invocation retried", "invocation", inv.ID, "site", inv.Site, "function", inv.Function, "from", c.RealIP())
+	s.logger(c).Info("invocation retried", "invocation", inv.ID, "site", inv.Site, "function", inv.Function, "from", c.RealIP())
 	return c.JSON(http.StatusAccepted, api.FromInvocation(inv))
 }
 
@@ -72,7 +72,7 @@ func (s *server) replay(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	s.log.Info("invocation replayed", "invocation", made.Of, "as", made.ID, "from", c.RealIP())
+	s.logger(c).Info("invocation replayed", "invocation", made.Of, "as", made.ID, "from", c.RealIP())
 	acceptedAs(c, made.ID)
 	return c.JSON(http.StatusAccepted, fromMade(made))
 }

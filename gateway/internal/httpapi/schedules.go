@@ -51,7 +51,7 @@ func (s *server) trigger(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	s.log.Info("schedule triggered", "site", siteParam(c), "function", c.Param("function"), "invocation", accepted.ID, "from", c.RealIP())
+	s.logger(c).Info("schedule triggered", "site", siteParam(c), "function", c.Param("function"), "invocation", accepted.ID, "from", c.RealIP())
 	acceptedAs(c, accepted.ID)
 	return c.JSON(http.StatusAccepted, api.Accepted{ID: accepted.ID, Existed: accepted.Replayed})
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -57,6 +58,11 @@ func (s *server) enter(c echo.Context, r *http.Request) *http.Request {
 	r = r.WithContext(ctx)
 	c.SetRequest(r)
 	return r
+}
+
+// logger is the log, in lines that name the trace of the request, if it has one.
+func (s *server) logger(c echo.Context) *slog.Logger {
+	return telemetry.Logger(c.Request().Context(), s.log)
 }
 
 // inTrace lets what a request of the control plane makes stand in the trace that

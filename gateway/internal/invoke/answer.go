@@ -14,6 +14,7 @@ import (
 	"github.com/nightshift/nightshift/shared/dispatch"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/telemetry"
 )
 
 // Failed is the answer for a function that ran and failed: in the function's
@@ -125,7 +126,7 @@ func (i *Invoker) pass(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		case r.Context().Err() != nil:
 			return ErrGone
 		default:
-			i.log.Warn("answer of a function broke off", "invocation", w.Header().Get(RequestIDHeader), "error", err, "cause", context.Cause(ctx))
+			telemetry.Logger(ctx, i.log).Warn("answer of a function broke off", "invocation", w.Header().Get(RequestIDHeader), "error", err, "cause", context.Cause(ctx))
 			return ErrCut
 		}
 	}

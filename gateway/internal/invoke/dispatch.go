@@ -110,7 +110,7 @@ func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease
 	case r.Context().Err() != nil:
 		return false, ErrGone
 	case !sent && ctx.Err() == nil:
-		i.log.Warn("worker not reached, dropped until it reports again", "worker", lease.ID, "addr", lease.Addr, "invocation", c.id, "error", err)
+		telemetry.Logger(ctx, i.log).Warn("worker not reached, dropped until it reports again", "worker", lease.ID, "addr", lease.Addr, "invocation", c.id, "error", err)
 		lease.Drop()
 		span.Failed("not_reached")
 		return true, errNext

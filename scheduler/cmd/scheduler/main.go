@@ -26,6 +26,8 @@
 //	NIGHTSHIFT_RETENTION               how long records of finished invocations are kept (default 168h)
 //	NIGHTSHIFT_DEAD_RETENTION          the same for those that failed for good (default 720h)
 //	NIGHTSHIFT_LOG_LEVEL               debug, info, warn or error (default info)
+//	OTEL_EXPORTER_OTLP_ENDPOINT        where traces are sent, as http://collector:4318, and OpenTelemetry's
+//	                                   other variables; see docs/tracing.md (default: nowhere)
 //
 // Each may be given as a file: NIGHTSHIFT_REDIS_URL_FILE names one that holds
 // NIGHTSHIFT_REDIS_URL. With the argument -health it asks the scheduler that

@@ -21,6 +21,7 @@ import (
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/schedule"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -55,6 +56,7 @@ type world struct {
 	syncs   int
 	clocked int
 	tries   int
+	tracer  *telemetry.Tracer
 	// breaks is asked for each Enqueue.
 	breaks func(try int, target queue.Target) (row, bool)
 }
@@ -303,7 +305,7 @@ func (w *world) start() (stop func() error) {
 	l := New(Config{
 		Store: w, Queue: w, RedisNow: w.redisNow, Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)),
 		BaseURL: func(site string) string { return "http://" + site + ".localhost" },
-		Metrics: w.registry,
+		Metrics: w.registry, Tracer: w.tracer,
 	})
 	l.localNow = w.localNow
 	ctx, cancel := context.WithCancel(context.Background())

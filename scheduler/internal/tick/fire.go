@@ -49,6 +49,9 @@ func (t *termLoop) deal(ctx context.Context, e *entry, now time.Time) error {
 		e.advance(e.due)
 	case verdict == store.FireAlready:
 		t.log.Debug("tick had been fired", "site", e.site, "function", e.function.Name, "tick", e.due)
+		// Mostly by a try whose reply was lost, so the record names this span.
+		e.firing.span.Replayed()
+		e.firing.span.End()
 		if err := t.Store.Suppress(ctx, t.term, e.key, e.due); err != nil {
 			return err
 		}

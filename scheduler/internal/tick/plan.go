@@ -42,7 +42,7 @@ type firing struct {
 	task       queue.Task
 	invocation invocation.Invocation
 	event      []byte
-	span       telemetry.Span // ended once the tick has fired; else nobody hears of it
+	span       telemetry.Span // of all tries; a tick that is not fired leaves none
 }
 
 // wake is when the entry is to be looked at.

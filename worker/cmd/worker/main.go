@@ -31,6 +31,8 @@
 //	NIGHTSHIFT_RETENTION             how long finished invocations are kept; default 168h
 //	NIGHTSHIFT_DEAD_RETENTION        the same for dead ones; default 720h
 //	NIGHTSHIFT_LOG_LEVEL             debug, info, warn, error; default info
+//	OTEL_EXPORTER_OTLP_ENDPOINT      where traces are sent, as http://collector:4318, and OpenTelemetry's
+//	                                 other variables; see docs/tracing.md; default: nowhere
 //	NIGHTSHIFT_STOP_TIMEOUT          bounds the whole stop; default 16m
 //
 // Each may be given as a file: NIGHTSHIFT_SECRET_KEY_FILE names one that holds
