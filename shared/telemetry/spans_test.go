@@ -130,8 +130,8 @@ func TestSpans(t *testing.T) {
 				if !ok {
 					want, ok = about[a.Key]
 				}
-				if !ok || a.Value.Emit() != want {
-					t.Errorf("attribute %s = %s, want %q", a.Key, a.Value.Emit(), want)
+				if !ok || a.Value.String() != want {
+					t.Errorf("attribute %s = %s, want %q", a.Key, a.Value.String(), want)
 				}
 			}
 			if got, want := len(s.Attributes()), len(test.want)+len(about); got != want {

@@ -44,7 +44,7 @@ func (r *Recorder) Ended() []Span {
 			Trace: s.SpanContext().TraceID().String(), ID: s.SpanContext().SpanID().String(), Parent: s.Parent().SpanID().String(),
 		}
 		for _, a := range s.Attributes() {
-			span.Attributes[string(a.Key)] = a.Value.Emit()
+			span.Attributes[string(a.Key)] = a.Value.String()
 		}
 		for _, link := range s.Links() {
 			span.Links = append(span.Links, link.SpanContext.TraceID().String())

@@ -24,8 +24,7 @@ func TestAttemptsStandInTheTraceOfTheCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var told []telemetry.Place
-		var b *bench
-		b = setup(t, func(ctx context.Context, call pool.Call) (*pool.Response, error) {
+		b := setup(t, func(ctx context.Context, call pool.Call) (*pool.Response, error) {
 			told = append(told, call.Trace)
 			if call.Attempt == 1 {
 				return throws(invocation.Error)(ctx, call)
