@@ -47,6 +47,7 @@ func destinations(t *testing.T, set *manifest.Set) map[string][]probe {
 		"metrics 9464":        {tcp(podOf(t, set, "gateway"), 9464), tcp(podOf(t, set, "worker"), 9464), tcp(podOf(t, set, "scheduler"), 9464)},
 		"Redis":               {tcp(outside("10.20.30.40"), 6379)},
 		"another pod in ours": {tcp(stranger, 80)},
+		"traces 4318":         {tcp(visitor("nightshift/traces"), 4318)},
 		"DNS":                 {{dns, corev1.ProtocolUDP, 53}, {dns, corev1.ProtocolTCP, 53}, {outside("169.254.20.10"), corev1.ProtocolUDP, 53}},
 		"public, 443":         {tcp(outside("198.51.100.1"), 443), tcp(outside("2001:db8::1"), 443)},
 		"public, other":       {tcp(outside("198.51.100.1"), 22), {outside("2001:db8::1"), corev1.ProtocolUDP, 4000}},
@@ -56,7 +57,7 @@ func destinations(t *testing.T, set *manifest.Set) map[string][]probe {
 	}
 	all["private networks"] = append(all["private networks"],
 		// Ports that something else may be reached on.
-		tcp(visitor("other"), 443), tcp(visitor("other"), 8890), tcp(visitor("other"), 53), tcp(outside("172.16.0.1"), 6379), tcp(dns, 9153), tcp(outside("169.254.20.10"), 80),
+		tcp(visitor("other"), 443), tcp(visitor("other"), 4318), tcp(visitor("nightshift/traces"), 80), tcp(visitor("other"), 8890), tcp(visitor("other"), 53), tcp(outside("172.16.0.1"), 6379), tcp(dns, 9153), tcp(outside("169.254.20.10"), 80),
 	)
 	for _, addr := range []string{"169.254.169.254", "169.254.170.2", "fd00:ec2::254", "168.63.129.16", "100.100.100.200", "192.0.0.192"} {
 		all["cloud metadata"] = append(all["cloud metadata"], tcp(outside(addr), 80), tcp(outside(addr), 443))
