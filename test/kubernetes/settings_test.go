@@ -2,8 +2,11 @@ package kubernetes
 
 import (
 	"errors"
+	"log/slog"
+	"maps"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +16,9 @@ import (
 	"github.com/caarlos0/env/v11" // what the services read their settings with
 	"github.com/nightshift/nightshift/gateway"
 	"github.com/nightshift/nightshift/scheduler"
+	"github.com/nightshift/nightshift/shared/callback"
 	"github.com/nightshift/nightshift/shared/daemon"
+	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/test/kubernetes/manifest"
 	"github.com/nightshift/nightshift/worker"
 	corev1 "k8s.io/api/core/v1"
@@ -27,8 +32,10 @@ var foreign = map[string]string{
 	"REDIS_PASSWORD": "the kubelet, where NIGHTSHIFT_REDIS_URL refers to it",
 }
 
-// secretValue stands for what a Secret holds.
-const secretValue = "from a secret"
+// secretValue stands for what a Secret holds, where nobody looks at it.
+const secretValue = "0123456789abcdef"
+
+var reference = regexp.MustCompile(`\$\(([A-Z_]+)\)`)
 
 // settings are the variables that a workload's first container gets.
 func settings(t *testing.T, set *manifest.Set, w workload) map[string]string {
@@ -52,7 +59,14 @@ func settings(t *testing.T, set *manifest.Set, w workload) map[string]string {
 		if _, twice := all[v.Name]; twice {
 			t.Errorf("%s gets %s twice", w.GetName(), v.Name)
 		}
-		all[v.Name] = v.Value
+		// As the kubelet does it: what stands before can be referred to.
+		all[v.Name] = reference.ReplaceAllStringFunc(v.Value, func(text string) string {
+			if value, ok := all[reference.FindStringSubmatch(text)[1]]; ok {
+				return value
+			}
+			t.Errorf("%s: %s refers to %s, which does not stand before it", w.GetName(), v.Name, text)
+			return text
+		})
 		if v.ValueFrom != nil {
 			all[v.Name] = secretValue
 		}
@@ -78,27 +92,80 @@ func known[T any](t *testing.T) []string {
 // service is what a service knows of its settings.
 type service struct {
 	names []string
-	parse func(map[string]string) error
+	// make reads settings and makes the service of them, without starting it.
+	make func(map[string]string) (daemon.Service, error)
 }
 
-func serviceOf[T any](t *testing.T) service {
+func serviceOf[T any](t *testing.T, make func(T) (daemon.Service, error)) service {
 	return service{
 		names: slices.Concat(known[T](t), known[daemon.Common](t)),
-		parse: func(environment map[string]string) error {
+		make: func(environment map[string]string) (daemon.Service, error) {
 			options := env.Options{Prefix: daemon.EnvPrefix, Environment: environment}
-			_, own := env.ParseAsWithOptions[T](options)
+			cfg, own := env.ParseAsWithOptions[T](options)
 			_, common := env.ParseAsWithOptions[daemon.Common](options)
-			return errors.Join(own, common)
+			if err := errors.Join(own, common); err != nil {
+				return nil, err
+			}
+			return make(cfg)
 		},
 	}
 }
 
 func allServices(t *testing.T) map[string]service {
-	return map[string]service{"gateway": serviceOf[gateway.Config](t), "worker": serviceOf[worker.Config](t), "scheduler": serviceOf[scheduler.Config](t)}
+	quiet := slog.New(slog.DiscardHandler)
+	return map[string]service{
+		"gateway": serviceOf(t, func(cfg gateway.Config) (daemon.Service, error) {
+			cfg.Logger = quiet
+			return gateway.New(cfg)
+		}),
+		"worker": serviceOf(t, func(cfg worker.Config) (daemon.Service, error) {
+			cfg.Logger = quiet
+			return worker.New(cfg)
+		}),
+		"scheduler": serviceOf(t, func(cfg scheduler.Config) (daemon.Service, error) {
+			cfg.Logger = quiet
+			return scheduler.New(cfg)
+		}),
+	}
+}
+
+// here are settings with what is of this machine, or is looked at as a secret, in
+// place of what is of a pod.
+func here(t *testing.T, environment map[string]string) map[string]string {
+	t.Helper()
+	key, err := secret.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := callback.NewSecret()
+	if err != nil {
+		t.Fatal(err)
+	}
+	environment = maps.Clone(environment)
+	for name, value := range environment {
+		switch {
+		case strings.HasPrefix(value, "file://"):
+			environment[name] = "file://" + t.TempDir()
+		case name == "NIGHTSHIFT_WORKER_DATA_DIR":
+			environment[name] = t.TempDir()
+		case name == "NIGHTSHIFT_SECRET_KEY":
+			environment[name] = string(key)
+		case name == "NIGHTSHIFT_CALLBACK_SECRET":
+			environment[name] = string(signature)
+		case name == "NIGHTSHIFT_WORKER_ADVERTISE_ADDR":
+			environment[name] = "10.244.2.2" // a pod's
+		case name == "NIGHTSHIFT_REDIS_URL" && value == secretValue:
+			environment[name] = "redis://127.0.0.1:1/0"
+		case strings.HasSuffix(name, "_ADDR"):
+			environment[name] = "127.0.0.1:0"
+		}
+	}
+	return environment
 }
 
 // TestSettingsAreSettings: what a Deployment sets, its service reads; what the
-// ConfigMap of all sets, at least one of them does; and values can be read.
+// ConfigMap of all sets, at least one of them does; and the services themselves
+// find nothing wrong with what they get.
 func TestSettingsAreSettings(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, set *manifest.Set) {
@@ -107,8 +174,11 @@ func TestSettingsAreSettings(t *testing.T) {
 		for name, s := range all {
 			w := find(t, set, name)
 			environment := settings(t, set, w)
-			if err := s.parse(environment); err != nil {
-				t.Errorf("%s: %v", name, err)
+			made, err := s.make(here(t, environment))
+			if err != nil {
+				t.Errorf("%s does not take its settings: %v", name, err)
+			} else if err := made.Stop(t.Context()); err != nil {
+				t.Error(err)
 			}
 			for _, v := range w.template.Spec.Containers[0].Env {
 				if foreign[v.Name] == "" && !slices.Contains(s.names, v.Name) {
