@@ -30,6 +30,7 @@ type installation struct {
 	*testing.T
 	fleet    *harness.Fleet
 	services *harness.Services
+	redis    *harness.Redis
 	dir      string
 	key      string
 }
@@ -40,7 +41,6 @@ func install(t *testing.T) *installation {
 	dir, err := os.MkdirTemp("", "manual") // the unpacked code is read-only, which is more than t.TempDir can remove
 	in.must(err)
 	in.dir = dir
-	var redis *harness.Redis
 	t.Cleanup(func() {
 		err := in.fleet.Close()
 		if t.Failed() {
@@ -48,14 +48,14 @@ func install(t *testing.T) *installation {
 				t.Logf("---- the last lines of %s (pid %d)\n%s", p.Name, p.Pid(), p.Log.Tail(30))
 			}
 		}
-		if redis != nil {
-			err = joined(err, redis.Remove())
+		if in.redis != nil {
+			err = joined(err, in.redis.Remove())
 		}
 		if err = joined(err, harness.RemoveReadOnly(dir)); err != nil {
 			t.Errorf("closing: %v", err)
 		}
 	})
-	redis, err = in.fleet.StartRedis(t.Context(), harness.BeforeReply)
+	in.redis, err = in.fleet.StartRedis(t.Context(), harness.BeforeReply)
 	in.must(err)
 	keygen, err := in.fleet.Start(harness.Spec{Name: "secret-key", Path: filepath.Join(binDir, "nightshift"), Args: []string{"secret-key"}, Env: harness.Environ()})
 	in.must(err)
@@ -65,7 +65,7 @@ func install(t *testing.T) *installation {
 	in.services, err = in.fleet.StartServices(t.Context(), harness.Setup{
 		Bin: binDir, Gateways: 1, Workers: 1, Schedulers: 1,
 		Env: []string{
-			"NIGHTSHIFT_REDIS_URL=" + redis.URL(), "NIGHTSHIFT_BLOB_URL=file://" + filepath.Join(dir, "blobs"),
+			"NIGHTSHIFT_REDIS_URL=" + in.redis.URL(), "NIGHTSHIFT_BLOB_URL=file://" + filepath.Join(dir, "blobs"),
 			"NIGHTSHIFT_TOKEN=" + token, "NIGHTSHIFT_WORKER_DATA_DIR=" + filepath.Join(dir, "data"), "NIGHTSHIFT_SECRET_KEY=" + in.key,
 		},
 	})
@@ -95,7 +95,19 @@ func (in *installation) call(method, path string, body any) (status int, header 
 	if body == nil {
 		data = nil
 	}
-	req, err := http.NewRequestWithContext(in.Context(), method, in.services.Admin[0]+"/api/v1"+path, bytes.NewReader(data))
+	return in.ask(method, "/api/v1"+path, data)
+}
+
+// metrics are what Prometheus is told.
+func (in *installation) metrics() string {
+	in.Helper()
+	_, _, answer := in.ask(http.MethodGet, "/metrics", nil)
+	return string(answer)
+}
+
+func (in *installation) ask(method, path string, data []byte) (status int, header http.Header, answer []byte) {
+	in.Helper()
+	req, err := http.NewRequestWithContext(in.Context(), method, in.services.Admin[0]+path, bytes.NewReader(data))
 	in.must(err)
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
