@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ import (
 // site is a control plane in memory. It is used inside of a synctest bubble,
 // where a test changes it while the tail waits.
 type site struct {
+	mu   sync.Mutex
 	list []api.Invocation // newest first
 	logs map[string][]api.LogLine
 	err  error
@@ -28,6 +30,8 @@ type site struct {
 }
 
 func (s *site) Invocations(_ context.Context, _ string, q client.InvocationQuery) (api.InvocationList, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.err != nil {
 		return api.InvocationList{}, s.err
 	}
@@ -49,6 +53,8 @@ func (s *site) Invocations(_ context.Context, _ string, q client.InvocationQuery
 }
 
 func (s *site) Invocation(_ context.Context, id string) (api.Invocation, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.gone[id] {
 		return api.Invocation{}, fault.New(fault.NotFound, "expired")
 	}
@@ -56,8 +62,10 @@ func (s *site) Invocation(_ context.Context, id string) (api.Invocation, error) 
 }
 
 func (s *site) Logs(_ context.Context, id, after string) ([]api.LogLine, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	n, _ := strconv.Atoi(after)
-	return s.logs[id][n:], s.err
+	return slices.Clone(s.logs[id][n:]), s.err
 }
 
 func (s *site) find(id string) *api.Invocation {
@@ -84,7 +92,8 @@ func (s *site) ends(id string, texts ...string) {
 	s.find(id).State = invocation.Succeeded
 }
 
-// follow runs a tail in a bubble and returns what it emits at each look.
+// follow runs a tail in a bubble and returns all that it emits. A step changes
+// the site; a nil one lets minutes pass.
 func follow(t *testing.T, s *site, function string, past int, steps ...func()) (emitted, trouble []string, err error) {
 	t.Helper()
 	tailer := &tail.Tail{
@@ -100,8 +109,13 @@ func follow(t *testing.T, s *site, function string, past int, steps ...func()) (
 	done := make(chan error)
 	go func() { done <- tailer.Follow(ctx) }()
 	for _, step := range steps {
-		synctest.Wait()
+		if step == nil {
+			<-time.After(2 * time.Minute)
+			continue
+		}
+		s.mu.Lock()
 		step()
+		s.mu.Unlock()
 		<-time.After(time.Second) // of the bubble: four rounds
 	}
 	synctest.Wait()
@@ -200,7 +214,8 @@ func TestExpired(t *testing.T) {
 		s := &site{logs: map[string][]api.LogLine{}, gone: map[string]bool{}}
 		s.add("A", "job")
 		emitted, trouble, err := follow(t, s, "job", 10,
-			func() { <-time.After(2 * time.Minute); s.add("B", "job") }, // A is not listed any more
+			nil,
+			func() { s.add("B", "job") }, // A is not listed any more
 			func() { s.gone["A"] = true },
 			func() { s.ends("B", "b") },
 		)
