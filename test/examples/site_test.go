@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -211,7 +210,7 @@ func (s *site) shell(command string) (string, error) {
 	ctx, cancel := context.WithTimeout(s.Context(), within)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", command)
-	cmd.Env, cmd.Dir = append(slices.Clone(s.env), "NO_PROXY=*"), s.dir
+	cmd.Env, cmd.Dir = s.env, s.dir
 	out, err := cmd.Output()
 	if err != nil {
 		if exit, ok := err.(*exec.ExitError); ok {
@@ -233,6 +232,14 @@ func (s *site) allTyped() {
 	if rest := s.readme.types[s.typed:]; len(rest) > 0 {
 		s.Fatalf("the test does not follow the README to its end:\n%s", strings.Join(rest, "\n"))
 	}
+}
+
+// began wants the ID of an invocation, and nothing else.
+func began(out string) error {
+	if !triggered.MatchString(out) {
+		return fmt.Errorf("want an ID, got\n%s", out)
+	}
+	return nil
 }
 
 // has wants each of the parts in what was printed.

@@ -31,7 +31,7 @@ export async function keepInvoice(number: string, invoice: Invoice): Promise<voi
 
 const get = async <T>(path: string) => (await whole(await call(path)).json()) as T;
 
-const call = (path: string, init?: RequestInit) => fetch(`${process.env.SHOP_URL}/${path}`, { ...init, signal: AbortSignal.timeout(10_000) });
+const call = (path: string, init?: RequestInit) => fetch(`${process.env.SHOP_URL}/${path}`, { ...init, signal: AbortSignal.timeout(30_000) });
 
 function whole(answer: Response): Response {
   if (!answer.ok) throw new Error(`the shop answered ${answer.status} to ${answer.url}`);

@@ -57,7 +57,7 @@ func TestRequestSpans(t *testing.T) {
 			s := &server{Config: Config{Tracer: recorder.Tracer()}, log: slog.New(slog.DiscardHandler)}
 			target := route.Target{Site: "shop", Deploy: "d1", Function: &function.Function{Name: "mail", Kind: function.Background}, Route: "/mail/:to"}
 			var at string
-			e := s.echo()
+			e := s.echo(planeData)
 			e.Any("/*", func(c echo.Context) error {
 				return s.traced(c, c.Request(), target, func(c echo.Context, r *http.Request, _ route.Target) error {
 					c.Response().Header().Set(invoke.RequestIDHeader, "01J")
@@ -108,7 +108,7 @@ func TestTheTraceIsPassedOnWithoutSpans(t *testing.T) {
 	target := route.Target{Function: &function.Function{Name: "mail"}}
 	for _, header := range []string{callersParent, ""} {
 		at := map[string]string{}
-		e := s.echo()
+		e := s.echo(planeData)
 		e.Any("/data", func(c echo.Context) error {
 			return s.traced(c, c.Request(), target, func(c echo.Context, r *http.Request, _ route.Target) error {
 				at["data"] = telemetry.At(r.Context()).Traceparent

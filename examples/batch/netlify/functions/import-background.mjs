@@ -41,7 +41,7 @@ async function send(crm, batch, key) {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'idempotency-key': key },
     body: JSON.stringify(batch),
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(30_000),
   });
   if (!response.ok) throw new Error(`the CRM answered ${response.status} to ${batch.length} contacts`);
 }

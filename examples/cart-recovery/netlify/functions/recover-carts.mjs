@@ -41,7 +41,7 @@ async function remind(cart, run, transport) {
 }
 
 async function shop(path, init, alsoFine) {
-  const answer = await fetch(`${process.env.SHOP_URL}/${path}`, { ...init, signal: AbortSignal.timeout(10_000) });
+  const answer = await fetch(`${process.env.SHOP_URL}/${path}`, { ...init, signal: AbortSignal.timeout(30_000) });
   if (!answer.ok && answer.status !== alsoFine) throw new Error(`the shop answered ${answer.status} to ${path}`);
   return answer;
 }

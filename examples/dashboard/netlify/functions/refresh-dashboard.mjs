@@ -1,7 +1,7 @@
 // Computes the dashboard's figures every five minutes, so that the page need not.
 // SHOP_URL is where the shop's API is, STORE_URL an object store.
 export default async () => {
-  const answer = await fetch(`${Netlify.env.get('SHOP_URL')}/orders`, { signal: AbortSignal.timeout(10_000) });
+  const answer = await fetch(`${Netlify.env.get('SHOP_URL')}/orders`, { signal: AbortSignal.timeout(30_000) });
   if (!answer.ok) throw new Error(`the shop answered ${answer.status}`);
   const figures = summary(await answer.json());
   // One object, replaced whole: who reads meanwhile gets the old figures or the new ones.

@@ -26,7 +26,7 @@ export default async (request, context) => {
 };
 
 async function read(url) {
-  const page = await fetch(url, { headers: { 'user-agent': 'price-watch/1.0' }, signal: AbortSignal.timeout(10_000) });
+  const page = await fetch(url, { headers: { 'user-agent': 'price-watch/1.0' }, signal: AbortSignal.timeout(30_000) });
   // Thrown, so the whole is tried again later; half a price list is worth nothing.
   if (!page.ok) throw new Error(`${url.pathname} answered ${page.status}`);
   return page.text();
