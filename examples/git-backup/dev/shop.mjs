@@ -46,6 +46,7 @@ async function serveGit(request, response, path, query) {
       PATH_INFO: path,
       QUERY_STRING: query,
       CONTENT_TYPE: request.headers['content-type'] ?? '',
+      HTTP_CONTENT_ENCODING: request.headers['content-encoding'] ?? '',
     },
   });
   request.pipe(backend.stdin);

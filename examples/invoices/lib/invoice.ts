@@ -1,4 +1,4 @@
-import { PDFDocument, StandardFonts } from 'pdf-lib';
+import { PDFDocument, StandardFonts, type PDFPage } from 'pdf-lib';
 import type { Customer, Order } from './shop';
 
 const money = (cents: number) => (cents / 100).toFixed(2);
@@ -7,10 +7,12 @@ const money = (cents: number) => (cents / 100).toFixed(2);
 // are net; the tax is rounded once, on the sum.
 export async function drawInvoice(number: string, customer: Customer, orders: Order[]): Promise<{ pdf: Buffer; total: number }> {
   const pdf = await PDFDocument.create();
-  const page = pdf.addPage([595, 842]); // A4
   const font = await pdf.embedFont(StandardFonts.Helvetica);
-  let y = 780;
-  const line = (name: string, amount = '', size = 12) => {
+  let page: PDFPage;
+  let y = 0;
+  const line = (text: string, amount = '', size = 12) => {
+    if (y < 60) [page, y] = [pdf.addPage([595, 842]), 780]; // A4
+    const name = text.replace(/[^ -~¡-ÿ]/g, '?'); // the built-in fonts have no other letters
     page.drawText(name, { x: 60, y, font, size });
     page.drawText(amount, { x: 535 - font.widthOfTextAtSize(amount, size), y, font, size });
     y -= size * 1.6;

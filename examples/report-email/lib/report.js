@@ -6,11 +6,13 @@ const money = (cents) => (cents / 100).toFixed(2);
 exports.drawReport = async (title, orders) => {
   const pdf = await PDFDocument.create();
   pdf.setTitle(title);
-  const page = pdf.addPage([595, 842]); // A4
   const font = await pdf.embedFont(StandardFonts.Helvetica);
   const bold = await pdf.embedFont(StandardFonts.HelveticaBold);
-  let y = 780;
-  const write = (name, amount, style = font, size = 12) => {
+  let page;
+  let y = 0;
+  const write = (text, amount, style = font, size = 12) => {
+    if (y < 60) [page, y] = [pdf.addPage([595, 842]), 780]; // A4
+    const name = text.replace(/[^ -~¡-ÿ]/g, '?'); // the built-in fonts have no other letters
     page.drawText(name, { x: 60, y, font: style, size });
     page.drawText(amount, { x: 535 - style.widthOfTextAtSize(amount, size), y, font: style, size });
     y -= size * 1.6;
