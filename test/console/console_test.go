@@ -82,7 +82,7 @@ func looksAtPages(t *tab) {
 		"invocations": "/sites/shop/invocations", "invocations-filtered": "/sites/shop/invocations?state=dead&function=dead-background",
 		"schedules": "/sites/shop/schedules", "schedule": "/sites/shop/schedules/seconds", "schedule-nightly": "/sites/shop/schedules/nightly",
 		"deploys": "/sites/shop/deploys", "rollback": "/sites/shop/rollback", "dead": "/sites/shop/dead", "dead-replay": "/sites/shop/dead/replay",
-		"callbacks": "/sites/shop/callbacks", "callback": "/sites/shop/invocations/" + t.untold, "workers": "/workers",
+		"callbacks": "/sites/shop/callbacks", "callback": "/sites/shop/invocations/" + t.untold, "retried": "/sites/shop/invocations/" + t.retried, "workers": "/workers",
 	}
 	for state, id := range t.of {
 		pages["invocation-"+string(state)] = "/sites/shop/invocations/" + id
@@ -92,22 +92,21 @@ func looksAtPages(t *tab) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	for _, theme := range []string{"light", "dark"} {
-		t.theme(theme)
-		for _, name := range names {
+	for _, name := range names {
+		t.visit(pages[name])
+		if n := eval[int](t, `document.querySelectorAll("main h1").length`); n != 1 {
+			t.Errorf("%s has %d headings, want one", name, n)
+		}
+		for _, theme := range []string{"light", "dark"} {
+			t.theme(theme)
 			t.size(1280, 900)
-			t.visit(pages[name])
-			where := name + " in " + theme
-			if n := eval[int](t, `document.querySelectorAll("main h1").length`); n != 1 {
-				t.Errorf("%s has %d headings, want one", where, n)
-			}
-			t.fits(where + " on a wide screen")
+			t.fits(name + " on a wide screen")
 			t.shoot(name + "-" + theme + "-wide")
 			t.size(375, 812)
-			t.fits(where + " on a phone")
+			t.fits(name + " on a phone")
 			t.shoot(name + "-" + theme + "-phone")
-			t.quiet(where)
 		}
+		t.quiet(name)
 	}
 	t.size(1280, 900)
 	t.visit("/nowhere")

@@ -66,8 +66,8 @@ type world struct {
 	first, second, preview string
 	// IDs of invocations, by the state that they are in.
 	of map[invocation.State]string
-	// untold is one whose callback was given up.
-	untold string
+	// untold is one whose callback was given up, and retried one with two attempts.
+	untold, retried string
 }
 
 // start starts it.
@@ -176,7 +176,7 @@ func (w *world) callAll() {
 	w.of[invocation.Queued] = w.call("ok-background", "Nightshift-Not-Before", "1h")
 	w.of[invocation.Cancelled] = w.call("ok-background", "Nightshift-Not-Before", "2h")
 	w.untold = w.call("ok-background", "Nightshift-Callback", w.receiver.URL()+"/done")
-	w.call("retried-background")
+	w.retried = w.call("retried-background")
 	for range 3 {
 		w.call("ok-background")
 		w.call("dead-background")
@@ -186,6 +186,7 @@ func (w *world) callAll() {
 	for state, id := range w.of {
 		w.is(id, state)
 	}
+	w.is(w.retried, invocation.Succeeded)
 	w.eventually(func() error {
 		dead, err := w.api.Invocations(w.Context(), shop, client.InvocationQuery{State: invocation.Dead})
 		if err != nil || len(dead.Invocations) != 4 {

@@ -159,7 +159,7 @@ func fires(site string, s schedules.Schedule, now time.Time) ([]fireTime, error)
 	}
 	var all []fireTime
 	for at, ok := parsed.Next(now); ok && len(all) < fireTimes; at, ok = parsed.Next(at) {
-		all = append(all, fireTime{at, at.In(zone).Format("Mon 2006-01-02 15:04:05 MST")})
+		all = append(all, fireTime{at, at.In(zone).Format("Mon 2 Jan 15:04:05 MST")})
 	}
 	return all, nil
 }
