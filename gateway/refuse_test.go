@@ -77,7 +77,7 @@ func (r *refuser) state() string {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	deploys, err := r.store.Deploys(r.t.Context(), "shop", 0)
+	deploys, err := r.store.DeploySummaries(r.t.Context(), "shop", 0, 0)
 	if err != nil {
 		r.t.Fatal(err)
 	}

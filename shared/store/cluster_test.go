@@ -85,9 +85,6 @@ func TestRedisCluster(t *testing.T) {
 	if err := b.Fail(ctx, "d3", "why"); err != nil {
 		t.Errorf("Fail = %v", err)
 	}
-	if all, err := b.Deploys(ctx, "shop", 0); err != nil || len(all) != 2 {
-		t.Errorf("Deploys = %v, %v, want two", all, err)
-	}
 	if all, err := b.DeploySummaries(ctx, "shop", 0, 0); err != nil || len(all) != 2 {
 		t.Errorf("DeploySummaries = %v, %v, want two", all, err)
 	}

@@ -199,24 +199,23 @@ func (s *Store) Deploy(ctx context.Context, id string) (deploy.Deploy, error) {
 	return found[0], nil
 }
 
-// Deploys lists a site's deploys, newest first; a limit that is not positive
-// means all of them. A site without any has an empty list. Each deploy is read
-// whole, with its files: to show many, take [Store.DeploySummaries].
-func (s *Store) Deploys(ctx context.Context, site string, limit int) ([]deploy.Deploy, error) {
-	ids, err := s.deployIDs(ctx, site, 0, limit)
-	if err != nil {
-		return nil, err
-	}
-	return s.deploys(ctx, ids)
-}
-
 // DeploySummaries lists what there is to say of a site's deploys, newest first:
 // limit of them, after the newest offset. A limit that is not positive means all
 // of them. A site without any has an empty list.
 func (s *Store) DeploySummaries(ctx context.Context, site string, offset, limit int) ([]deploy.Summary, error) {
-	ids, err := s.deployIDs(ctx, site, max(offset, 0), limit)
-	if err != nil || len(ids) == 0 {
-		return nil, err
+	if !deploy.ValidSite(site) {
+		return nil, nil
+	}
+	first, last := int64(max(offset, 0)), int64(-1)
+	if limit > 0 {
+		last = first + int64(limit) - 1
+	}
+	ids, err := s.rdb.ZRevRange(ctx, deploysKey(site), first, last).Result()
+	if err != nil {
+		return nil, failed(ctx, err, "listing deploys")
+	}
+	if len(ids) == 0 {
+		return nil, nil
 	}
 	all, err := s.readDeploys(ctx, ids, deploySummary)
 	if err != nil {
@@ -241,19 +240,6 @@ func (s *Store) DeploySummaries(ctx context.Context, site string, offset, limit 
 		}
 	}
 	return found, nil
-}
-
-// deployIDs are the IDs of a site's deploys, newest first.
-func (s *Store) deployIDs(ctx context.Context, site string, offset, limit int) ([]string, error) {
-	if !deploy.ValidSite(site) {
-		return nil, nil
-	}
-	last := int64(-1)
-	if limit > 0 {
-		last = int64(offset) + int64(limit) - 1
-	}
-	ids, err := s.rdb.ZRevRange(ctx, deploysKey(site), int64(offset), last).Result()
-	return ids, failed(ctx, err, "listing deploys")
 }
 
 // deploys reads those of the deploys that are there, in their order.

@@ -80,7 +80,7 @@ var writes = []write{
 		return func(ctx context.Context, s *Store) error {
 				return s.CreateDeploy(ctx, deploy.Deploy{ID: "d1", Site: "shop"})
 			}, func() bool {
-				all, err := b.Deploys(t.Context(), "shop", 0)
+				all, err := b.DeploySummaries(t.Context(), "shop", 0, 0)
 				return err == nil && len(all) == 1
 			}
 	}, isConflict},
@@ -518,7 +518,6 @@ func TestWithoutRedisEverythingIsUnavailable(t *testing.T) {
 		"FollowLog":       func() error { return s.FollowLog(ctx, id, "", nil) },
 		"AppendLog sync":  func() error { return s.AppendLog(ctx, LogSource{Kind: function.Sync}, numbered(1, 0, 1)) },
 		"Deploy":          func() error { _, err := s.Deploy(ctx, "d1"); return err },
-		"Deploys":         func() error { _, err := s.Deploys(ctx, "shop", 1); return err },
 		"DeploySummaries": func() error { _, err := s.DeploySummaries(ctx, "shop", 0, 1); return err },
 		"Site":            func() error { _, err := s.Site(ctx, "shop"); return err },
 		"Sites":           func() error { _, err := s.Sites(ctx); return err },

@@ -484,8 +484,8 @@ func TestDiscard(t *testing.T) {
 	if err := b.Discard(ctx, b.announce(site, release.Announcement{})); err != nil {
 		t.Errorf("Discard = %v", err)
 	}
-	if list, err := b.store.Deploys(ctx, site, 0); err != nil || len(list) != 0 {
-		t.Errorf("Deploys = %+v, %v; want none", list, err)
+	if list, err := b.store.DeploySummaries(ctx, site, 0, 0); err != nil || len(list) != 0 {
+		t.Errorf("DeploySummaries = %+v, %v; want none", list, err)
 	}
 	half := b.describe(b.announce(site, release.Announcement{}), c.description())
 	if err := b.Discard(ctx, half.Deploy); err != nil {
