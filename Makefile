@@ -65,7 +65,7 @@ test: ## run the tests of all modules with the race detector (without redis-serv
 	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/($(SYSTEM)|churn|chaos|nextjs|kubernetes(/.*)?)$$')
 
 .PHONY: e2e
-e2e: build ## run the system tests on real processes, and the examples (needs npm, curl, chromium and redis-server)
+e2e: build ## run the system tests on real processes, and the examples (needs npm, curl, chromium, promtool and redis-server)
 	@$(MAKE) --no-print-directory --jobs 4 $(SITES:=/node_modules)
 	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -race -count=1 -timeout 20m $$(go list work | grep -E '/test/($(SYSTEM))$$')
 	@# Alone, because it loads the machine, and without the race detector, because it is the load.
