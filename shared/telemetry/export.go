@@ -15,7 +15,7 @@ import (
 const sayEvery = time.Minute
 
 // newExporter makes what sends spans. It does not connect yet.
-func newExporter(ctx context.Context, set settings, log *slog.Logger) (sdk.SpanExporter, error) {
+func newExporter(ctx context.Context, set settings, log *slog.Logger) (*exports, error) {
 	var exporter sdk.SpanExporter
 	var err error
 	if set.protocol == protocolGRPC {
@@ -26,23 +26,34 @@ func newExporter(ctx context.Context, set settings, log *slog.Logger) (sdk.SpanE
 	if err != nil {
 		return nil, invalid("the OTEL_EXPORTER_OTLP_… variables cannot be used: %v", err)
 	}
-	return &exports{SpanExporter: exporter, log: log, now: time.Now}, nil
+	return exportsTo(exporter, log), nil
 }
 
 // exports says once in a while that spans were lost. Without it the SDK would
 // say so for every batch, and past our log.
 type exports struct {
 	sdk.SpanExporter
-	log *slog.Logger
-	now func() time.Time
+	log   *slog.Logger
+	now   func() time.Time
+	whole context.Context // ends with cut
+	cut   func()          // ends what is being sent, and lets nothing more be
 
 	mu   sync.Mutex
 	lost int // since the last line
 	said time.Time
 }
 
+func exportsTo(exporter sdk.SpanExporter, log *slog.Logger) *exports {
+	e := &exports{SpanExporter: exporter, log: log, now: time.Now}
+	e.whole, e.cut = context.WithCancel(context.Background())
+	return e
+}
+
 // ExportSpans sends spans, or counts them as lost.
 func (e *exports) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.whole, cancel)()
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	if err == nil {
 		return nil

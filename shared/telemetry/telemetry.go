@@ -25,8 +25,8 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"time"
@@ -49,6 +49,7 @@ const stopTimeout = 5 * time.Second
 type Tracer struct {
 	tracer   trace.Tracer // nil: off
 	provider *sdk.TracerProvider
+	exporter *exports
 	log      *slog.Logger
 }
 
@@ -71,11 +72,11 @@ func Start(ctx context.Context, service, instance string, log *slog.Logger) (*Tr
 		return nil, err
 	}
 	log = log.With("component", "telemetry")
-	exporter, err := newExporter(ctx, set, log)
+	about, err := describe(ctx, service, instance)
 	if err != nil {
 		return nil, err
 	}
-	about, err := describe(ctx, service, instance)
+	exporter, err := newExporter(ctx, set, log)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func Start(ctx context.Context, service, instance string, log *slog.Logger) (*Tr
 	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(about))
 	name, _ := about.Set().Value(semconv.ServiceNameKey)
 	log.Info("traces are sent", "service_name", name.AsString(), "protocol", set.protocol)
-	return &Tracer{tracer: provider.Tracer(scope), provider: provider, log: log}, nil
+	return &Tracer{tracer: provider.Tracer(scope), provider: provider, exporter: exporter, log: log}, nil
 }
 
 // From makes a Tracer of a provider, which stays the caller's to stop.
@@ -109,15 +110,18 @@ func describe(ctx context.Context, service, instance string) (*resource.Resource
 // On reports whether spans are made.
 func (t *Tracer) On() bool { return t != nil && t.tracer != nil }
 
-// Stop sends what is left, for 5 s at most and within ctx. What then is still
-// not sent is lost, and no failure of the service: the log says so.
+// Stop sends what is left, for 5 s at most and within ctx, and returns when nothing
+// of it runs any more. What was not sent is lost, and no failure of the service:
+// the log says so.
 func (t *Tracer) Stop(ctx context.Context) {
 	if t == nil || t.provider == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	if err := t.provider.Shutdown(ctx); err != nil {
-		t.log.Warn("the last spans were not sent", "error", fmt.Sprint(err))
+	// The provider would return at the end of ctx, and leave behind what is sending.
+	defer context.AfterFunc(ctx, t.exporter.cut)()
+	if err := t.provider.Shutdown(context.WithoutCancel(ctx)); err != nil || ctx.Err() != nil {
+		t.log.Warn("the last spans were not sent", "error", cmp.Or(err, context.Cause(ctx)))
 	}
 }

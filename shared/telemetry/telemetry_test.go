@@ -19,8 +19,11 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
@@ -186,7 +189,9 @@ func TestLostSpansAreSaidOnceInAWhile(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	now := time.Unix(1000, 0)
-	e := &exports{SpanExporter: refusing{}, log: slog.New(slog.NewTextHandler(&out, nil)), now: func() time.Time { return now }}
+	e := exportsTo(refusing{}, slog.New(slog.NewTextHandler(&out, nil)))
+	defer e.cut()
+	e.now = func() time.Time { return now }
 	batch := tracetest.SpanStubs{{Name: "a"}, {Name: "b"}}.Snapshots()
 	for range 61 {
 		if err := e.ExportSpans(t.Context(), batch); err != nil {
