@@ -62,7 +62,7 @@ SYSTEM := e2e(/.*)?|console|contract(/.*)?|examples|manual(/.*)?|monitoring|redi
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
 	@command -v redis-server valkey-server >/dev/null || echo "no redis-server or valkey-server on the PATH: the tests run on miniredis"
 	@# No vet, which lint does, and no debugger's tables: a fifth of the time of a first run.
-	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/($(SYSTEM)|churn|chaos|nextjs|kubernetes(/.*)?)$$')
+	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/($(SYSTEM)|churn|chaos|compose|nextjs|kubernetes(/.*)?)$$')
 
 .PHONY: e2e
 e2e: build ## run the system tests on real processes, and the examples (needs npm, curl, chromium, promtool and redis-server)
@@ -116,10 +116,15 @@ bench: ## measure the parts, then 202 → handler start, idle cost and memory of
 	go run ./test/load/schedules
 
 .PHONY: up down
-up: ## start the whole system in containers (needs Docker and NIGHTSHIFT_TOKEN)
-	$(COMPOSE) up --build --detach
+up: ## start the whole system in containers and deploy SITE_DIR, or examples/quickstart (needs Docker)
+	NIGHTSHIFT_BUILD=$(VERSION) $(COMPOSE) up --build --detach
+	@$(COMPOSE) logs --no-color --no-log-prefix --tail 2 hello
 down: ## stop it; volumes stay
 	$(COMPOSE) down
+
+.PHONY: docker-test
+docker-test: ## run docker-compose.yml for real: build, call, scale, kill a worker (needs Docker)
+	go test -count=1 -v -timeout 30m ./test/compose
 
 .PHONY: lint
 lint: ## check format, vet and staticcheck

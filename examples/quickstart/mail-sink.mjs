@@ -1,10 +1,15 @@
-// Takes every mail on 127.0.0.1 and keeps it as a file that mail programs open.
-// Nothing is ever sent on. MAIL_SINK_PORT is the port, 2525 by default.
+// Takes every mail and keeps it as a file that mail programs open. Nothing is
+// ever sent on. MAIL_SINK_HOST and MAIL_SINK_PORT are where it listens, 127.0.0.1
+// and 2525 by default, and MAIL_SINK_DIR is the folder, .nightshift/mail by default.
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
+import { pathToFileURL } from 'node:url';
 import { SMTPServer } from 'smtp-server';
 
-const folder = new URL('.nightshift/mail/', import.meta.url);
+const folder = process.env.MAIL_SINK_DIR
+  ? pathToFileURL(`${process.env.MAIL_SINK_DIR}/`)
+  : new URL('.nightshift/mail/', import.meta.url);
+const host = process.env.MAIL_SINK_HOST ?? '127.0.0.1';
 const port = Number(process.env.MAIL_SINK_PORT ?? 2525);
 await mkdir(folder, { recursive: true });
 
@@ -31,5 +36,5 @@ server.on('error', (error) => {
   // A failed connection is the client's matter, a port that cannot be had is ours.
   if (error.syscall === 'listen') process.exit(1);
 });
-server.listen(port, '127.0.0.1', () => console.log(`mail sink listens on 127.0.0.1:${port}`));
+server.listen(port, host, () => console.log(`mail sink listens on ${host}:${port}`));
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(0));

@@ -19,9 +19,8 @@ type Config interface {
 	HealthAddr() string
 }
 
-// checkTimeout bounds one check of a running service; /readyz itself answers
-// within 2 s.
-const checkTimeout = 5 * time.Second
+// probeTimeout bounds one question; /readyz itself answers within 2 s.
+const probeTimeout = 5 * time.Second
 
 // Check asks a service on this machine whether it is ready. addr is what that
 // service listens on, so a host that stands for all interfaces is taken for
@@ -38,17 +37,23 @@ func Check(ctx context.Context, addr string) error {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost" // whichever of the two loopback addresses it has
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	return Probe(ctx, "http://"+net.JoinHostPort(host, port)+"/readyz")
+}
+
+// Probe gets a URL on this machine, within 5 s. An answer other than 200, or
+// none, is fault.Unavailable, with the reason.
+func Probe(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return fault.Wrap(err, fault.Invalid, "the address %q cannot be asked", addr)
+		return fault.Wrap(err, fault.Invalid, "%q cannot be asked", url)
 	}
 	// A proxy of the environment is for the outside.
 	client := http.Client{Transport: &http.Transport{Proxy: nil, DisableKeepAlives: true}}
 	res, err := client.Do(req)
 	if err != nil {
-		return fault.Wrap(err, fault.Unavailable, "%s does not answer: %v", addr, err)
+		return fault.Wrap(err, fault.Unavailable, "no answer: %v", err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusOK {

@@ -46,7 +46,7 @@ func TestCheck(t *testing.T) {
 		{"all interfaces in IPv4", "0.0.0.0:" + everywhere, "", ""},
 		{"all interfaces in IPv6", "[::]:" + everywhere, "", ""},
 		{"not ready", "127.0.0.1:" + ill, fault.Unavailable, "Redis does not answer"},
-		{"nobody there", "127.0.0.1:1", fault.Unavailable, "127.0.0.1:1 does not answer"},
+		{"nobody there", "127.0.0.1:1", fault.Unavailable, "no answer"},
 		{"no address", "", fault.Invalid, "no address"},
 		{"no port", "127.0.0.1", fault.Invalid, "no port"},
 		{"a free port", "127.0.0.1:0", fault.Invalid, "no port"},

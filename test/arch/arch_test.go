@@ -154,6 +154,7 @@ var unwanted = []struct {
 }{
 	{"testing", nil, "it registers flags and grows the binary; an import of it is test support that leaked"},
 	{"github.com/rogpeppe/go-internal/testscript", nil, "it belongs to the end-to-end tests"},
+	{"github.com/compose-spec/...", nil, "it belongs to the test of docker-compose.yml"},
 	{"github.com/emersion/...", nil, "it belongs to the end-to-end tests"},
 	{"github.com/johannesboyne/gofakes3/...", nil, "it belongs to the tests of the blob store"},
 	{"k8s.io/...", nil, "it belongs to the tests of deploy/k8s; services know nothing of what runs them"},

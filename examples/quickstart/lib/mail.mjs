@@ -1,7 +1,7 @@
 import nodemailer from 'nodemailer';
 
-// The sink that netlify.toml starts.
-const transport = nodemailer.createTransport('smtp://127.0.0.1:2525');
+// By default the sink that netlify.toml starts.
+const transport = nodemailer.createTransport(process.env.SMTP_URL ?? 'smtp://127.0.0.1:2525');
 
 // id is the invocation's ID, the same in each of its attempts. When an attempt
 // dies after the mail has left, the next one sends it again under the same

@@ -3,7 +3,8 @@
 import { parse } from 'node-html-parser';
 
 export default async (request) => {
-  const page = await fetch(new URL('/prices', request.url));
+  // By default the page of this site; SHOP_URL is another one.
+  const page = await fetch(process.env.SHOP_URL ?? new URL('/prices', request.url));
   if (!page.ok) throw new Error(`the page answered ${page.status}`); // thrown, so it is tried again
   const items = parse(await page.text()).querySelectorAll('tr.item');
   const found = items.map((item) => ({ name: item.querySelector('td').text, price: Number(item.querySelector('[data-price]').getAttribute('data-price')) }));

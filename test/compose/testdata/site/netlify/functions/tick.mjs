@@ -1,0 +1,3 @@
+export default () => {};
+
+export const config = { schedule: '*/5 * * * * *' };
