@@ -286,6 +286,93 @@ func scalerOfHPA(t *testing.T, set *manifest.Set) scaler {
 	return s
 }
 
+var metricName = regexp.MustCompile(`nightshift_[a-z_]+`)
+
+// TestQueriesAskForWhatIsTold: no scaler waits for a figure that nobody tells.
+func TestQueriesAskForWhatIsTold(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := metricName.FindAllString(query(t, "depth")+query(t, "age"), -1)
+	for _, name := range names {
+		if !bytes.Contains(page, []byte("`"+name+"`")) {
+			t.Errorf("the triggers ask for %s, which docs/metrics.md does not have", name)
+		}
+	}
+	if len(names) == 0 {
+		t.Error("no query asks for a metric")
+	}
+}
+
+// query is that of a trigger.
+func query(t *testing.T, name string) string {
+	t.Helper()
+	set, err := manifest.Decode(overlays[1].render(t), scaledObject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range set.Foreign {
+		for _, trigger := range triggers(t, object) {
+			if trigger.Name == name {
+				return trigger.Metadata["query"]
+			}
+		}
+	}
+	t.Fatalf("there is no trigger %s", name)
+	return ""
+}
+
+// TestQueriesMeanWhatTheySay lets Prometheus work them out, for two gateways
+// that tell the same.
+func TestQueriesMeanWhatTheySay(t *testing.T) {
+	t.Parallel()
+	type situation struct {
+		name                                 string
+		active, pending, waiting, age, slots int
+		depth, oldest                        int
+	}
+	situations := []situation{
+		{name: "idle", slots: 16},
+		{name: "full", active: 14, waiting: 100, age: 45, slots: 16, depth: 114, oldest: 45},
+		{name: "held by a function's concurrency", active: 1, waiting: 100, age: 900, slots: 16, depth: 1},
+		{name: "without a worker", pending: 3, waiting: 5, age: 60, depth: 8, oldest: 60},
+	}
+	var tests []any
+	for _, s := range situations {
+		var series []any
+		for _, gateway := range []string{"10.244.0.1:9464", "10.244.0.2:9464"} {
+			tell := func(metric, labels string, value int) {
+				series = append(series, map[string]string{
+					"series": fmt.Sprintf("%s{namespace=%q,instance=%q%s}", metric, ours, gateway, labels), "values": fmt.Sprintf("%dx5", value),
+				})
+			}
+			for state, value := range map[string]int{"active": s.active, "pending": s.pending, "waiting": s.waiting, "retry": 7, "delayed": 7} {
+				tell("nightshift_queue_tasks", fmt.Sprintf(`,queue="background",state=%q`, state), value)
+				tell("nightshift_queue_tasks", fmt.Sprintf(`,queue="scheduled",state=%q`, state), 0)
+			}
+			tell("nightshift_queue_oldest_age_seconds", `,queue="background"`, s.age)
+			tell("nightshift_queue_oldest_age_seconds", `,queue="scheduled"`, 0)
+			tell("nightshift_workers_concurrency", "", s.slots)
+		}
+		expect := func(name string, value int) any {
+			return map[string]any{"expr": query(t, name), "eval_time": "3m", "exp_samples": []any{map[string]any{"value": value}}}
+		}
+		tests = append(tests, map[string]any{
+			"name": s.name, "interval": "1m", "input_series": series,
+			"promql_expr_test": []any{expect("depth", s.depth), expect("age", s.oldest)},
+		})
+	}
+	file := filepath.Join(t.TempDir(), "queries.yml")
+	if err := os.WriteFile(file, []byte(text(t, map[string]any{"rule_files": []string{}, "tests": tests})), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("promtool", "test", "rules", file).CombinedOutput(); err != nil {
+		t.Errorf("promtool: %v (it is in Debian's package prometheus)\n%s", err, out)
+	}
+}
+
 // text makes a value comparable.
 func text(t *testing.T, value any) string {
 	t.Helper()
