@@ -30,7 +30,7 @@ func Invocation(w io.Writer, s Style, inv api.Invocation, now time.Time) {
 	fact("function", fmt.Sprintf("%s, %s", inv.Function, inv.Kind))
 	fact("site", inv.Site)
 	fact("deploy", inv.Deploy)
-	fact("state", s.state(inv.State))
+	fact("state", s.state(string(inv.State)))
 	fact("made", Instant(inv.CreatedAt, now))
 	fact("not before", when(inv.NotBefore))
 	fact("tick", when(inv.Tick))
@@ -59,17 +59,17 @@ func Invocation(w io.Writer, s Style, inv api.Invocation, now time.Time) {
 	}
 }
 
-// state colours a state.
-func (s Style) state(state invocation.State) string {
-	switch state {
-	case invocation.Succeeded:
-		return s.Good(string(state))
-	case invocation.Dead:
-		return s.Bad(string(state))
-	case invocation.Failed, invocation.Cancelled:
-		return s.Warn(string(state))
+// state colours the state of an invocation, a deploy or a worker.
+func (s Style) state(text string) string {
+	switch strings.TrimSpace(text) {
+	case "succeeded", "ready":
+		return s.Good(text)
+	case "dead", "error":
+		return s.Bad(text)
+	case "failed", "cancelled", "draining":
+		return s.Warn(text)
 	default:
-		return string(state)
+		return text
 	}
 }
 

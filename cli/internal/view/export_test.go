@@ -12,3 +12,6 @@ func NewTerminalBar(w io.Writer, label string, total int64, width int, now func(
 
 // Wide is the style of a terminal without colours.
 func Wide(width int) Style { return Style{width: width} }
+
+// Colored is the style of a terminal with colours.
+var Colored = Style{colored: true}

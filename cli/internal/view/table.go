@@ -48,10 +48,14 @@ func table(w io.Writer, s Style, columns []column, rows [][]string) {
 	line(titles, func(_ int, text string) string { return s.Dim(text) })
 	for _, row := range rows {
 		line(row, func(column int, text string) string {
-			if column == 0 {
+			switch {
+			case column == 0:
 				return s.Bold(text)
+			case columns[column].title == "STATE":
+				return s.state(text)
+			default:
+				return text
 			}
-			return text
 		})
 	}
 }

@@ -2,6 +2,7 @@ package view_test
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -200,5 +201,23 @@ func TestInvocation(t *testing.T) {
 		if !strings.HasSuffix(got.String(), test.want) {
 			t.Errorf("%s: Invocation printed\n%s\nwant it to end with\n%s", name, got.String(), test.want)
 		}
+	}
+}
+
+// What went wrong is red, and stands in its column all the same.
+func TestStates(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	var plain, colored bytes.Buffer
+	list := []api.Invocation{{ID: "A", Function: "f", State: invocation.Dead, CreatedAt: now}, {ID: "B", Function: "f", State: invocation.Succeeded, CreatedAt: now}, {ID: "C", Function: "f", State: invocation.Queued, CreatedAt: now}}
+	view.Invocations(&plain, view.Plain, append([]api.Invocation{}, list...), now)
+	view.Invocations(&colored, view.Colored, list, now)
+	for _, want := range []string{"\x1b[31mdead     \x1b[0m", "\x1b[32msucceeded\x1b[0m", "  queued     "} {
+		if !strings.Contains(colored.String(), want) {
+			t.Errorf("the table has no %q:\n%q", want, colored.String())
+		}
+	}
+	if bare := regexp.MustCompile(`\x1b\[\d+m`).ReplaceAllString(colored.String(), ""); bare != plain.String() {
+		t.Errorf("without its colours the table is\n%s\nwant\n%s", bare, plain.String())
 	}
 }
