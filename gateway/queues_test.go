@@ -199,13 +199,23 @@ func TestQueuesAgreeWithTheRecords(t *testing.T) {
 	}
 }
 
-// The queues are the operators', as all of the control plane is.
+// The queues are the operators', as all of the control plane is: browsers are sent
+// to sign in, and what they fetch without that is refused.
 func TestQueuesNeedTheToken(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	for _, path := range []string{"/queues", "/queues/", "/queues/api/queues", "/queues/static/js/main.js", "/queues/servers"} {
-		if got := b.get(b.control(path)); got.status != http.StatusUnauthorized {
-			t.Errorf("GET %s without the token = %d", path, got.status)
+		for mode, want := range map[string]int{"navigate": http.StatusSeeOther, "cors": http.StatusUnauthorized, "no-cors": http.StatusUnauthorized} {
+			r := b.request("GET", b.control(path), nil)
+			r.Header.Set("Sec-Fetch-Mode", mode)
+			resp, err := b.http.Transport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("GET %s (%s) without the token = %s, want %d", path, mode, resp.Status, want)
+			}
 		}
 	}
 	for method, want := range map[string]int{"GET": 200, "HEAD": 200, "POST": 405, "PUT": 405, "DELETE": 405, "PATCH": 405} {

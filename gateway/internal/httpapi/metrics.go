@@ -85,25 +85,29 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	return m
 }
 
-// Where a request has the counters that it belongs to, and a mark once it is counted.
-const (
-	requestsKey = "requests"
-	countedKey  = "counted"
-)
+// requestsKey is where a request has the counters that it belongs to.
+const requestsKey = "requests"
 
 // is says of which kind a request is, as soon as that is known. Of several the
 // last one counts.
 func (s *server) is(c echo.Context, p plane, k kind) { c.Set(requestsKey, s.metrics[p][k]) }
 
+// errAnswered is of a request whose error was answered, and counted, already.
+var errAnswered = errors.New("answered")
+
 // counted counts requests that were answered; those with an error, answerError does.
 func (s *server) counted(p plane) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			err := next(c)
-			if err == nil {
+			switch err := next(c); err {
+			case nil:
 				s.count(c, p, c.Response().Status)
+				return nil
+			case errAnswered:
+				return nil
+			default:
+				return err
 			}
-			return err
 		}
 	}
 }
@@ -116,13 +120,8 @@ func (s *server) isCall(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// count counts a request by the status of its answer; 0 is cut off. It does so
-// once: a request in a trace is answered, errors included, before it comes back here.
+// count counts a request by the status of its answer; 0 is cut off.
 func (s *server) count(c echo.Context, p plane, status int) {
-	if c.Get(countedKey) != nil {
-		return
-	}
-	c.Set(countedKey, true)
 	of, ok := c.Get(requestsKey).(*requests)
 	if !ok {
 		of = s.metrics[p][kindOther]

@@ -45,6 +45,7 @@ func (s *server) traced(c echo.Context, r *http.Request, target route.Target, se
 	c.SetRequest(r)
 	if err = serve(c, r, target); err != nil {
 		s.answerError(err, c, planeData)
+		return errAnswered
 	}
 	return nil
 }

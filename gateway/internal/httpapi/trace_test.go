@@ -54,7 +54,7 @@ func TestRequestSpans(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			recorder := telemetrytest.New()
-			s := &server{Config: Config{Tracer: recorder.Tracer()}, log: slog.New(slog.DiscardHandler)}
+			s := &server{metrics: newMetrics(nil), Config: Config{Tracer: recorder.Tracer()}, log: slog.New(slog.DiscardHandler)}
 			target := route.Target{Site: "shop", Deploy: "d1", Function: &function.Function{Name: "mail", Kind: function.Background}, Route: "/mail/:to"}
 			var at string
 			e := s.echo(planeData)
@@ -104,7 +104,7 @@ func TestRequestSpans(t *testing.T) {
 // TestTheTraceIsPassedOnWithoutSpans covers both planes.
 func TestTheTraceIsPassedOnWithoutSpans(t *testing.T) {
 	t.Parallel()
-	s := &server{log: slog.New(slog.DiscardHandler)}
+	s := &server{metrics: newMetrics(nil), log: slog.New(slog.DiscardHandler)}
 	target := route.Target{Function: &function.Function{Name: "mail"}}
 	for _, header := range []string{callersParent, ""} {
 		at := map[string]string{}
