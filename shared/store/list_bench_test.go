@@ -29,44 +29,50 @@ const million = 1_000_000
 // ARGV[4] event
 // ARGV[5] kind
 //
-// Of the records it makes those of the kind: functions f0, f2 … are background.
+// Of the records it makes those of the kind: functions f0, f2 … are background. The
+// first one is f0's.
 var loadScript = redis.NewScript(`
 local index, records, event, kind = KEYS[1], KEYS[2], ARGV[4], ARGV[5]
 local terminal = {succeeded = true, dead = true, cancelled = true}
 local rare = {'dead', 'dead', 'dead', 'dead', 'cancelled', 'cancelled', 'cancelled', 'queued', 'running', 'failed'}
-for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
-  local n = i % 20
-  if (n % 2 == 0) == (kind == 'background') then
-    local id, created, fn = string.format('0%025d', i), ARGV[3] + i * 600, 'f' .. n
-    local state = rare[math.floor(i / 20) % 100 + 1] or 'succeeded'
-    created = string.format('%.0f', created)
-    local start, finished = created + 5, created + 5 + (i * 7919) % 30000
-    local fields = {'id', id, 'site', 'shop', 'deploy', 'd' .. math.floor(i / 1000) % 100, 'function', fn, 'kind', kind,
-      'state', state, 'created', created, 'attempt', '0', 'event', event}
-    local function put(...)
-      for _, value in ipairs({...}) do fields[#fields + 1] = value end
-    end
-    if state ~= 'queued' then
-      local journal = string.format('{"n":1,"worker":"worker-7f9c","start":%.0f}\n', start)
-      fields[16] = '1'
-      put('started', start)
-      if state ~= 'running' then
-        journal = journal .. string.format('{"n":1,"end":%.0f,"outcome":"%s"}\n', finished, state == 'succeeded' and state or 'error')
-      end
-      if terminal[state] then put('finished', finished) end
-      if state == 'succeeded' then put('result', '{"status":200,"headers":{"content-type":["application/json"]},"body":"{\\"ok\\":true}"}') end
-      put('attempts', journal)
-    end
-    redis.call('HSET', records .. id, unpack(fields))
-    local own = state .. ':shop'
-    redis.call('ZADD', index .. own, created, id)
-    redis.call('ZADD', index .. own .. ':' .. fn, created, id)
-    if terminal[state] then
-      redis.call('ZADD', index .. 'expiry', finished + 604800000, id .. ':' .. own .. ':' .. fn)
-    else
-      redis.call('ZADD', index .. state, created, id)
-    end
+local result = '{"status":200,"headers":{"content-type":["application/json"]},"body":"{\\"ok\\":true}"}'
+local sets = {}
+local function list(set, at, id)
+  local all = sets[set]
+  if not all then
+    all = {}
+    sets[set] = all
   end
+  all[#all + 1] = at
+  all[#all + 1] = id
+end
+for i = ARGV[1] + (kind == 'background' and 0 or 1), ARGV[2], 2 do
+  local id, fn, at = string.format('0%025d', i), 'f' .. i % 20, ARGV[3] + i * 600
+  local state = rare[math.floor(i / 20) % 100 + 1] or 'succeeded'
+  local ms = string.format('%.0f', at)
+  local fields = {'id', id, 'site', 'shop', 'deploy', 'd' .. math.floor(i / 1000) % 100, 'function', fn, 'kind', kind,
+    'state', state, 'created', ms, 'event', event, 'attempt', '0'}
+  local own = state .. ':shop'
+  if state ~= 'queued' then
+    local started, finished = string.format('%.0f', at + 5), string.format('%.0f', at + 5 + i * 7919 % 30000)
+    local journal = '{"n":1,"worker":"worker-7f9c","start":' .. started .. '}\n'
+    if state ~= 'running' then
+      journal = journal .. '{"n":1,"end":' .. finished .. ',"outcome":"' .. (state == 'succeeded' and state or 'error') .. '"}\n'
+    end
+    fields[18], fields[19], fields[20], fields[21], fields[22] = '1', 'started', started, 'attempts', journal
+    if terminal[state] then
+      fields[23], fields[24] = 'finished', finished
+      list('expiry', finished + 604800000, id .. ':' .. own .. ':' .. fn)
+    end
+    if state == 'succeeded' then fields[25], fields[26] = 'result', result end
+  end
+  redis.call('HSET', records .. id, unpack(fields))
+  list(own, ms, id)
+  list(own .. ':' .. fn, ms, id)
+  if not terminal[state] then list(state, ms, id) end
+end
+for set, all in pairs(sets) do
+  redis.call('ZADD', index .. set, unpack(all))
 end
 return 1
 `)
