@@ -42,7 +42,9 @@ type Set struct {
 
 // Render renders the kustomization in a directory.
 func Render(fs filesys.FileSystem, dir string) ([]byte, error) {
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(fs, dir)
+	options := krusty.MakeDefaultOptions()
+	options.Reorder = krusty.ReorderOptionLegacy // as kubectl does: what others need comes first
+	resources, err := krusty.MakeKustomizer(options).Run(fs, dir)
 	if err != nil {
 		return nil, fmt.Errorf("rendering %s: %w", dir, err)
 	}
