@@ -177,6 +177,10 @@ func (c *Console) dead(w http.ResponseWriter, r *http.Request) error {
 	return c.render(w, status, "dead", view)
 }
 
+// replayed is how many invocations one form replays at most: so many are counted,
+// of any number, while somebody waits for the page.
+const replayed = 500
+
 // confirmReplayAll says how many invocations a filter lets through, and asks.
 func (c *Console) confirmReplayAll(w http.ResponseWriter, r *http.Request) error {
 	frame, site, err := c.frameOf(w, r, "dead", "Replay")
@@ -192,7 +196,7 @@ func (c *Console) confirmReplayAll(w http.ResponseWriter, r *http.Request) error
 		filter.To = frame.Now
 		form.To = filter.To.Format("2006-01-02T15:04:05.999")
 	}
-	report, err := c.Rerun.ReplayAll(r.Context(), rerun.Batch{Filter: filter, Limit: rerun.MaxBatch, DryRun: true})
+	report, err := c.Rerun.ReplayAll(r.Context(), rerun.Batch{Filter: filter, Limit: replayed, DryRun: true})
 	if err != nil {
 		return err
 	}
@@ -211,7 +215,7 @@ func (c *Console) confirmReplayAll(w http.ResponseWriter, r *http.Request) error
 		view.Facts = append(view.Facts, pair{"Deploy", form.Deploy})
 	}
 	if report.Next != "" {
-		view.Effect += fmt.Sprintf(" There are more than that: at most %s are replayed at a time, the newest of them.", number(rerun.MaxBatch))
+		view.Effect += fmt.Sprintf(" There are more than that: at most %s are replayed at a time, the newest of them.", number(replayed))
 	}
 	return c.confirm(w, view)
 }
@@ -235,7 +239,7 @@ func (c *Console) replayAll(w http.ResponseWriter, r *http.Request) error {
 	}
 	filter.State = invocation.Dead
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(batchLimit))
-	report, err := c.Rerun.ReplayAll(r.Context(), rerun.Batch{Filter: filter, Limit: rerun.MaxBatch, Key: key})
+	report, err := c.Rerun.ReplayAll(r.Context(), rerun.Batch{Filter: filter, Limit: replayed, Key: key})
 	if n := len(report.Made); n > 0 {
 		c.log.Info("invocations replayed", "site", site.Name, "function", form.Function, "count", n, "refused", len(report.Refused), "from", c.ClientIP(r))
 	}
