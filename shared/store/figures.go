@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	_ "embed"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,19 +16,13 @@ var (
 	sizesBody string
 	//go:embed lua/minutes.lua
 	minutesBody string
-	//go:embed lua/oldest.lua
-	oldestBody string
 
 	sizesScript   = redis.NewScript(sizesBody)
 	minutesScript = redis.NewScript(minutesBody)
-	oldestScript  = redis.NewScript(oldestBody)
 )
 
 // MaxMinutes is how many minutes [Store.Minutes] counts at most.
 const MaxMinutes = 180
-
-// oldestEffort bounds how many queued records are looked at for the oldest one.
-const oldestEffort = 500
 
 // StateCounts are how many invocations are in each state.
 type StateCounts struct {
@@ -131,39 +124,6 @@ func (s *Store) Minutes(ctx context.Context, site string, from time.Time, n int)
 		}
 	}
 	return minutes, nil
-}
-
-// OldestQueued is since when that queued invocation of a site waits that waits
-// longest; zero if none does. Waiting begins when an invocation is accepted, at
-// its NotBefore, or with its last retry, whichever is the latest: what must not
-// run yet does not wait. It looks at the 500 oldest of each kind, so with more
-// delayed and retried ones before it an older one may be missed.
-//
-// It costs O(500) of N records: some 0.2 ms of Redis's time, and up to 5 ms if
-// so many are delayed.
-func (s *Store) OldestQueued(ctx context.Context, site string) (time.Time, error) {
-	const doing = "looking for the oldest queued invocation"
-	var oldest time.Time
-	if err := validNames(doing, site); err != nil {
-		return oldest, err
-	}
-	for _, kind := range recordKinds() {
-		text, err := s.run(ctx, oldestScript, doing, []string{indexKey(kind), recordKey(kind, "")}, site, oldestEffort)
-		if err != nil {
-			return time.Time{}, err
-		}
-		if text == "" {
-			continue
-		}
-		ms, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return time.Time{}, unexpected(doing, text)
-		}
-		if at := fromMillis(ms); oldest.IsZero() || at.Before(oldest) {
-			oldest = at
-		}
-	}
-	return oldest, nil
 }
 
 // withStates are the arguments of a script that counts by state.

@@ -137,7 +137,7 @@ func TestOldestQueued(t *testing.T) {
 			t.Fatalf("Retry = %d, want 1", got)
 		}
 		oldest(now.Add(-4 * time.Minute))
-		if err := b.rdb.HSet(t.Context(), recordKey(function.Background, first), "retried", now.Add(-10*time.Minute).UnixMilli()).Err(); err != nil {
+		if err := b.rdb.HSet(t.Context(), recordKey(function.Background, first), fieldRequeued, now.Add(-10*time.Minute).UnixMilli()).Err(); err != nil {
 			t.Fatal(err)
 		}
 		oldest(now.Add(-10 * time.Minute))

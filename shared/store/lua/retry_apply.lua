@@ -11,7 +11,7 @@ if not may(from, 'queued') then
   error('an invocation in state ' .. from .. ' cannot be retried')
 end
 redis.call('HDEL', record, 'finished', 'result', 'failures', 'crashes', 'cancel')
-redis.call('HSET', record, 'retry', ARGV[3], 'retried', now(), 'pin', deploy)
+redis.call('HSET', record, 'retry', ARGV[3], 'pin', deploy)
 redis.call('HINCRBY', pins, deploy, 1)
 redis.call('PERSIST', record)
 redis.call('PERSIST', log)
