@@ -9,8 +9,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -38,6 +42,8 @@ type system struct {
 	*project
 	control *client.Client
 	begun   time.Time // of the start
+	first   string    // ID of the first call
+	secret  string    // the token
 }
 
 // TestCompose is one life of an installation: each step goes on from the one before.
@@ -52,6 +58,7 @@ func TestCompose(t *testing.T) {
 		{"start", s.start},
 		{"first call", s.firstCall},
 		{"token", s.token},
+		{"console", s.console},
 		{"containment", s.containment},
 		{"second site", s.secondSite},
 		{"scale", s.scale},
@@ -104,6 +111,7 @@ func (s *system) firstCall(ctx context.Context, t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	s.first = path.Base(location[1])
 	t.Logf("a finished run %v after the start", time.Since(s.begun).Round(100*time.Millisecond))
 	mail, err := s.compose(ctx, "exec", "-T", "mail", "sh", "-c", "cat /tmp/mail/*.eml")
 	if err != nil || !strings.Contains(mail, "To: a@example.com") {
@@ -118,6 +126,7 @@ func (s *system) token(ctx context.Context, t *testing.T) {
 		t.Fatal(err)
 	}
 	token := strings.TrimSpace(out)
+	s.secret = token
 	if s.control, err = client.New("http://"+s.admin+"/api/v1", token, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +135,40 @@ func (s *system) token(ctx context.Context, t *testing.T) {
 	}
 	if status, body, err := get(ctx, "http://"+s.admin+"/api/v1/sites"); err != nil || status != http.StatusUnauthorized {
 		t.Errorf("without a token the control plane answers %d %s, %v; want 401", status, body, err)
+	}
+}
+
+// console signs in as people do, and finds the first call there.
+func (s *system) console(ctx context.Context, t *testing.T) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar}
+	read := func(req *http.Request, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := browser.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%s %s = %s, %v", req.Method, req.URL, res.Status, err)
+		}
+		return string(body)
+	}
+	form, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.admin+"/sign-in", strings.NewReader(url.Values{"token": {s.secret}}.Encode()))
+	if err == nil {
+		form.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	read(form, err)
+	page := read(http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.admin+"/sites/default/invocations/"+s.first, nil))
+	if !strings.Contains(page, "send-email-background") || !strings.Contains(page, "succeeded") {
+		t.Errorf("the console does not show the finished run:\n%s", page)
 	}
 }
 
