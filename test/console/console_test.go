@@ -38,7 +38,7 @@ func TestConsole(t *testing.T) {
 		run  func(*tab)
 	}{
 		{"sign in", signsIn}, {"pages", looksAtPages}, {"follow a log and cancel", followsAndCancels}, {"replay", replays},
-		{"roll back with the keyboard", rollsBack}, {"publish", publishes}, {"schedules", usesSchedules}, {"sign out", signsOut},
+		{"roll back with the keyboard", rollsBack}, {"publish", publishes}, {"schedules", usesSchedules}, {"queues", looksAtQueues}, {"sign out", signsOut},
 	}
 	somebody := w.open(browser)
 	for _, step := range steps {
@@ -115,6 +115,16 @@ func looksAtPages(t *tab) {
 	if problems := t.heard(); len(problems) != 1 || !strings.Contains(problems[0], "404") {
 		t.Errorf("a page that is not there says %q on the console, want its status only", problems)
 	}
+}
+
+// looksAtQueues sees asynqmon with the session of the console, and that what it
+// may load suffices.
+func looksAtQueues(t *tab) {
+	t.visit("/workers")
+	t.do(chromedp.Click(chromedp.CSS(`a[href^="/queues"]`), chromedp.NodeVisible))
+	t.shows("background")
+	t.shoot("queues")
+	t.quiet("the queues")
 }
 
 func followsAndCancels(t *tab) {
