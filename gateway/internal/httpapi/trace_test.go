@@ -16,6 +16,7 @@ import (
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/nightshift/nightshift/shared/telemetry/telemetrytest"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -53,8 +54,8 @@ func TestRequestSpans(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			recorder := telemetrytest.New()
-			s := &server{metrics: newMetrics(nil), Config: Config{Tracer: recorder.Tracer()}, log: slog.New(slog.DiscardHandler)}
+			recorder, registry := telemetrytest.New(), prometheus.NewPedanticRegistry()
+			s := &server{metrics: newMetrics(registry), Config: Config{Tracer: recorder.Tracer()}, log: slog.New(slog.DiscardHandler)}
 			target := route.Target{Site: "shop", Deploy: "d1", Function: &function.Function{Name: "mail", Kind: function.Background}, Route: "/mail/:to"}
 			var at string
 			e := s.echo(planeData)
@@ -80,6 +81,9 @@ func TestRequestSpans(t *testing.T) {
 			if status != test.status {
 				t.Errorf("the caller got %d, want %d", status, test.status)
 			}
+			if n := counted(t, registry); n != 1 {
+				t.Errorf("the request is counted %v times, want once", n)
+			}
 			spans := recorder.Ended()
 			if len(spans) != 1 {
 				t.Fatalf("%d spans, want one", len(spans))
@@ -99,6 +103,21 @@ func TestRequestSpans(t *testing.T) {
 			}
 		})
 	}
+}
+
+// counted is how many requests have been counted.
+func counted(t *testing.T, registry prometheus.Gatherer) (n float64) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			n += m.GetCounter().GetValue()
+		}
+	}
+	return n
 }
 
 // TestTheTraceIsPassedOnWithoutSpans covers both planes.
