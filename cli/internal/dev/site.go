@@ -267,7 +267,7 @@ func (s *session) table(result *build.Result) {
 func (s *session) addresses() {
 	line := func(label, text string) { fmt.Fprintf(s.out, "  %s %s\n", s.cfg.Style.Dim(label), text) }
 	line("functions ", "http://"+s.services.gateway.Addr())
-	line("control   ", "http://"+s.services.gateway.AdminAddr())
+	line("console   ", "http://"+s.services.gateway.AdminAddr())
 	switch r := s.redis.embedded; {
 	case r == nil:
 		line("store     ", "the given Redis")
