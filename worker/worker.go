@@ -148,7 +148,11 @@ func (w *Worker) open() (err error) {
 	mux := http.NewServeMux()
 	mux.Handle(wire.Path, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.handler.ServeHTTP(rw, r) }))
 	mux.Handle("/", daemon.Health(w.ready))
-	w.http, err = daemon.NewHTTP(daemon.HTTPConfig{Addr: w.cfg.Addr, Handler: mux, Logger: w.cfg.Logger})
+	w.http, err = daemon.NewHTTP(daemon.HTTPConfig{
+		Addr: w.cfg.Addr, Handler: mux, Logger: w.cfg.Logger,
+		// Few gateways make all of the calls.
+		Limits: daemon.Limits{MaxConnectionsPerAddress: -1, MaxRequestsPerConnection: -1},
+	})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
@@ -18,17 +20,22 @@ type HTTPConfig struct {
 	Addr    string
 	Handler http.Handler
 	Logger  *slog.Logger
-	// ReadTimeout bounds reading one request, body included. Default 30 s.
-	ReadTimeout time.Duration
+	// Limits are what one client may take of the server.
+	Limits Limits
 	// WriteTimeout bounds writing one response. Default 0, unbounded, because
 	// responses stream; handlers set their own deadlines.
 	WriteTimeout time.Duration
-	// IdleTimeout bounds a kept connection between requests. Default 2 min.
-	IdleTimeout time.Duration
+	// Trusted reports whether a peer is a proxy, which speaks for many clients:
+	// its connections are not counted by address. Default: none is.
+	Trusted func(netip.Addr) bool
+	// Refused, if not nil, is told what was refused; it must not wait.
+	Refused func(Refusal)
 }
 
 // HTTP is an HTTP server that is bound when it is made, so that a port in use
-// is an error at start, and that serves from Start to Stop.
+// is an error at start, and that serves from Start to Stop. It speaks HTTP/1.0
+// and 1.1: there is no TLS to agree on HTTP/2 by, and HTTP/2 without TLS would
+// be a second way in, with limits of its own.
 type HTTP struct {
 	server   *http.Server
 	listener net.Listener
@@ -38,27 +45,34 @@ type HTTP struct {
 
 // NewHTTP binds the address.
 func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
+	limits, err := cfg.Limits.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(Refusal) {}
+	}
 	listener, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "cannot listen on %s; choose another address or end the program that uses it", cfg.Addr)
 	}
-	or := func(d, fallback time.Duration) time.Duration {
-		if d == 0 {
-			return fallback
-		}
-		return d
-	}
+	protocols := &http.Protocols{}
+	protocols.SetHTTP1(true)
 	return &HTTP{
-		listener: listener,
+		listener: &gate{Listener: listener, limits: limits, trusted: cfg.Trusted, refused: cfg.Refused, by: map[netip.Prefix]int{}},
 		log:      cfg.Logger,
 		server: &http.Server{
-			Handler:           cfg.Handler,
-			ReadHeaderTimeout: 10 * time.Second,
-			ReadTimeout:       or(cfg.ReadTimeout, 30*time.Second),
+			Handler:           &door{next: cfg.Handler, limits: limits, refused: cfg.Refused},
+			Protocols:         protocols,
+			ReadHeaderTimeout: limits.HeaderTimeout,
+			ReadTimeout:       limits.BodyTimeout,
 			WriteTimeout:      cfg.WriteTimeout,
-			IdleTimeout:       or(cfg.IdleTimeout, 2*time.Minute),
-			MaxHeaderBytes:    64 << 10,
+			IdleTimeout:       limits.IdleTimeout,
+			MaxHeaderBytes:    limits.MaxHeaderBytes,
 			ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+			ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+				return context.WithValue(ctx, requestsKey{}, new(atomic.Int64))
+			},
 		},
 	}, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/nightshift/nightshift/gateway/internal/release"
 	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 )
@@ -22,12 +23,8 @@ import (
 const (
 	// maxDeploy bounds the description of a deploy.
 	maxDeploy = 8 << 20
-	// uploadLimit bounds the sending of one blob: 250 MiB at 3.5 Mbit/s.
-	uploadLimit = 10 * time.Minute
 	// discardLimit bounds taking back a deploy that could not be described.
 	discardLimit = 5 * time.Second
-	// drainLimit bounds reading the rest of an upload that nobody needs.
-	drainLimit = 30 * time.Second
 	// maxDeploys is how many deploys a list shows, and defaultDeploys unless it
 	// is told otherwise.
 	maxDeploys     = 100
@@ -145,19 +142,25 @@ func (s *server) receive(c echo.Context, limit int64, what string, store func(io
 		c.Response().Header().Set("Connection", "close")
 		return tooLarge
 	}
-	control := http.NewResponseController(c.Response())
-	_ = control.SetReadDeadline(time.Now().Add(uploadLimit))
-	_ = control.SetWriteDeadline(time.Now().Add(uploadLimit + writeLimit))
+	defer readingBody(c)()
 	body := http.MaxBytesReader(c.Response(), r.Body, limit)
 	err := store(body)
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return tooLarge
+		err = tooLarge
 	}
 	// Not all of it has been read if it was there already, or is not wanted. Were
 	// the connection closed on a client that still sends, it would not see why.
-	_ = control.SetReadDeadline(time.Now().Add(drainLimit))
-	_, _ = io.Copy(io.Discard, body)
+	daemon.Discard(r.Body, limit)
 	return err
+}
+
+// readingBody lets the reading of a body take its time, which is the server's to
+// bound, and returns what gives the answer its own.
+func readingBody(c echo.Context) (done func()) {
+	// Recorders in tests have no deadlines; connections do.
+	control := http.NewResponseController(c.Response())
+	_ = control.SetWriteDeadline(time.Time{})
+	return func() { _ = control.SetWriteDeadline(time.Now().Add(writeLimit)) }
 }
 
 // deploy answers with one deploy of a site.
@@ -289,11 +292,13 @@ func (s *server) answerDeploy(c echo.Context, p release.Progress, status int) er
 // readJSON reads a JSON body of at most limit bytes. Fields that are not known
 // are passed over: clients of Netlify's API send many.
 func readJSON(c echo.Context, limit int64, into any) error {
+	defer readingBody(c)()
 	return decodeJSON(json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, limit)), limit, into)
 }
 
 // readKnown is readJSON for a body in which every field must be known.
 func readKnown(c echo.Context, limit int64, into any) error {
+	defer readingBody(c)()
 	dec := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, limit))
 	dec.DisallowUnknownFields()
 	return decodeJSON(dec, limit, into)

@@ -15,12 +15,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/fleet"
 	"github.com/nightshift/nightshift/gateway/internal/intake"
 	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/event"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -165,13 +167,21 @@ func nextTick(site string, f *function.Function) (time.Time, error) {
 	return now, nil
 }
 
-// readBody reads a whole body of at most limit bytes.
+// readBody reads a whole body of at most limit bytes. Whatever time it took, the
+// answer has its own.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	// Recorders in tests have no deadlines; connections do.
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Time{})
+	defer func() { _ = control.SetWriteDeadline(time.Now().Add(writeLimit)) }()
 	tooLarge := fault.New(fault.TooLarge, "Request body too large: the limit is %d KiB.", limit>>10)
 	if r.ContentLength > limit {
 		w.Header().Set("Connection", "close")
 		if !strings.EqualFold(r.Header.Get("Expect"), "100-continue") { // else it waits to be asked
-			discard(r.Body)
+			daemon.Discard(r.Body, maxDiscard)
 		}
 		return nil, tooLarge
 	}
@@ -186,20 +196,18 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	}
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		w.Header().Set("Connection", "close")
-		discard(r.Body)
+		daemon.Discard(r.Body, maxDiscard)
 		return nil, tooLarge
 	}
 	switch {
 	case err == nil:
 		return buf, nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.Header().Set("Connection", "close")
+		return nil, fault.Wrap(err, fault.Invalid, "The request body came too slowly.")
 	case r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, ErrGone
 	default:
 		return nil, fault.Wrap(err, fault.Invalid, "The request body could not be read to its end.")
 	}
 }
-
-// discard reads what is left of a body that nobody wants, within bounds: a
-// client that is still sending when the connection closes gets a reset, and
-// never sees the answer.
-func discard(body io.Reader) { _, _ = io.CopyN(io.Discard, body, maxDiscard) }
