@@ -9,8 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nightshift/nightshift/gateway/internal/httpapi"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/callback"
+	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/secret"
@@ -55,9 +57,16 @@ type Config struct {
 	// PublicStatus is on or off: whether whoever knows an invocation's ID may
 	// look at it, follow its log and cancel it on the data plane. Default on.
 	PublicStatus string `env:"PUBLIC_STATUS"`
-	// TrustProxy takes the caller's address and scheme from X-Forwarded-For and
-	// X-Forwarded-Proto. Set it only behind a proxy that sets both. Default false.
-	TrustProxy bool `env:"TRUST_PROXY"`
+	// TrustProxy names the proxies before the gateway, as CIDRs and addresses
+	// separated by commas: 10.1.0.0/16,192.0.2.7. What they say of the caller is
+	// believed: its address, the last one in X-Forwarded-For that is no proxy's, and
+	// its scheme, in X-Forwarded-Proto. From everybody else such headers are
+	// dropped. true believes every peer on a loopback, link-local or private
+	// address, which is only right where none of them can be a caller. Default false.
+	TrustProxy string `env:"TRUST_PROXY"`
+	// Limits are what one client may take of the data plane, and of the control
+	// plane.
+	Limits daemon.Limits
 	// Retention is how long a finished invocation's record is kept, 1m or more.
 	// Default 168h.
 	Retention time.Duration `env:"RETENTION"`
@@ -140,6 +149,12 @@ func (cfg *Config) validate() error {
 		return err
 	}
 	if _, err := callback.ParseAllow(cfg.CallbackAllow); err != nil {
+		return err
+	}
+	if _, err := httpapi.ParseProxies(cfg.TrustProxy); err != nil {
+		return err
+	}
+	if err := cfg.Limits.Validate(); err != nil {
 		return err
 	}
 	if cfg.PublicURL == "" {

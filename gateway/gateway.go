@@ -151,11 +151,15 @@ func (g *Gateway) open() error {
 
 // serve binds the servers.
 func (g *Gateway) serve(records *store.Store) error {
+	proxies, err := httpapi.ParseProxies(g.cfg.TrustProxy)
+	if err != nil {
+		return err
+	}
+	refused := httpapi.NewRefused(g.registry)
 	// The handlers need the bound port for URLs, the server needs a handler.
 	var data http.Handler
-	var err error
 	g.data, err = daemon.NewHTTP(daemon.HTTPConfig{
-		Addr: g.cfg.Addr, Logger: g.log,
+		Addr: g.cfg.Addr, Logger: g.log, Limits: g.cfg.Limits, Trusted: proxies.Trusts, Refused: refused.Data,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { data.ServeHTTP(w, r) }),
 	})
 	if err != nil {
@@ -174,22 +178,23 @@ func (g *Gateway) serve(records *store.Store) error {
 	plans := schedules.New(schedules.Config{
 		Store: records, Intake: g.intake, Site: releases.Site, SiteURL: siteURL, Dev: g.cfg.Dev, Now: g.redisNow,
 	})
-	clientIP := httpapi.ClientIP(g.cfg.TrustProxy)
-	guard := session.New(session.Config{Token: g.cfg.Token, ClientIP: clientIP, HTTPS: httpapi.HTTPS(g.cfg.TrustProxy), Logger: g.log})
+	guard := session.New(session.Config{Token: g.cfg.Token, ClientIP: proxies.ClientIP, HTTPS: proxies.HTTPS, Logger: g.log})
 	data, control = httpapi.New(httpapi.Config{
 		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts), Invoker: g.invoker, Invocations: records, Cancel: stop, Workers: records,
 		Environment: variables, Callbacks: records, Metrics: metrics.Handler(g.registry, g.log), Registry: g.registry, Queues: g.queues,
 		Rerun: again, Schedules: plans, Session: guard,
 		Console: console.New(console.Config{
 			Session: guard, Releases: releases, Deploys: records, Records: records, Figures: records, Rerun: again, Cancel: stop,
-			Schedules: plans, Callbacks: records, Workers: records, SiteURL: siteURL, ClientIP: clientIP, Queues: queues.Path, Logger: g.log,
+			Schedules: plans, Callbacks: records, Workers: records, SiteURL: siteURL, ClientIP: proxies.ClientIP, Queues: queues.Path, Logger: g.log,
 		}),
 		Release: releases,
 		Catalog: records.Catalog, Logger: g.log, Ready: g.ready, Stopping: g.stopping,
-		Token: g.cfg.Token, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus == "on", TrustProxy: g.cfg.TrustProxy,
+		Token: g.cfg.Token, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus == "on", Proxies: proxies,
 		SiteURL: siteURL, AdminURL: g.cfg.adminURL(), Tracer: g.tracer,
 	})
-	g.control, err = daemon.NewHTTP(daemon.HTTPConfig{Addr: g.cfg.AdminAddr, Logger: g.log, Handler: control})
+	g.control, err = daemon.NewHTTP(daemon.HTTPConfig{
+		Addr: g.cfg.AdminAddr, Logger: g.log, Handler: control, Limits: g.cfg.Limits, Trusted: proxies.Trusts, Refused: refused.Control,
+	})
 	return err
 }
 

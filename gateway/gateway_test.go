@@ -215,6 +215,8 @@ func TestNewRefuses(t *testing.T) {
 		{"bad backlog", "NIGHTSHIFT_SITE_BACKLOG", func(c *gateway.Config) { c.SiteBacklog = -2 }},
 		{"bad callback secret", "NIGHTSHIFT_CALLBACK_SECRET", func(c *gateway.Config) { c.CallbackSecret = "x" }},
 		{"bad callback networks", "NIGHTSHIFT_CALLBACK_ALLOW", func(c *gateway.Config) { c.CallbackAllow = "x" }},
+		{"bad proxies", "NIGHTSHIFT_TRUST_PROXY", func(c *gateway.Config) { c.TrustProxy = "10.0.0.0/99" }},
+		{"bad limit", "NIGHTSHIFT_MAX_URL", func(c *gateway.Config) { c.Limits.MaxURL = 1 }},
 		{"port in use", "cannot listen", func(c *gateway.Config) { c.Addr = taken.Addr().String() }},
 		{"admin port in use", "cannot listen", func(c *gateway.Config) { c.AdminAddr = taken.Addr().String() }},
 		{"no logger", "logger", func(c *gateway.Config) { c.Logger = nil }},

@@ -84,7 +84,7 @@ func TestRateLimitAcrossGateways(t *testing.T) {
 
 func TestRateLimitByCaller(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *gateway.Config) { c.TrustProxy = true })
+	b := setup(t, func(c *gateway.Config) { c.TrustProxy = "true" })
 	b.deploy("default", limited("all-background", function.RateLimit{Limit: 1}),
 		limited("ip-background", function.RateLimit{Limit: 1, By: []string{"ip"}}),
 		limited("domain-background", function.RateLimit{Limit: 1, By: []string{"domain"}}),

@@ -102,7 +102,7 @@ values = {Content-Type = "application/atom+xml"}
 
 func TestRules(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *gateway.Config) { c.TrustProxy = true })
+	b := setup(t, func(c *gateway.Config) { c.TrustProxy = "true" })
 	b.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	b.deployRules(false, rules, map[string]string{
 		"index.html": "<h1>home</h1>", "404.html": "lost", "sorry.html": "sorry", "admin/index.html": "admin", "assets/app.js": "js", "feed": "<feed/>",

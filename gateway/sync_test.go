@@ -37,7 +37,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 
 func TestSyncCall(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *gateway.Config) { c.TrustProxy = true })
+	b := setup(t, func(c *gateway.Config) { c.TrustProxy = "true" })
 	b.deploy("default", function.Function{Name: "hello"}, function.Function{Name: "items", Paths: []string{"/items/:id"}})
 	if got := b.get("/.netlify/functions/hello"); got.status != 503 || !strings.Contains(got.body, "No worker is alive") || got.header.Get("Retry-After") == "" {
 		t.Errorf("without a worker: %d %q", got.status, got.body)
@@ -69,8 +69,43 @@ func TestProxyHeadersAreNotTrusted(t *testing.T) {
 	req.Header.Set("X-Forwarded-For", "203.0.113.9")
 	req.Header.Set("X-Real-Ip", "203.0.113.9")
 	req.Header.Set("X-Forwarded-Proto", "https")
-	if got := b.do(req); !strings.Contains(got.body, `"client-ip":"127.0.0.1"`) || !strings.Contains(got.body, `"rawUrl":"http://`) {
-		t.Errorf("event = %s", got.body)
+	req.Header.Set("X-Forwarded-Host", "bank.example")
+	req.Header.Set("Forwarded", "for=203.0.113.9;host=bank.example")
+	req.Header.Set("X-Nf-Client-Connection-Ip", "203.0.113.9")
+	got := b.do(req)
+	for _, part := range []string{`"client-ip":"127.0.0.1"`, `"x-nf-client-connection-ip":"127.0.0.1"`, `"x-forwarded-for":"127.0.0.1"`, `"rawUrl":"http://`} {
+		if !strings.Contains(got.body, part) {
+			t.Errorf("event = %s, want %s in it", got.body, part)
+		}
+	}
+	for _, part := range []string{"203.0.113.9", "bank.example", "x-forwarded-proto"} {
+		if strings.Contains(got.body, part) {
+			t.Errorf("event = %s, want no %s in it", got.body, part)
+		}
+	}
+}
+
+// What functions see behind a proxy is what the proxy says, and no more.
+func TestProxyHeadersAreTrusted(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *gateway.Config) { c.TrustProxy = "127.0.0.0/8,10.1.0.0/16" })
+	b.deploy("default", function.Function{Name: "hello"})
+	b.worker(echo)
+	req := b.request("GET", "/.netlify/functions/hello", nil)
+	req.Host = "shop.example"
+	req.Header.Set("X-Forwarded-For", "198.51.100.66, 203.0.113.9, 10.1.2.3") // forged, caller, proxy
+	req.Header.Set("X-Real-Ip", "203.0.113.9")
+	req.Header.Set("X-Forwarded-Proto", "https")
+	req.Header.Set("X-Nf-Client-Connection-Ip", "198.51.100.66")
+	req.Header.Set("Client-Ip", "198.51.100.66")
+	got := b.do(req)
+	for _, part := range []string{
+		`"client-ip":"203.0.113.9"`, `"x-nf-client-connection-ip":"203.0.113.9"`, `"x-forwarded-for":"198.51.100.66, 203.0.113.9, 10.1.2.3, 127.0.0.1"`,
+		`"x-real-ip":"203.0.113.9"`, `"x-forwarded-proto":"https"`, `"rawUrl":"https://shop.example/`,
+	} {
+		if !strings.Contains(got.body, part) {
+			t.Errorf("event = %s, want %s in it", got.body, part)
+		}
 	}
 }
 

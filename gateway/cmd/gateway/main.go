@@ -16,7 +16,18 @@
 //	NIGHTSHIFT_PUBLIC_URL      the base domain as callers see it, when TLS or a proxy stands before it
 //	NIGHTSHIFT_DEFAULT_SITE    site of every other host, default "default"
 //	NIGHTSHIFT_PUBLIC_STATUS   on or off: /.nightshift/invocations/<id> on the data plane, default on
-//	NIGHTSHIFT_TRUST_PROXY     true behind a proxy that sets X-Forwarded-For and -Proto, default false
+//	NIGHTSHIFT_TRUST_PROXY     networks of the proxies whose X-Forwarded-For and -Proto are believed, or true for
+//	                           all private ones; default false
+//	NIGHTSHIFT_MAX_CONNECTIONS  connections at once, of each plane, default 16384
+//	NIGHTSHIFT_MAX_CONNECTIONS_PER_ADDRESS  those of one address, default 2048
+//	NIGHTSHIFT_MAX_REQUESTS_PER_CONNECTION  default 10000
+//	NIGHTSHIFT_MAX_URL         bytes of path and query, default 8192
+//	NIGHTSHIFT_MAX_HEADER_BYTES  bytes of a request's head, default 65536
+//	NIGHTSHIFT_MAX_HEADER_FIELDS  default 256
+//	NIGHTSHIFT_HEADER_TIMEOUT  how long a request's head may take, default 10s
+//	NIGHTSHIFT_BODY_TIMEOUT    how long nothing may come of a body, default 30s
+//	NIGHTSHIFT_MIN_BODY_RATE   bytes of a body that must come each second, default 8192
+//	NIGHTSHIFT_IDLE_TIMEOUT    how long a connection is kept between requests, default 2m
 //	NIGHTSHIFT_RETENTION       how long finished records are kept, default 168h
 //	NIGHTSHIFT_DEAD_RETENTION  the same for dead ones, default 720h
 //	NIGHTSHIFT_SITE_BACKLOG    how many invocations of a kind may wait per site, default 100000; -1 for any number

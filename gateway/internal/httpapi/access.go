@@ -19,23 +19,6 @@ type Workers interface {
 	Workers(ctx context.Context) ([]store.Worker, error)
 }
 
-// ClientIP is the address of the caller, from X-Forwarded-For behind a proxy that
-// is trusted to set it.
-func ClientIP(trustProxy bool) func(*http.Request) string {
-	if trustProxy {
-		return echo.ExtractIPFromXFFHeader()
-	}
-	return echo.ExtractIPDirect()
-}
-
-// HTTPS reports whether the caller speaks HTTPS, from X-Forwarded-Proto behind a
-// proxy that is trusted to set it.
-func HTTPS(trustProxy bool) func(*http.Request) bool {
-	return func(r *http.Request) bool {
-		return r.TLS != nil || trustProxy && strings.EqualFold(r.Header.Get(echo.HeaderXForwardedProto), "https")
-	}
-}
-
 // authorised lets those pass who show the token.
 func (s *server) authorised(next echo.HandlerFunc) echo.HandlerFunc {
 	want := sha256.Sum256([]byte(s.Token))

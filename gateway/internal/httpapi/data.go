@@ -120,10 +120,7 @@ func (s *server) baseURL(c echo.Context) string {
 // scheme is http or https, as the caller sees it.
 func (s *server) scheme(c echo.Context) string {
 	r := c.Request()
-	if proto := r.Header.Get(echo.HeaderXForwardedProto); s.TrustProxy && (proto == "http" || proto == "https") {
-		return proto
-	}
-	if r.TLS != nil {
+	if s.Proxies.HTTPS(r) {
 		return "https"
 	}
 	return "http"

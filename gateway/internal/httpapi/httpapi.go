@@ -88,9 +88,8 @@ type Config struct {
 	Dev bool
 	// PublicStatus opens /.nightshift/invocations to whoever knows an ID.
 	PublicStatus bool
-	// TrustProxy takes the caller's address and scheme from X-Forwarded-For and
-	// X-Forwarded-Proto.
-	TrustProxy bool
+	// Proxies are believed when they say who calls. nil: nobody is.
+	Proxies *Proxies
 	// SiteURL is the URL of a site, or of a deploy of it; without trailing slash.
 	SiteURL func(site, deployID string) string
 	// AdminURL is the URL of the control plane.
@@ -113,8 +112,11 @@ func New(cfg Config) (data, control http.Handler) {
 	if cfg.Heartbeat == 0 {
 		cfg.Heartbeat = 15 * time.Second
 	}
+	if cfg.Proxies == nil {
+		cfg.Proxies, _ = ParseProxies("") // which is nobody, and no error
+	}
 	s := &server{Config: cfg, log: cfg.Logger.With("component", "http"), metrics: newMetrics(cfg.Registry)}
-	return s.dataPlane(), s.controlPlane()
+	return cfg.Proxies.believe(s.dataPlane()), cfg.Proxies.believe(s.controlPlane())
 }
 
 // dataPlane is the table of what the world may ask.
@@ -205,7 +207,7 @@ func (s *server) echo(p plane) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = func(err error, c echo.Context) { s.answerError(err, c, p) }
-	e.IPExtractor = ClientIP(s.TrustProxy)
+	e.IPExtractor = s.Proxies.ClientIP
 	e.Use(s.counted(p), s.guard)
 	return e
 }

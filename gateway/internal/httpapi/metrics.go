@@ -6,6 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -63,6 +64,40 @@ const cutOff = "cut_off"
 
 // requests counts the requests of one plane and kind, by class.
 type requests [len(classes)]prometheus.Counter
+
+// Refused counts what is refused before it reaches a handler, and calls that are
+// over a rate.
+type Refused [len(planes)]map[daemon.Refusal]prometheus.Counter
+
+// Reasons beside those of package daemon: the rates of the function, of the site,
+// and of one address at the site.
+const (
+	overFunctionRate daemon.Refusal = "function_rate"
+	overSiteRate     daemon.Refusal = "site_rate"
+	overAddressRate  daemon.Refusal = "address_rate"
+)
+
+// NewRefused registers the counters.
+func NewRefused(registry prometheus.Registerer) *Refused {
+	total := promauto.With(registry).NewCounterVec(prometheus.CounterOpts{
+		Name: "nightshift_gateway_refused_total", Help: "Connections and requests that were refused for what they are, not for what they ask.",
+	}, []string{"plane", "reason"})
+	r := &Refused{}
+	for p := range planes {
+		r[p] = map[daemon.Refusal]prometheus.Counter{}
+		for _, why := range daemon.Refusals {
+			r[p][why] = total.WithLabelValues(planes[p], string(why))
+		}
+	}
+	for _, why := range []daemon.Refusal{overFunctionRate, overSiteRate, overAddressRate} {
+		r[planeData][why] = total.WithLabelValues(planes[planeData], string(why))
+	}
+	return r
+}
+
+// Data counts one of the data plane, and Control one of the control plane.
+func (r *Refused) Data(why daemon.Refusal)    { r[planeData][why].Inc() }
+func (r *Refused) Control(why daemon.Refusal) { r[planeControl][why].Inc() }
 
 // metrics count requests.
 type metrics [len(planes)][len(kinds)]*requests
