@@ -3,13 +3,17 @@ package gateway_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nightshift/nightshift/gateway"
 	"github.com/nightshift/nightshift/shared/api"
+	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -253,5 +257,29 @@ func TestBlobStoreFails(t *testing.T) {
 		if got := b.get(path); got.status != 503 || got.header.Get("Retry-After") == "" || got.header.Get("Cache-Control") != "no-store" || strings.Contains(got.body, "wrong") {
 			t.Errorf("GET %s = %d %q %v, want 503", path, got.status, got.body, got.header)
 		}
+	}
+}
+
+// A client that asks for a file and does not read it is cut off.
+func TestStaticReaderThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *gateway.Config) {
+		c.Limits = daemon.Limits{BodyTimeout: 2 * time.Second}
+	})
+	b.deployFiles(false, map[string]string{"large.bin": strings.Repeat("0123456789abcdef", 2<<20)}) // more than the kernel buffers
+	conn, err := net.Dial("tcp", b.gateway.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the connection is cut", func() bool {
+		_, err := io.WriteString(conn, "\r")
+		return err != nil
+	})
+	if got := b.get("/large.bin"); got.status != 200 || len(got.body) != 32<<20 || got.err != nil {
+		t.Errorf("somebody who reads gets %d, %d bytes, %v", got.status, len(got.body), got.err)
 	}
 }

@@ -23,6 +23,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2" // a bounded cache with the right eviction, so that files cannot fill memory
 	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
@@ -31,11 +32,6 @@ const (
 	// cached is how many are: 32 MiB at the most.
 	small  = 32 << 10
 	cached = 1024
-
-	// answerLimit bounds sending a file, beside the time that its size takes at
-	// slowest bytes a second.
-	answerLimit = 30 * time.Second
-	slowest     = 64 << 10
 )
 
 // Blobs keeps files by digest; see package artifact.
@@ -46,16 +42,17 @@ type Blobs interface {
 // Server is safe for concurrent use.
 type Server struct {
 	blobs Blobs
+	pace  daemon.Pace
 	cache *lru.Cache[string, []byte]
 }
 
-// New makes a server.
-func New(blobs Blobs) *Server {
+// New makes a server. Who takes a file slower than at the pace is cut off.
+func New(blobs Blobs, pace daemon.Pace) *Server {
 	cache, err := lru.New[string, []byte](cached)
 	if err != nil {
 		panic(err) // only for a size below one
 	}
-	return &Server{blobs: blobs, cache: cache}
+	return &Server{blobs: blobs, pace: pace, cache: cache}
 }
 
 // Serve answers with a file, or says that there is none. Errors are faults for
@@ -83,8 +80,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, file route.File) 
 		return fault.Wrap(err, fault.Unavailable, "The file could not be read. Try again in a moment.").After(time.Second)
 	}
 	defer content.Close()
-	// Recorders in tests have no deadlines; connections do.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerLimit + time.Duration(file.Size/slowest)*time.Second))
+	w = &paced{ResponseWriter: w, pace: s.pace, control: http.NewResponseController(w), begun: time.Now()}
 	h.Set("Content-Type", contentType(file.Path))
 	if status == http.StatusOK {
 		// As Netlify's server has it: caches ask each time, and the ETag makes that cheap.
@@ -131,6 +127,25 @@ func (s *Server) open(ctx context.Context, file route.File) (io.ReadSeekCloser, 
 	}
 	s.cache.Add(file.Digest, data)
 	return memory{bytes.NewReader(data)}, nil
+}
+
+// paced is an answer that must not be taken slower than at its pace.
+type paced struct {
+	http.ResponseWriter
+	pace    daemon.Pace
+	control *http.ResponseController
+	begun   time.Time
+	taken   int64
+}
+
+// Write is part of http.ResponseWriter. It gets as much at a time as io.Copy has
+// in its buffer, and what the kernel takes of it counts as taken.
+func (p *paced) Write(data []byte) (int, error) {
+	// Recorders in tests have no deadlines; connections do.
+	_ = p.control.SetWriteDeadline(p.pace.Deadline(p.begun, time.Now(), p.taken))
+	n, err := p.ResponseWriter.Write(data)
+	p.taken += int64(n)
+	return n, err
 }
 
 // memory is a file in memory.
