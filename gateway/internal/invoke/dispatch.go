@@ -44,6 +44,8 @@ func newTransport() *http.Transport {
 		IdleConnTimeout:       time.Minute,
 		ExpectContinueTimeout: 2 * time.Second,
 		DisableCompression:    true, // the answer passes as it is
+		// Above what workers let pass of a function's.
+		MaxResponseHeaderBytes: 256 << 10,
 	}
 }
 

@@ -152,7 +152,7 @@ func (c *call) finish(response *pool.Response) invocation.Outcome {
 		c.log.Info("call failed after its answer", "error", err)
 		return attempt.Failed(c.run, err).Outcome
 	}
-	if badStatus(response.Status) {
+	if unfit(response) != nil {
 		return invocation.BadResponse
 	}
 	return invocation.OK

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -151,7 +152,7 @@ func TestAnswersAreRelayed(t *testing.T) {
 		call.Log("stdout", "running "+call.ID)
 		header := map[string][]string{
 			"x-own": {"1"}, "x-latin": {"plain", "caf\u00e9"}, "set-cookie": {"a=1", "b=2"},
-			"connection": {"close"}, "transfer-encoding": {"chunked"}, "content-length": {"999"}, "nightshift-outcome": {"forged"},
+			"connection": {"close, X-Named"}, "x-named": {"1"}, "keep-alive": {"timeout=5"}, "upgrade": {"h2c"}, "trailer": {"X-Late"}, "transfer-encoding": {"chunked"}, "content-length": {"999"}, "nightshift-outcome": {"forged"},
 		}
 		return response(http.StatusTeapot, header, strings.NewReader("event: "+string(call.Event))), nil
 	}, loader{})
@@ -167,6 +168,11 @@ func TestAnswersAreRelayed(t *testing.T) {
 	}
 	if got := answer.Header.Values("Set-Cookie"); len(got) != 2 {
 		t.Errorf("cookies = %q, want two", got)
+	}
+	for _, name := range []string{"X-Named", "Keep-Alive", "Upgrade", "Trailer"} {
+		if got := answer.Header.Get(name); got != "" {
+			t.Errorf("%s = %q passed on; it concerns one connection", name, got)
+		}
 	}
 	if answer.Header.Get("Content-Type") != "" || answer.Header.Get("X-Own") != "1" {
 		t.Errorf("headers = %v", answer.Header)
@@ -361,11 +367,14 @@ func TestFailuresAreWorded(t *testing.T) {
 		outcome string
 		text    string
 	}{
-		"throws":               {run: fails(invocation.Error), status: 502, outcome: "error", text: "boom"},
-		"times out":            {run: fails(invocation.TimedOut), status: 504, outcome: "timeout", text: "boom"},
-		"drained":              {run: fails(invocation.Drained), status: 503, outcome: "drained", text: "boom"},
-		"status 99":            {run: gives(99), status: 502, outcome: "bad_response", text: "99"},
-		"status 101":           {run: gives(101), status: 502, outcome: "bad_response", text: "101"},
+		"throws":     {run: fails(invocation.Error), status: 502, outcome: "error", text: "boom"},
+		"times out":  {run: fails(invocation.TimedOut), status: 504, outcome: "timeout", text: "boom"},
+		"drained":    {run: fails(invocation.Drained), status: 503, outcome: "drained", text: "boom"},
+		"status 99":  {run: gives(99), status: 502, outcome: "bad_response", text: "99"},
+		"status 101": {run: gives(101), status: 502, outcome: "bad_response", text: "101"},
+		"cookies without end": {run: func(context.Context, pool.Call) (*pool.Response, error) {
+			return response(200, map[string][]string{"set-cookie": slices.Repeat([]string{"a=" + strings.Repeat("b", 1000)}, 80)}, strings.NewReader("")), nil
+		}, status: 502, outcome: "bad_response", text: "bytes of headers; 65536 are allowed"},
 		"busy pool":            {run: func(context.Context, pool.Call) (*pool.Response, error) { return nil, pool.ErrBusy }, status: 503, outcome: "busy", text: "no process"},
 		"no such deploy":       {loader: loader{err: fault.New(fault.NotFound, "no deploy d1")}, status: 404, outcome: "refused", text: "no deploy d1"},
 		"artifacts away":       {loader: loader{err: fault.New(fault.Unavailable, "away")}, status: 503, outcome: "busy", text: "no process"},

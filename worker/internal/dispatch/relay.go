@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -23,6 +24,9 @@ const (
 	// writeGrace is how long after the function's deadline a slow reader may
 	// take what is left.
 	writeGrace = 10 * time.Second
+	// maxHeader bounds the headers of an answer, in bytes. Browsers and proxies take
+	// less, and without a bound one function's could fill a gateway.
+	maxHeader = 64 << 10
 )
 
 // perHop are headers that belong to one connection, or that the server makes.
@@ -36,21 +40,13 @@ var perHop = map[string]bool{
 // cannot be completed. The body is at its end, or all of its bytes were passed
 // on and only the end is still to come.
 func relay(w http.ResponseWriter, response *pool.Response, deadline time.Time) error {
-	if badStatus(response.Status) {
-		fail(w, &pool.Failed{Outcome: invocation.BadResponse, Failure: invocation.Failure{
-			Type: "Nightshift.BadStatus", Message: fmt.Sprintf("the function answered with the status %d; it must be 200 to 999", response.Status),
-		}})
+	if failure := unfit(response); failure != nil {
+		fail(w, failure)
 		return nil
 	}
 	bodyAllowed := response.Status != http.StatusNoContent && response.Status != http.StatusNotModified
 	header := w.Header()
-	header["Content-Type"] = nil // the server must not guess one
-	for name, values := range response.Header {
-		if perHop[name] || strings.HasPrefix(name, strings.ToLower(dispatch.HeaderPrefix)) {
-			continue
-		}
-		header[http.CanonicalHeaderKey(name)] = latin1(values)
-	}
+	maps.Copy(header, responseHeader(response.Header))
 	header.Set(dispatch.HeaderOutcome, string(invocation.OK))
 	if response.Length >= 0 && bodyAllowed {
 		header.Set("Content-Length", strconv.FormatInt(response.Length, 10))
@@ -78,8 +74,43 @@ func relay(w http.ResponseWriter, response *pool.Response, deadline time.Time) e
 	return nil
 }
 
-// badStatus reports whether a status cannot be answered with.
-func badStatus(status int) bool { return status < 200 || status > 999 }
+// unfit says why a response cannot be passed on, or nil.
+func unfit(response *pool.Response) *pool.Failed {
+	size := 0
+	for name, values := range response.Header {
+		for _, value := range values {
+			size += len(name) + len(value) + len(": \r\n")
+		}
+	}
+	failure := invocation.Failure{}
+	switch {
+	case response.Status < 200 || response.Status > 999:
+		failure = invocation.Failure{Type: "Nightshift.BadStatus", Message: fmt.Sprintf("the function answered with the status %d; it must be 200 to 999", response.Status)}
+	case size > maxHeader:
+		failure = invocation.Failure{Type: "Nightshift.HeadersTooLarge", Message: fmt.Sprintf("the function answered with %d bytes of headers; %d are allowed", size, maxHeader)}
+	default:
+		return nil
+	}
+	return &pool.Failed{Outcome: invocation.BadResponse, Failure: failure}
+}
+
+// responseHeader is what goes out of a function's headers.
+func responseHeader(from map[string][]string) http.Header {
+	var named []string // headers of one connection, by its own word
+	for _, value := range from["connection"] {
+		for name := range strings.SplitSeq(value, ",") {
+			named = append(named, strings.ToLower(strings.TrimSpace(name)))
+		}
+	}
+	header := http.Header{"Content-Type": nil} // the server must not guess one
+	for name, values := range from {
+		if perHop[name] || slices.Contains(named, name) || strings.HasPrefix(name, strings.ToLower(dispatch.HeaderPrefix)) {
+			continue
+		}
+		header[http.CanonicalHeaderKey(name)] = latin1(values)
+	}
+	return header
+}
 
 // latin1 writes values as HTTP headers have them, one byte for each character.
 func latin1(values []string) []string {
