@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/httpapi"
+	"github.com/nightshift/nightshift/gateway/internal/limit"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/callback"
 	"github.com/nightshift/nightshift/shared/daemon"
@@ -75,6 +76,13 @@ type Config struct {
 	// SiteBacklog is how many invocations of a kind may be queued per site; calls
 	// over it are answered 429. Default 100,000; -1 is no bound.
 	SiteBacklog int `env:"SITE_BACKLOG"`
+	// SiteRate is how many calls of its functions a site may get in a time, over all
+	// gateways, as 600/1m: 1 to 100,000,000 in 1s to 1h. Calls over it are answered
+	// 429; files and redirects are not counted. Default: none.
+	SiteRate string `env:"SITE_RATE"`
+	// SiteAddressRate is the same for the calls that one address makes, or one /64
+	// network of IPv6, at each site. Default: none.
+	SiteAddressRate string `env:"SITE_ADDRESS_RATE"`
 	// CallbackSecret signs callbacks, the same as workers have; see package
 	// callback. Without one, callers cannot ask for a callback. Default: none.
 	CallbackSecret secret.Text `env:"CALLBACK_SECRET"`
@@ -151,6 +159,11 @@ func (cfg *Config) validate() error {
 	if _, err := callback.ParseAllow(cfg.CallbackAllow); err != nil {
 		return err
 	}
+	for setting, text := range map[string]string{"NIGHTSHIFT_SITE_RATE": cfg.SiteRate, "NIGHTSHIFT_SITE_ADDRESS_RATE": cfg.SiteAddressRate} {
+		if _, err := limit.ParseRate(text); err != nil {
+			return invalid("%s: %v", setting, err)
+		}
+	}
 	if _, err := httpapi.ParseProxies(cfg.TrustProxy); err != nil {
 		return err
 	}
@@ -165,6 +178,13 @@ func (cfg *Config) validate() error {
 		return invalid("NIGHTSHIFT_PUBLIC_URL is %q; it looks like https://example.com", cfg.PublicURL)
 	}
 	return nil
+}
+
+// siteRates are the rates that every site is held to.
+func (cfg *Config) siteRates() limit.Rates {
+	site, _ := limit.ParseRate(cfg.SiteRate) // validate has read both
+	address, _ := limit.ParseRate(cfg.SiteAddressRate)
+	return limit.Rates{Site: site, Address: address}
 }
 
 // isLoopback reports whether an address to listen on is local to this machine.

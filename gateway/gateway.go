@@ -180,8 +180,8 @@ func (g *Gateway) serve(records *store.Store) error {
 	})
 	guard := session.New(session.Config{Token: g.cfg.Token, ClientIP: proxies.ClientIP, HTTPS: proxies.HTTPS, Logger: g.log})
 	data, control = httpapi.New(httpapi.Config{
-		Router: g.router, Limiter: limit.New(records, g.log), Static: static.New(g.artifacts, g.cfg.Limits.Pace()), Invoker: g.invoker, Invocations: records, Cancel: stop, Workers: records,
-		Environment: variables, Callbacks: records, Metrics: metrics.Handler(g.registry, g.log), Registry: g.registry, Queues: g.queues,
+		Router: g.router, Limiter: limit.New(records, g.cfg.siteRates(), g.log), Static: static.New(g.artifacts, g.cfg.Limits.Pace()), Invoker: g.invoker, Invocations: records, Cancel: stop, Workers: records,
+		Environment: variables, Callbacks: records, Metrics: metrics.Handler(g.registry, g.log), Registry: g.registry, Refused: refused, Queues: g.queues,
 		Rerun: again, Schedules: plans, Session: guard,
 		Console: console.New(console.Config{
 			Session: guard, Releases: releases, Deploys: records, Records: records, Figures: records, Rerun: again, Cancel: stop,

@@ -216,6 +216,8 @@ func TestNewRefuses(t *testing.T) {
 		{"bad callback secret", "NIGHTSHIFT_CALLBACK_SECRET", func(c *gateway.Config) { c.CallbackSecret = "x" }},
 		{"bad callback networks", "NIGHTSHIFT_CALLBACK_ALLOW", func(c *gateway.Config) { c.CallbackAllow = "x" }},
 		{"bad proxies", "NIGHTSHIFT_TRUST_PROXY", func(c *gateway.Config) { c.TrustProxy = "10.0.0.0/99" }},
+		{"bad site rate", "NIGHTSHIFT_SITE_RATE", func(c *gateway.Config) { c.SiteRate = "600" }},
+		{"bad address rate", "NIGHTSHIFT_SITE_ADDRESS_RATE", func(c *gateway.Config) { c.SiteAddressRate = "0/1m" }},
 		{"bad limit", "NIGHTSHIFT_MAX_URL", func(c *gateway.Config) { c.Limits.MaxURL = 1 }},
 		{"port in use", "cannot listen", func(c *gateway.Config) { c.Addr = taken.Addr().String() }},
 		{"admin port in use", "cannot listen", func(c *gateway.Config) { c.AdminAddr = taken.Addr().String() }},

@@ -199,3 +199,96 @@ func TestRateLimitWithoutRedis(t *testing.T) {
 		t.Errorf("20 calls without Redis took %v", took)
 	}
 }
+
+// The rate of a site is shared by all gateways and by all of its functions, and
+// whoever uses it up does so for that site alone.
+func TestSiteRate(t *testing.T) {
+	t.Parallel()
+	const rate = 20
+	one := setup(t, func(c *gateway.Config) { c.SiteRate = "20/1m" })
+	two := one.beside(func(c *gateway.Config) { c.SiteRate = "20/1m" })
+	for _, site := range []string{"loud", "quiet"} {
+		one.deploy(site, job, function.Function{Name: "other-background", Kind: function.Background})
+	}
+	call := func(b *bundle, site, name string) answer {
+		req := b.request("POST", "/.netlify/functions/"+name, nil)
+		req.Host = site + ".localhost"
+		return b.do(req)
+	}
+	for _, b := range []*bundle{one, two} {
+		eventually(t, "the gateway knows the site", func() bool { return call(b, "loud", "nothing").body == "Function not found..." })
+	}
+	var passed, refused, quiet atomic.Int32
+	var group sync.WaitGroup
+	for i := range 3 * rate {
+		group.Go(func() {
+			switch got := call([]*bundle{one, two}[i%2], "loud", []string{"job-background", "other-background"}[i/2%2]); {
+			case got.status == 202:
+				passed.Add(1)
+			case got.status == 429 && got.header.Get("Retry-After") != "":
+				refused.Add(1)
+			default:
+				t.Errorf("a call of the loud site = %d %q", got.status, got.body)
+			}
+		})
+	}
+	for range rate {
+		group.Go(func() {
+			if got := call(one, "quiet", "job-background"); got.status == 202 {
+				quiet.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	if passed.Load() != rate || refused.Load() != 2*rate || quiet.Load() != rate {
+		t.Errorf("%d calls of the loud site passed, %d were refused, and %d of the quiet one passed; want %d, %d, %d",
+			passed.Load(), refused.Load(), quiet.Load(), rate, 2*rate, rate)
+	}
+	counted := 0
+	for _, b := range []*bundle{one, two} {
+		req := b.request("GET", "http://"+b.gateway.AdminAddr()+"/metrics", nil)
+		req.Header.Set("Authorization", "Bearer "+token)
+		_, after, _ := strings.Cut(b.do(req).body, `nightshift_gateway_refused_total{plane="data",reason="site_rate"} `)
+		number, _, _ := strings.Cut(after, "\n")
+		n, _ := strconv.Atoi(number)
+		counted += n
+	}
+	if counted != 2*rate {
+		t.Errorf("%d refusals are counted, want %d", counted, 2*rate)
+	}
+	// Files are not counted, and without Redis calls pass, as far as they can.
+	if got := one.get("/index.html"); got.status == 429 {
+		t.Error("a file is held to the rate")
+	}
+	one.server.Stop()
+	if got := call(one, "loud", "job-background"); got.status != http.StatusServiceUnavailable {
+		t.Errorf("without Redis = %d, want 503 of the queue and not 429", got.status)
+	}
+}
+
+func TestSiteAddressRate(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *gateway.Config) { c.TrustProxy, c.SiteAddressRate = "127.0.0.1", "2/1m" })
+	b.deploy("default", job)
+	b.deploy("other", job)
+	call := func(site, ip string) int {
+		req := b.request("POST", jobURL, nil)
+		req.Host = site + ".localhost"
+		req.Header.Set("X-Forwarded-For", ip)
+		return b.do(req).status
+	}
+	for _, tt := range []struct {
+		site, ip string
+		want     int
+	}{
+		{"default", "192.0.2.1", 202}, {"default", "192.0.2.1", 202}, {"default", "192.0.2.1", 429},
+		{"default", "192.0.2.1, 198.51.100.1", 202},
+		{"default", "192.0.2.2", 202},
+		{"other", "192.0.2.1", 202},
+		{"default", "2001:db8::1", 202}, {"default", "2001:db8::2", 202}, {"default", "2001:db8::3", 429}, {"default", "2001:db8:0:1::1", 202},
+	} {
+		if got := call(tt.site, tt.ip); got != tt.want {
+			t.Errorf("a call of %s from %s = %d, want %d", tt.site, tt.ip, got, tt.want)
+		}
+	}
+}

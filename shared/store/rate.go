@@ -20,6 +20,8 @@ var (
 
 // Rate is a limit and whose calls it counts.
 type Rate struct {
+	// Site and Function are what is called; without a function all of the site's
+	// are counted together.
 	Site, Function string
 	// Caller is what the limit is counted by, for example the address of the
 	// client, in any form. It is kept as a digest only.

@@ -31,6 +31,8 @@
 //	NIGHTSHIFT_RETENTION       how long finished records are kept, default 168h
 //	NIGHTSHIFT_DEAD_RETENTION  the same for dead ones, default 720h
 //	NIGHTSHIFT_SITE_BACKLOG    how many invocations of a kind may wait per site, default 100000; -1 for any number
+//	NIGHTSHIFT_SITE_RATE       calls of its functions that each site may get, as 600/1m, default none
+//	NIGHTSHIFT_SITE_ADDRESS_RATE  those that one address may make at a site, default none
 //	NIGHTSHIFT_CALLBACK_SECRET whsec_…, lets callers ask for callbacks; the same for gateways and workers
 //	NIGHTSHIFT_CALLBACK_ALLOW  networks, not public, that callbacks may reach, as for workers; default none
 //	NIGHTSHIFT_LAME_DUCK       how long /readyz fails before a stop, default 1s

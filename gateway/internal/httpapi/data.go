@@ -19,11 +19,11 @@ const functionRoute = "function-route"
 func (s *server) call(c echo.Context) error {
 	c.Set(functionRoute, true)
 	r := c.Request()
-	target, err := s.Router.Route(r.Context(), r.Host, r.Method, r.URL.EscapedPath())
-	if err != nil {
-		return err
+	if isPreflight(r) && s.preflight(c, r) {
+		return nil
 	}
-	if target, err = target.Follow(r, s.scheme(c)); err != nil {
+	target, err := s.find(c, r)
+	if err != nil {
 		return err
 	}
 	if target.Redirect != nil {
@@ -31,6 +31,9 @@ func (s *server) call(c echo.Context) error {
 		return redirect(c, *target.Redirect)
 	}
 	s.is(c, planeData, kindOf(target))
+	if kindOf(target) == kindBackground {
+		dress(c.Response().Header(), target, r.URL.EscapedPath())
+	}
 	r = withQuery(r, target.Query)
 	if target.Function != nil {
 		return s.traced(c, r, target, s.serve)
@@ -38,9 +41,23 @@ func (s *server) call(c echo.Context) error {
 	return s.serve(c, r, target)
 }
 
+// find finds what a request is for.
+func (s *server) find(c echo.Context, r *http.Request) (route.Target, error) {
+	target, err := s.Router.Route(r.Context(), r.Host, r.Method, r.URL.EscapedPath())
+	if err != nil {
+		return target, err
+	}
+	return target.Follow(r, s.scheme(c))
+}
+
 // serve serves what a request was routed to.
 func (s *server) serve(c echo.Context, r *http.Request, target route.Target) (err error) {
 	caller := limit.Caller{IP: c.RealIP(), Host: r.Host}
+	if target.Function != nil {
+		if err := s.siteRates(r, target.Site, caller); err != nil {
+			return err
+		}
+	}
 	if wait := s.Limiter.Wait(r.Context(), target, caller); wait > 0 {
 		if r, target, err = s.overLimit(r, target, caller, wait); err != nil {
 			return err
@@ -76,6 +93,7 @@ func withQuery(r *http.Request, query string) *http.Request {
 // The call is held to the limit of the function that it comes to then, and if
 // it is over that one too, or comes back, that is the end.
 func (s *server) overLimit(r *http.Request, target route.Target, caller limit.Caller, wait time.Duration) (*http.Request, route.Target, error) {
+	s.Refused.Data(overFunctionRate)
 	to := target.Function.RateLimit.RewriteTo
 	if to == "" {
 		return r, target, tooMany(wait)
@@ -99,6 +117,20 @@ func (s *server) overLimit(r *http.Request, target route.Target, caller limit.Ca
 		return r, target, tooMany(wait)
 	}
 	return r, target, nil
+}
+
+// siteRates holds a call to the rates of its site. The address is first, so that
+// one that asks too often does not use up what all others may have.
+func (s *server) siteRates(r *http.Request, site string, caller limit.Caller) error {
+	if wait := s.Limiter.WaitForAddress(r.Context(), site, caller); wait > 0 {
+		s.Refused.Data(overAddressRate)
+		return tooMany(wait)
+	}
+	if wait := s.Limiter.WaitForSite(r.Context(), site); wait > 0 {
+		s.Refused.Data(overSiteRate)
+		return tooMany(wait)
+	}
+	return nil
 }
 
 // tooMany is the answer to a call that is over its limit.

@@ -68,6 +68,8 @@ type Config struct {
 	// this package are registered; nil: nowhere.
 	Metrics  http.Handler
 	Registry prometheus.Registerer
+	// Refused counts what is refused. nil: it is not counted.
+	Refused *Refused
 	// Queues shows what is queued, below /queues.
 	Queues http.Handler
 	// Console has every path of the control plane that is no other's, and Session
@@ -115,16 +117,22 @@ func New(cfg Config) (data, control http.Handler) {
 	if cfg.Proxies == nil {
 		cfg.Proxies, _ = ParseProxies("") // which is nobody, and no error
 	}
+	if cfg.Refused == nil {
+		cfg.Refused = NewRefused(nil)
+	}
 	s := &server{Config: cfg, log: cfg.Logger.With("component", "http"), metrics: newMetrics(cfg.Registry)}
-	return cfg.Proxies.believe(s.dataPlane()), cfg.Proxies.believe(s.controlPlane())
+	return s.dataPlane(), s.controlPlane()
 }
 
 // dataPlane is the table of what the world may ask.
 func (s *server) dataPlane() http.Handler {
 	e := s.echo(planeData)
-	e.GET("/.nightshift/invocations/:id", s.invocation, s.statusAccess)
-	e.DELETE("/.nightshift/invocations/:id", s.cancel, s.statusAccess)
-	e.GET("/.nightshift/invocations/:id/logs", s.logs(textLog), s.statusAccess)
+	const status, log = "/.nightshift/invocations/:id", "/.nightshift/invocations/:id/logs"
+	e.GET(status, s.invocation, s.statusOrigins, s.statusAccess)
+	e.DELETE(status, s.cancel, s.statusOrigins, s.statusAccess)
+	e.OPTIONS(status, statusMethods("OPTIONS, DELETE, GET"), s.statusOrigins, s.statusAccess)
+	e.GET(log, s.logs(textLog), s.statusOrigins, s.statusAccess)
+	e.OPTIONS(log, statusMethods("OPTIONS, GET"), s.statusOrigins, s.statusAccess)
 	e.RouteNotFound("/.nightshift/*", notFound)
 	e.RouteNotFound("/*", s.call) // any path, any method: sites own them
 	e.Pre(hideSession)
@@ -208,6 +216,7 @@ func (s *server) echo(p plane) *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = func(err error, c echo.Context) { s.answerError(err, c, p) }
 	e.IPExtractor = s.Proxies.ClientIP
+	e.Pre(echo.WrapMiddleware(s.Proxies.believe))
 	e.Use(s.counted(p), s.guard)
 	return e
 }

@@ -1,5 +1,5 @@
 // Package limit holds calls of functions to the rate limits that the functions
-// state, across all gateways.
+// state, and to those that an operator sets for every site, across all gateways.
 //
 // The counters are in Redis. A limit protects the function, and the gateway
 // must not be what takes it down: while Redis does not answer, calls pass.
@@ -9,11 +9,15 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/netip"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/store"
 )
 
@@ -33,17 +37,44 @@ type Counters interface {
 	CountCall(ctx context.Context, r store.Rate) (wait time.Duration, err error)
 }
 
+// Rates are those that each site is held to, beside what its functions state.
+// nil: none.
+type Rates struct {
+	// Site is for all calls of a site's functions, and Address for those that come
+	// from one address, or from one /64 network of IPv6.
+	Site, Address *function.RateLimit
+}
+
+// ParseRate reads a rate as 600/1m: that many calls in a window of that length. Of
+// an empty text it is nil.
+func ParseRate(text string) (*function.RateLimit, error) {
+	if text = strings.TrimSpace(text); text == "" {
+		return nil, nil
+	}
+	count, length, _ := strings.Cut(text, "/")
+	n, err := strconv.Atoi(count)
+	window, badWindow := time.ParseDuration(length)
+	if err != nil || badWindow != nil || n < 1 || n > maxRate || window < time.Second || window > time.Hour || window%time.Second != 0 {
+		return nil, fault.New(fault.Invalid, "%q is no rate; it looks like 600/1m, with 1 to %d calls in 1s to 1h, in whole seconds", text, maxRate)
+	}
+	return &function.RateLimit{Limit: n, WindowMS: window.Milliseconds()}, nil
+}
+
+// maxRate bounds the calls of a rate.
+const maxRate = 100_000_000
+
 // Limiter is safe for concurrent use.
 type Limiter struct {
 	counters Counters
+	rates    Rates
 	log      *slog.Logger
 	missed   atomic.Int32 // calls in a row that Redis did not answer
 	again    atomic.Int64 // when it is asked again, nanoseconds since 1970
 }
 
 // New makes a limiter.
-func New(counters Counters, log *slog.Logger) *Limiter {
-	return &Limiter{counters: counters, log: log.With("component", "limit")}
+func New(counters Counters, rates Rates, log *slog.Logger) *Limiter {
+	return &Limiter{counters: counters, rates: rates, log: log.With("component", "limit")}
 }
 
 // Caller is who calls, as limits tell callers apart.
@@ -58,15 +89,35 @@ func (l *Limiter) Wait(ctx context.Context, target route.Target, caller Caller) 
 	if target.Function == nil || target.Function.RateLimit == nil {
 		return 0
 	}
+	limit := *target.Function.RateLimit
+	return l.count(ctx, store.Rate{Site: target.Site, Function: target.Function.Name, Caller: caller.by(limit.By), Limit: limit})
+}
+
+// WaitForAddress is Wait for what one address may ask of a site, and WaitForSite
+// for what all of them may.
+func (l *Limiter) WaitForAddress(ctx context.Context, site string, caller Caller) time.Duration {
+	if l.rates.Address == nil {
+		return 0
+	}
+	return l.count(ctx, store.Rate{Site: site, Caller: "network " + network(caller.IP), Limit: *l.rates.Address})
+}
+
+// WaitForSite is described with WaitForAddress.
+func (l *Limiter) WaitForSite(ctx context.Context, site string) time.Duration {
+	if l.rates.Site == nil {
+		return 0
+	}
+	return l.count(ctx, store.Rate{Site: site, Limit: *l.rates.Site})
+}
+
+// count counts a call, if Redis is to be asked.
+func (l *Limiter) count(ctx context.Context, rate store.Rate) time.Duration {
 	if !l.asks() {
 		return 0
 	}
-	limit := *target.Function.RateLimit
 	asked, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	wait, err := l.counters.CountCall(asked, store.Rate{
-		Site: target.Site, Function: target.Function.Name, Caller: caller.by(limit.By), Limit: limit,
-	})
+	wait, err := l.counters.CountCall(asked, rate)
 	switch {
 	case err == nil:
 		if l.missed.Swap(0) > 0 {
@@ -78,7 +129,7 @@ func (l *Limiter) Wait(ctx context.Context, target route.Target, caller Caller) 
 	}
 	l.again.Store(time.Now().Add(rest).UnixNano())
 	if l.missed.Add(1) == 1 { // once, until it answers again
-		l.log.Warn("rate limits are not held while Redis does not answer", "site", target.Site, "function", target.Function.Name, "error", err)
+		l.log.Warn("rate limits are not held while Redis does not answer", "site", rate.Site, "function", rate.Function, "error", err)
 	}
 	return 0
 }
@@ -105,6 +156,20 @@ func (c Caller) by(parts []string) string {
 		}
 	}
 	return key.String()
+}
+
+// network is an address, and of IPv6 the network, of which everybody has as many
+// addresses as they like.
+func network(ip string) string {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil || addr.Unmap().Is4() {
+		return ip
+	}
+	prefix, err := addr.WithZone("").Prefix(64)
+	if err != nil {
+		return ip
+	}
+	return prefix.String()
 }
 
 // domain is a Host header without its port.

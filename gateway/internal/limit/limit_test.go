@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/nightshift/nightshift/gateway/internal/limit"
 	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 	"github.com/nightshift/nightshift/shared/store"
@@ -46,7 +48,7 @@ func TestFaults(t *testing.T) {
 			var breaker redistest.Breaker
 			rdb.AddHook(&breaker)
 			var log bytes.Buffer
-			l := limit.New(store.New(rdb, store.Options{}), slog.New(slog.NewTextHandler(&log, nil)))
+			l := limit.New(store.New(rdb, store.Options{}), limit.Rates{}, slog.New(slog.NewTextHandler(&log, nil)))
 			// Another function's call loads the script, so that the next is one command.
 			other := target(1)
 			other.Site = "other"
@@ -94,7 +96,7 @@ func TestRedisAway(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
 				c := &counters{hangs: hangs}
-				l := limit.New(c, slog.New(slog.NewTextHandler(&log, nil)))
+				l := limit.New(c, limit.Rates{}, slog.New(slog.NewTextHandler(&log, nil)))
 				begun := time.Now()
 				for range 100 {
 					if wait := l.Wait(t.Context(), target(1), limit.Caller{}); wait != 0 {
@@ -123,7 +125,7 @@ func TestRedisAway(t *testing.T) {
 func TestCallerHangsUp(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	l := limit.New(&counters{hangs: true}, slog.New(slog.NewTextHandler(&log, nil)))
+	l := limit.New(&counters{hangs: true}, limit.Rates{}, slog.New(slog.NewTextHandler(&log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if wait := l.Wait(ctx, target(1), limit.Caller{}); wait != 0 || log.Len() > 0 {
@@ -134,10 +136,29 @@ func TestCallerHangsUp(t *testing.T) {
 func TestWithoutALimitNothingIsAsked(t *testing.T) {
 	t.Parallel()
 	c := &counters{}
-	l := limit.New(c, slog.New(slog.DiscardHandler))
+	l := limit.New(c, limit.Rates{}, slog.New(slog.DiscardHandler))
 	for _, to := range []route.Target{{File: &route.File{}}, {Function: &function.Function{Name: "f"}}} {
 		if wait := l.Wait(t.Context(), to, limit.Caller{}); wait != 0 || c.asked != 0 {
 			t.Errorf("Wait(%+v) = %v after %d questions, want none", to, wait, c.asked)
+		}
+	}
+}
+
+func TestParseRate(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]function.RateLimit{
+		"600/1m": {Limit: 600, WindowMS: 60_000}, " 1/1s ": {Limit: 1, WindowMS: 1000}, "100000000/1h": {Limit: 100_000_000, WindowMS: 3_600_000},
+	} {
+		if got, err := limit.ParseRate(text); err != nil || !reflect.DeepEqual(*got, want) {
+			t.Errorf("ParseRate(%q) = %+v, %v", text, got, err)
+		}
+	}
+	if got, err := limit.ParseRate(""); got != nil || err != nil {
+		t.Errorf("ParseRate of nothing = %v, %v", got, err)
+	}
+	for _, text := range []string{"600", "600/", "/1m", "0/1m", "-1/1m", "1/0s", "1/2h", "1/1500ms", "1/1", "x/1m", "100000001/1m", "1/1m/1m"} {
+		if got, err := limit.ParseRate(text); !fault.Is(err, fault.Invalid) {
+			t.Errorf("ParseRate(%q) = %v, %v; want invalid", text, got, err)
 		}
 	}
 }

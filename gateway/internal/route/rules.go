@@ -327,6 +327,14 @@ func compileHeaders(rules []deploy.HeaderRule) []headerRule {
 	return out
 }
 
+// Headers are those that the deploy has for an escaped path, whatever is at it.
+func (target Target) Headers(escaped string) []Field {
+	if target.table == nil {
+		return nil
+	}
+	return target.table.fields(escaped)
+}
+
 // fields are the headers for the file at an escaped path. Of one name in several
 // rules the last one counts.
 func (t *table) fields(escaped string) []Field {
