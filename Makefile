@@ -62,7 +62,7 @@ SYSTEM := e2e(/.*)?|console|contract(/.*)?|examples|manual(/.*)?|monitoring|redi
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)
 	@command -v redis-server valkey-server >/dev/null || echo "no redis-server or valkey-server on the PATH: the tests run on miniredis"
 	@# No vet, which lint does, and no debugger's tables: a fifth of the time of a first run.
-	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/($(SYSTEM)|churn|chaos|compose|nextjs|kubernetes(/.*)?)$$')
+	@go test -race -vet=off -ldflags=-w $$(go list work | grep -vE '/test/($(SYSTEM)|abuse|churn|chaos|compose|nextjs|kubernetes(/.*)?)$$')
 
 .PHONY: e2e
 e2e: build ## run the system tests on real processes, and the examples (needs npm, curl, chromium, promtool and redis-server)
@@ -98,14 +98,19 @@ CHAOS ?=
 chaos: build ## break a running system from a seed, and look for what got lost (CHAOS=flags)
 	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -count=1 -v -timeout 15m ./test/chaos $(CHAOS)
 
+# Flags of test/abuse/fuzz, for example for a long run FUZZ='-guided -inputs 100000'.
+FUZZ ?= -inputs 3000 -most 3s
+
+.PHONY: abuse
+abuse: build ## attack a running system, then fuzz all that reads what others wrote, for a short time (FUZZ=flags)
+	NIGHTSHIFT_TEST_BIN=$(CURDIR)/bin go test -race -vet=off -count=1 -timeout 10m ./test/abuse
+	go run ./test/abuse/fuzz $(FUZZ)
+
 FUZZTIME ?= 60s
 
 .PHONY: fuzz
 fuzz: ## fuzz all that reads what others wrote, each for FUZZTIME (60s); what fails is kept in testdata/fuzz
-	@git grep -o '^func Fuzz[A-Za-z]*' -- '*_test.go' | while IFS=: read -r file func; do \
-	  echo "== $${func#func }, $$(dirname "$$file")"; \
-	  go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null || exit 1; \
-	done
+	go run ./test/abuse/fuzz -guided -inputs 1000000000 -most $(FUZZTIME)
 
 .PHONY: bench
 bench: ## measure the parts, then 202 → handler start, idle cost and memory of the services, deploys, and schedules
