@@ -184,10 +184,13 @@ func failure(resp *http.Response) error {
 	return fault.New(fault.KindOfStatus(resp.StatusCode), "%s", fmt.Sprintf("the server answered %d: %s", resp.StatusCode, text)).After(retryAfter(resp))
 }
 
+// maxRetryAfter is the longest wait that a server is believed.
+const maxRetryAfter = time.Hour
+
 func retryAfter(resp *http.Response) time.Duration {
 	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
 	if err != nil || seconds < 0 {
 		return 0
 	}
-	return time.Duration(seconds) * time.Second
+	return time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second
 }

@@ -46,6 +46,9 @@ func Replay(original []byte, meta Meta) ([]byte, error) {
 		out = appendMember(out, i, m.name)
 		out = append(out, m.value...)
 	}
+	if len(members) == 0 {
+		out = append(out, '{')
+	}
 	return append(out, '}'), nil
 }
 

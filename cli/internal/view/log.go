@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/function"
@@ -30,7 +32,10 @@ func Log(w io.Writer, s Style, line LogLine) {
 }
 
 // Clean takes control characters out, so that what somebody else wrote cannot
-// move the cursor or change the title of a terminal. Colours stay.
+// move the cursor or change the title of a terminal: those of ASCII, and those
+// from U+0080 on, each of which is to a terminal what ESC and a letter are.
+// Colours stay. What is not UTF-8 becomes U+FFFD, since a terminal may read such
+// bytes as the latter.
 func Clean(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); {
@@ -39,10 +44,11 @@ func Clean(text string) string {
 			i += n
 			continue
 		}
-		if c := text[i]; c >= 0x20 && c != 0x7f || c == '\t' {
-			b.WriteByte(c)
+		r, size := utf8.DecodeRuneInString(text[i:])
+		if !unicode.IsControl(r) || r == '\t' {
+			b.WriteRune(r)
 		}
-		i++
+		i += size
 	}
 	return b.String()
 }

@@ -203,7 +203,8 @@ func Hide(h http.Header) {
 		}
 		var kept []string
 		for pair := range strings.SplitSeq(line, ";") {
-			name, _, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			name, _, _ := strings.Cut(pair, "=")
+			name = strings.TrimSpace(name) // as whoever reads it does
 			if name != plainCookie && name != secureCookie {
 				kept = append(kept, strings.TrimSpace(pair))
 			}

@@ -39,3 +39,49 @@ test('gives prefixed names what browsers want of them', () => {
   assert.equal(serialize({ name: '__Secure-a', value: '1' }), '__Secure-a=1; Secure')
   assert.equal(serialize({ name: '__Host-a', value: '1', domain: 'x.test', path: '/p' }), '__Host-a=1; Secure; Path=/')
 })
+
+// A random text of characters that matter to cookies and headers.
+function noise(random, most) {
+  const alphabet = [...'abcdefghijklmnopqrstuvwxyz=;,"\\ \t\r\n\0\x7f%é🌙_-', '__Host-', '__Secure-']
+  let text = ''
+  for (let n = random(most); n > 0; n--) text += alphabet[random(alphabet.length)]
+  return text
+}
+
+test('whatever is set is refused, or is one header that means just that', () => {
+  let seed = 1
+  const random = (below) => (seed = (seed * 48271) % 2147483647) % below
+  let taken = 0
+  for (let i = 0; i < 20000; i++) {
+    const cookie = { name: noise(random, 6), value: noise(random, 8), path: noise(random, 5), domain: noise(random, 5), sameSite: noise(random, 5), maxAge: random(100) - 50 }
+    let text
+    try {
+      text = serialize(cookie)
+    } catch (error) {
+      assert.ok(error instanceof TypeError, `${JSON.stringify(cookie)}: ${error}`)
+      continue
+    }
+    taken++
+    assert.doesNotMatch(text, /[\x00-\x1f\x7f]/, JSON.stringify(cookie))
+    const [pair, ...attributes] = text.split('; ')
+    assert.equal(pair, `${cookie.name}=${cookie.value}`)
+    for (const attribute of attributes) {
+      assert.match(attribute, /^(Secure|Max-Age=-?\d+|Domain=[^;]*|SameSite=[^;]*|Path=[^;]*)$/)
+    }
+    assert.equal(new Cookies(pair).api().get(cookie.name), cookie.value)
+  }
+  assert.ok(taken > 100, `only ${taken} were taken`)
+})
+
+test('whatever the browser sends is read without an error', () => {
+  let seed = 7
+  const random = (below) => (seed = (seed * 48271) % 2147483647) % below
+  for (let i = 0; i < 20000; i++) {
+    const header = noise(random, 30)
+    const cookies = new Cookies(header).api()
+    for (const name of ['a', 'b', '__proto__', 'constructor', noise(random, 3)]) {
+      const value = cookies.get(name)
+      assert.ok(value === undefined || (typeof value === 'string' && header.includes(value)), `${JSON.stringify(header)}: ${name} is ${value}`)
+    }
+  }
+})
