@@ -38,8 +38,8 @@ type Store struct {
 
 // Put stores a function's zip under its digest. Bytes that do not match the
 // digest and zips that [Check] refuses are fault.Invalid, more than [MaxSize]
-// bytes fault.TooLarge, and nothing is stored. Already there: nil, without
-// reading zip.
+// bytes fault.TooLarge, and nothing is stored. What is there already is read all
+// the same: that somebody knows a digest does not say that they have the bytes.
 func (s *Store) Put(ctx context.Context, digest string, zip io.Reader) error {
 	return s.put(ctx, Code, digest, zip, checkZip)
 }
@@ -55,10 +55,7 @@ func (s *Store) PutForeign(ctx context.Context, digest, name string, zip io.Read
 		runtime, entry, err = Inspect(sp.file, sp.size, name)
 		return cannotDeploy(err, name)
 	})
-	if err != nil || runtime != "" {
-		return runtime, entry, err
-	}
-	return s.Inspect(ctx, digest, name) // it was there already
+	return runtime, entry, err
 }
 
 func checkZip(sp *spool) error {
@@ -76,8 +73,7 @@ func (s *Store) PutFile(ctx context.Context, digest string, file io.Reader) erro
 }
 
 func (s *Store) put(ctx context.Context, kind Kind, digest string, content io.Reader, look func(*spool) error) error {
-	there, err := s.has(ctx, kind, digest)
-	if err != nil || there {
+	if err := checkDigest(digest); err != nil {
 		return err
 	}
 	sp, err := keep("artifact "+short(digest), content, MaxSize)
@@ -89,6 +85,10 @@ func (s *Store) put(ctx context.Context, kind Kind, digest string, content io.Re
 		return fault.New(fault.Invalid, "artifact %s: the bytes have the SHA-256 %s; upload it again", short(digest), sp.sha256)
 	}
 	if err := look(sp); err != nil {
+		return err
+	}
+	there, err := s.has(ctx, kind, digest)
+	if err != nil || there {
 		return err
 	}
 	return s.store(ctx, kind, sp)

@@ -257,7 +257,7 @@ func TestUploadsLeaveNothingInTheTemporaryDirectory(t *testing.T) {
 	if err := s.Put(t.Context(), digest, bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.Inspect(t.Context(), digest, "f"); err != nil {
+	if _, _, err := s.PutForeign(t.Context(), digest, "f", bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {

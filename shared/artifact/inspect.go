@@ -2,7 +2,6 @@ package artifact
 
 import (
 	"archive/zip"
-	"context"
 	"io"
 
 	"github.com/nightshift/nightshift/shared/fault"
@@ -52,22 +51,6 @@ func Inspect(from io.ReaderAt, size int64, name string) (runtime, entry string, 
 	}
 	return "", "", fault.New(fault.Invalid, "the zip has nothing to start: at its root there must be %s.js (a handler), %s (from Netlify's bundler) or %s (a program)",
 		name, NetlifyEntry, Program)
-}
-
-// Inspect is [Inspect] for a stored zip. Not stored: fault.NotFound.
-func (s *Store) Inspect(ctx context.Context, digest, name string) (runtime, entry string, err error) {
-	content, err := s.Get(ctx, digest)
-	if err != nil {
-		return "", "", err
-	}
-	defer content.Close()
-	sp, err := keep("artifact "+short(digest), content, MaxSize)
-	if err != nil {
-		return "", "", unavailable(err, "reading", digest)
-	}
-	defer sp.remove()
-	runtime, entry, err = Inspect(sp.file, sp.size, name)
-	return runtime, entry, cannotDeploy(err, name)
 }
 
 // cannotDeploy says which function it is that has nothing to start.

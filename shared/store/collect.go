@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/redis/go-redis/v9"
 )
@@ -196,18 +197,10 @@ func (s *Store) needs(ctx context.Context, h *Held, data heldData) error {
 			sums = append(sums, f.SHA1)
 		}
 	}
-	for some := range slices.Chunk(sums, collectChunk) {
-		values, err := s.rdb.HMGet(ctx, sha1Key(), some...).Result()
-		if err != nil {
-			return err
-		}
-		for _, value := range values {
-			if stored, ok := value.(string); ok {
-				h.Files = append(h.Files, sha256Of(stored))
-			}
-		}
-	}
-	return nil
+	return s.recall(ctx, h.Site, sums, sha1Field, func(_, stored string) error {
+		h.Files = append(h.Files, sha256Of(stored))
+		return nil
+	})
 }
 
 // sha256Of takes the digest off what is stored under a SHA-1: "<sha256> <size>".
@@ -345,37 +338,52 @@ func (s *Store) MayDelete(ctx context.Context, term int64, blob string) (bool, e
 	return doomed.Val(), nil
 }
 
-// ForgetBlobs drops what was remembered about zips and static files that have
-// been deleted, given their digests.
+// ForgetBlobs drops what was remembered of zips and static files that have been
+// deleted, given their digests, whichever sites have uploaded them.
 func (s *Store) ForgetBlobs(ctx context.Context, code, files []string) error {
 	const doing = "forgetting deleted blobs"
-	for some := range slices.Chunk(code, collectChunk) {
-		if err := s.rdb.HDel(ctx, zipsKey(), some...).Err(); err != nil {
-			return failed(ctx, err, doing)
-		}
-	}
-	if len(files) == 0 {
+	if len(code)+len(files) == 0 {
 		return nil
+	}
+	sites, err := s.sitesWithDeploys(ctx)
+	if err != nil {
+		return failed(ctx, err, doing)
+	}
+	var fields []string
+	for _, digest := range code {
+		fields = append(fields, artifact.Code.Name(digest), zipField(digest))
 	}
 	gone := make(map[string]bool, len(files))
 	for _, digest := range files {
+		fields = append(fields, artifact.Static.Name(digest))
 		gone[digest] = true
 	}
-	var sums []string
-	fields := s.rdb.HScan(ctx, sha1Key(), 0, "", collectChunk).Iterator()
-	for fields.Next(ctx) {
-		sum := fields.Val()
-		if fields.Next(ctx) && gone[sha256Of(fields.Val())] {
-			sums = append(sums, sum)
-		}
-	}
-	if err := fields.Err(); err != nil {
-		return failed(ctx, err, doing)
-	}
-	for some := range slices.Chunk(sums, collectChunk) {
-		if err := s.rdb.HDel(ctx, sha1Key(), some...).Err(); err != nil {
+	for _, site := range sites {
+		sums, err := s.sumsOf(ctx, site, gone)
+		if err != nil {
 			return failed(ctx, err, doing)
+		}
+		for some := range slices.Chunk(slices.Concat(fields, sums), collectChunk) {
+			if err := s.rdb.HDel(ctx, blobsKey(site), some...).Err(); err != nil {
+				return failed(ctx, err, doing)
+			}
 		}
 	}
 	return nil
+}
+
+// sumsOf finds the fields by which a site knows static files by their SHA-1, given
+// their digests.
+func (s *Store) sumsOf(ctx context.Context, site string, digests map[string]bool) (fields []string, err error) {
+	if len(digests) == 0 {
+		return nil, nil
+	}
+	all := s.rdb.HScan(ctx, blobsKey(site), 0, sha1Field("*"), collectChunk).Iterator()
+	for all.Next(ctx) {
+		field := all.Val()
+		if all.Next(ctx) && digests[sha256Of(all.Val())] {
+			fields = append(fields, field)
+		}
+	}
+	return fields, all.Err()
 }

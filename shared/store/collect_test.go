@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/redis/go-redis/v9"
 )
 
 // aged makes a ready deploy of a site that is an hour old.
@@ -71,11 +72,16 @@ var collectWrites = []write{
 		}
 	}, isNil},
 	{"ForgetBlobs", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
-		if err := b.rdb.HSet(t.Context(), zipsKey(), "a", "{}", "b", "{}").Err(); err != nil {
-			t.Fatal(err)
+		b.aged(t, "shop", "d1")
+		for _, digest := range []string{"a", "b"} {
+			if err := b.RememberZip(t.Context(), "shop", digest, Zip{}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		return func(ctx context.Context, s *Store) error { return s.ForgetBlobs(ctx, []string{"a"}, nil) }, func() bool {
-			return slices.Equal(b.rdb.HKeys(t.Context(), zipsKey()).Val(), []string{"b"})
+			left := b.rdb.HKeys(t.Context(), blobsKey("shop")).Val()
+			slices.Sort(left)
+			return slices.Equal(left, []string{"code:b", "zip:b"})
 		}
 	}, isNil},
 }
@@ -181,9 +187,10 @@ func TestEachDeploy(t *testing.T) {
 		data := `{"functions":[{"artifact":"zip"},{"artifact":""}],"files":{"a":{"digest":"one"},"b":{"sha1":"x"},"c":{"sha1":"unknown"}}}`
 		left := time.UnixMilli(1_700_000_000_000).UTC()
 		for key, fields := range map[string][]any{
-			deployKey("d0"): {"data", data, "left", left.UnixMilli()},
-			sha1Key():       {"x", "two 17"},
-			sitesKey():      {"nothing-deployed", "1 token"},
+			deployKey("d0"):  {"data", data, "left", left.UnixMilli()},
+			blobsKey("shop"): {sha1Field("x"), "two 17"},
+			blobsKey("blog"): {sha1Field("x"), "another 17", sha1Field("unknown"), "another 18"},
+			sitesKey():       {"nothing-deployed", "1 token"},
 		} {
 			if err := b.rdb.HSet(t.Context(), key, fields...).Err(); err != nil {
 				t.Fatal(err)
@@ -259,19 +266,32 @@ func TestDoomed(t *testing.T) {
 
 func TestForgetBlobs(t *testing.T) {
 	contract(t, func(t *testing.T, b *backend) {
-		for i := range 2000 {
-			if err := b.rdb.HSet(t.Context(), sha1Key(), fmt.Sprint("sum", i), fmt.Sprint("digest", i, " 5")).Err(); err != nil {
+		sites := []string{"blog", "shop"}
+		for _, site := range sites {
+			b.aged(t, site, "of-"+site)
+			_, err := b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+				for i := range 2000 {
+					digest := fmt.Sprint("digest", i)
+					p.HSet(t.Context(), blobsKey(site), sha1Field(fmt.Sprint("sum", i)), digest+" 5", "file:"+digest, "")
+				}
+				return nil
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
 		if err := b.ForgetBlobs(t.Context(), nil, []string{"digest3", "digest1999", "unknown"}); err != nil {
 			t.Fatal(err)
 		}
-		if n := b.rdb.HLen(t.Context(), sha1Key()).Val(); n != 1998 {
-			t.Errorf("%d files are remembered, want 1998", n)
-		}
-		if left := b.rdb.HMGet(t.Context(), sha1Key(), "sum3", "sum1999").Val(); left[0] != nil || left[1] != nil {
-			t.Errorf("%v are still remembered", left)
+		for _, site := range sites {
+			if n := b.rdb.HLen(t.Context(), blobsKey(site)).Val(); n != 2*1998 {
+				t.Errorf("%d fields of %s are remembered, want those of 1998 files", n, site)
+			}
+			for _, field := range []string{sha1Field("sum3"), sha1Field("sum1999"), "file:digest3", "file:digest1999"} {
+				if b.rdb.HExists(t.Context(), blobsKey(site), field).Val() {
+					t.Errorf("%s of %s is still remembered", field, site)
+				}
+			}
 		}
 	})
 }

@@ -146,15 +146,22 @@ var writes = []write{
 	}, isNil},
 	{"RememberFile", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
 		f := deploy.File{SHA1: "a1", Digest: "b2", Size: 3}
-		return func(ctx context.Context, s *Store) error { return s.RememberFile(ctx, f) }, func() bool {
-			known, err := b.FilesBySHA1(t.Context(), []string{"a0", "a1"})
+		return func(ctx context.Context, s *Store) error { return s.RememberFile(ctx, "shop", f) }, func() bool {
+			known, err := b.FilesBySHA1(t.Context(), "shop", []string{"a0", "a1"})
 			return err == nil && len(known) == 1 && known["a1"] == f
+		}
+	}, isNil},
+	{"NoteBlob", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		return func(ctx context.Context, s *Store) error { return s.NoteBlob(ctx, "shop", "file:a") }, func() bool {
+			of, err := b.Uploaded(t.Context(), "shop", []string{"file:a", "code:a", "file:b"})
+			other, otherErr := b.Uploaded(t.Context(), "blog", []string{"file:a"})
+			return err == nil && otherErr == nil && len(of) == 1 && of["file:a"] && len(other) == 0
 		}
 	}, isNil},
 	{"RememberZip", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
 		z := Zip{Runtime: "node", Entry: "a.js", TimeoutMS: 1000, Background: true}
-		return func(ctx context.Context, s *Store) error { return s.RememberZip(ctx, "b2", z) }, func() bool {
-			known, err := b.Zips(t.Context(), []string{"b1", "b2"})
+		return func(ctx context.Context, s *Store) error { return s.RememberZip(ctx, "shop", "b2", z) }, func() bool {
+			known, err := b.Zips(t.Context(), "shop", []string{"b1", "b2"})
 			return err == nil && len(known) == 1 && known["b2"] == z
 		}
 	}, isNil},
@@ -522,8 +529,9 @@ func TestWithoutRedisEverythingIsUnavailable(t *testing.T) {
 		"Site":            func() error { _, err := s.Site(ctx, "shop"); return err },
 		"Sites":           func() error { _, err := s.Sites(ctx); return err },
 		"History":         func() error { _, err := s.History(ctx, "shop"); return err },
-		"FilesBySHA1":     func() error { _, err := s.FilesBySHA1(ctx, []string{"a"}); return err },
-		"Zips":            func() error { _, err := s.Zips(ctx, []string{"a"}); return err },
+		"FilesBySHA1":     func() error { _, err := s.FilesBySHA1(ctx, "shop", []string{"a"}); return err },
+		"Zips":            func() error { _, err := s.Zips(ctx, "shop", []string{"a"}); return err },
+		"Uploaded":        func() error { _, err := s.Uploaded(ctx, "shop", []string{"a"}); return err },
 		"Catalog":         func() error { _, err := s.Catalog(ctx); return err },
 		"CatalogVersion":  func() error { _, err := s.CatalogVersion(ctx); return err },
 		"Workers":         func() error { _, err := s.Workers(ctx); return err },

@@ -82,11 +82,16 @@ func branchesKey() string { return "nightshift:{catalog}:branches" }
 // branchField is the field of a site's branch, given its label.
 func branchField(site, label string) string { return site + "/" + label }
 
-// sha1Key is the hash of stored static files, by SHA-1.
-func sha1Key() string { return "nightshift:{catalog}:sha1" }
+// blobsKey is the hash of the blobs that a site has uploaded, and of what the
+// uploads told: empty under a blob's name, a digest and a size under the SHA-1 of
+// a static file, JSON under the digest of a zip that was made elsewhere.
+func blobsKey(site string) string { return "nightshift:{catalog}:blobs:" + site }
 
-// zipsKey is the hash of what is known about zips made elsewhere, by digest.
-func zipsKey() string { return "nightshift:{catalog}:zips" }
+// sha1Field is the field of a static file in blobsKey, given its SHA-1.
+func sha1Field(sum string) string { return "sha1:" + sum }
+
+// zipField is the field of a zip that was made elsewhere in blobsKey.
+func zipField(digest string) string { return "zip:" + digest }
 
 // publishedKey is the hash of published deploys by site.
 func publishedKey() string { return "nightshift:{catalog}:published" }

@@ -143,8 +143,8 @@ func TestPutThatFails(t *testing.T) {
 				if err := s.Put(t.Context(), digest, bytes.NewReader(data)); err != nil {
 					t.Errorf("Put again: %v", err)
 				}
-				if runtime, entry, err := s.Inspect(t.Context(), digest, "f"); err != nil || entry != "f.js" {
-					t.Errorf("Inspect = %s, %s, %v; want f.js", runtime, entry, err)
+				if runtime, entry, err := s.PutForeign(t.Context(), digest, "f", bytes.NewReader(data)); err != nil || entry != "f.js" {
+					t.Errorf("PutForeign = %s, %s, %v; want f.js", runtime, entry, err)
 				}
 			})
 		}

@@ -37,9 +37,11 @@ func (s *Service) ReceiveFunction(ctx context.Context, id, name string, zip io.R
 		return Progress{}, err
 	}
 	if open(f) {
-		err = s.receiveForeign(ctx, f, zip, info)
+		err = s.receiveForeign(ctx, d.Site, f, zip, info)
 	} else if err = s.Artifacts.Put(ctx, f.Artifact, zip); err != nil {
 		err = invalid(err, "function %s: %s", f.Name)
+	} else {
+		err = s.Store.NoteBlob(ctx, d.Site, blob.String())
 	}
 	if err != nil {
 		return Progress{}, err
@@ -51,7 +53,7 @@ func (s *Service) ReceiveFunction(ctx context.Context, id, name string, zip io.R
 }
 
 // receiveForeign takes a zip that was made elsewhere, and remembers what it is.
-func (s *Service) receiveForeign(ctx context.Context, f *function.Function, zip io.Reader, info ZipInfo) error {
+func (s *Service) receiveForeign(ctx context.Context, site string, f *function.Function, zip io.Reader, info ZipInfo) error {
 	z := store.Zip{Runtime: "node", Entry: notKnownYet, Background: info.Background, TimeoutMS: info.Timeout.Milliseconds()}
 	whole := *f
 	fill(&whole, z)
@@ -62,7 +64,7 @@ func (s *Service) receiveForeign(ctx context.Context, f *function.Function, zip 
 	if z.Runtime, z.Entry, err = s.Artifacts.PutForeign(ctx, f.Artifact, f.Name, zip); err != nil {
 		return invalid(err, "function %s: %s", f.Name)
 	}
-	return s.Store.RememberZip(ctx, f.Artifact, z)
+	return s.Store.RememberZip(ctx, site, f.Artifact, z)
 }
 
 // ReceiveFile takes one static file of a deploy. Bytes that are not what was
@@ -89,8 +91,11 @@ func (s *Service) ReceiveFile(ctx context.Context, id, path string, content io.R
 		if err != nil && body.wrong {
 			err = fault.New(fault.Invalid, "the upload has not the %d bytes that were described; upload it again", f.Size)
 		}
+		if err == nil {
+			err = s.Store.NoteBlob(ctx, d.Site, blob.String())
+		}
 	} else {
-		f, err = s.receiveUpload(ctx, f, content)
+		f, err = s.receiveUpload(ctx, d.Site, f, content)
 	}
 	if err != nil {
 		return f, invalid(err, "file %s: %s", path)
@@ -99,14 +104,14 @@ func (s *Service) ReceiveFile(ctx context.Context, id, path string, content io.R
 }
 
 // receiveUpload takes a file of which only the SHA-1 is known.
-func (s *Service) receiveUpload(ctx context.Context, f deploy.File, content io.Reader) (deploy.File, error) {
+func (s *Service) receiveUpload(ctx context.Context, site string, f deploy.File, content io.Reader) (deploy.File, error) {
 	var err error
 	if f.Digest, f.Size, err = s.Artifacts.PutUpload(ctx, content, deploy.MaxFileSize, f.SHA1); err != nil {
 		return f, err
 	}
 	// Remembered first: then whoever removes what nobody needs either sees that
 	// the deploy needs it, or has doomed it already.
-	if err := s.Store.RememberFile(ctx, f); err != nil {
+	if err := s.Store.RememberFile(ctx, site, f); err != nil {
 		return f, err
 	}
 	if err := s.storable(ctx, fileBlob(f)); err != nil {

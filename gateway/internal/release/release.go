@@ -9,9 +9,11 @@
 // that dies half-way leaves nothing that anybody sees, and each step may be
 // repeated by one whose answer was lost.
 //
-// Clients of Netlify's API say less than ours (see Description). What their
-// uploads tell is remembered for the next deploy, and a deploy is filled in
-// before it is settled.
+// A deploy consists of what its own site has uploaded, now or for an earlier
+// one: that a blob is stored, for another site, makes it nobody's who knows its
+// digest. Clients of Netlify's API say less than ours (see Description). What
+// their uploads tell is remembered for the site's next deploy, and a deploy is
+// filled in before it is settled.
 package release
 
 import (
@@ -54,10 +56,12 @@ type Store interface {
 	Awaited(ctx context.Context, deployID string) ([]string, error)
 	Doomed(ctx context.Context, blobs []string) ([]string, error)
 
-	FilesBySHA1(ctx context.Context, sums []string) (map[string]deploy.File, error)
-	RememberFile(ctx context.Context, f deploy.File) error
-	Zips(ctx context.Context, digests []string) (map[string]store.Zip, error)
-	RememberZip(ctx context.Context, digest string, z store.Zip) error
+	NoteBlob(ctx context.Context, site, blob string) error
+	Uploaded(ctx context.Context, site string, blobs []string) (map[string]bool, error)
+	FilesBySHA1(ctx context.Context, site string, sums []string) (map[string]deploy.File, error)
+	RememberFile(ctx context.Context, site string, f deploy.File) error
+	Zips(ctx context.Context, site string, digests []string) (map[string]store.Zip, error)
+	RememberZip(ctx context.Context, site, digest string, z store.Zip) error
 }
 
 // Artifacts keeps the code of functions and static files; see package artifact.

@@ -131,8 +131,8 @@ func (s *Service) seal(ctx context.Context, d deploy.Deploy) (Progress, error) {
 	return Progress{Deploy: d}, err
 }
 
-// complete fills in what a description left open, and lists what is not stored.
-// The deploy has been written by now, so what it refers to is either seen by
+// complete fills in what a description left open, and lists what is not stored,
+// or was not uploaded by this site. The deploy has been written by now, so what it refers to is either seen by
 // whoever removes what nobody needs, or doomed already and counts as missing.
 func (s *Service) complete(ctx context.Context, d deploy.Deploy) (whole deploy.Deploy, missing []Blob, err error) {
 	w := wants{}
@@ -149,6 +149,16 @@ func (s *Service) complete(ctx context.Context, d deploy.Deploy) (whole deploy.D
 	for _, name := range doomed {
 		missing = append(missing, w[parseBlob(name)])
 		delete(w, parseBlob(name))
+	}
+	uploaded, err := s.Store.Uploaded(ctx, d.Site, names(slices.Collect(maps.Keys(w))))
+	if err != nil {
+		return d, nil, err
+	}
+	for blob, asked := range w {
+		if !uploaded[blob.String()] {
+			missing = append(missing, asked)
+			delete(w, blob)
+		}
 	}
 	var mu sync.Mutex
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -200,7 +210,7 @@ func (s *Service) completeFunctions(ctx context.Context, d *deploy.Deploy, w wan
 			zips = append(zips, f.Artifact)
 		}
 	}
-	known, err := s.Store.Zips(ctx, zips)
+	known, err := s.Store.Zips(ctx, d.Site, zips)
 	if err != nil {
 		return err
 	}
@@ -228,7 +238,7 @@ func (s *Service) completeFiles(ctx context.Context, d *deploy.Deploy, w wants) 
 			sums = append(sums, f.SHA1)
 		}
 	}
-	known, err := s.Store.FilesBySHA1(ctx, sums)
+	known, err := s.Store.FilesBySHA1(ctx, d.Site, sums)
 	if err != nil {
 		return err
 	}

@@ -334,10 +334,10 @@ func TestBlobs(t *testing.T) {
 	// A file that is known by its SHA-1 until the deploy is ready.
 	w.set("deploy:uploading", "data", fmt.Sprintf(`{"functions":[{"artifact":%q},{"artifact":%q}],"files":{"a":{"digest":%q},"b":{"digest":"","sha1":"0abc"},"c":{"digest":"","sha1":"unknown"}}}`,
 		code["uploading"], code["by-sha1"], files["uploading"]))
-	w.set("sha1", "0abc", files["by-sha1"]+" 7")
-	w.set("sha1", "0def", files["nobody"]+" 6")
-	w.set("zips", code["nobody"], "{}")
-	w.set("zips", code["ready"], "{}")
+	w.set("blobs:shop", "sha1:0abc", files["by-sha1"]+" 7")
+	w.set("blobs:shop", "sha1:0def", files["nobody"]+" 6")
+	w.set("blobs:shop", "zip:"+code["nobody"], "{}")
+	w.set("blobs:shop", "zip:"+code["ready"], "{}")
 
 	c, term := w.collector(w.store), w.term()
 	n := w.round(c, term)
@@ -352,11 +352,10 @@ func TestBlobs(t *testing.T) {
 	if n.blobs != 4 || n.bytes == 0 {
 		t.Errorf("counts %+v, want 4 blobs with their bytes", n)
 	}
-	if got := w.rdb.HKeys(t.Context(), "nightshift:{catalog}:sha1").Val(); !slices.Equal(got, []string{"0abc"}) {
-		t.Errorf("remembered files: %v, want the one that is left", got)
-	}
-	if got := w.rdb.HKeys(t.Context(), "nightshift:{catalog}:zips").Val(); !slices.Equal(got, []string{code["ready"]}) {
-		t.Errorf("remembered zips: %v, want the one that is left", got)
+	remembered := w.rdb.HKeys(t.Context(), "nightshift:{catalog}:blobs:shop").Val()
+	slices.Sort(remembered)
+	if !slices.Equal(remembered, []string{"sha1:0abc", "zip:" + code["ready"]}) {
+		t.Errorf("remembered are %v, want the file and the zip that are left", remembered)
 	}
 	if doomed, err := w.store.AllDoomed(t.Context()); err != nil || len(doomed) != 0 {
 		t.Errorf("doomed after a round: %v, %v; want nothing", doomed, err)

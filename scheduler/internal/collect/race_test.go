@@ -176,8 +176,8 @@ func (w *world) stage() (*steps, *store.Store) {
 	}
 	w.blobs.old = map[string]bool{}
 	w.deploy(description("lives", []string{w.code("needed", true)}, []string{w.file("needed", true)}), deploy.Ready, day)
-	w.set("sha1", strings.Repeat("0", 40), w.file("left", true)+" 4")
-	w.set("zips", w.code("left", true), "{}")
+	w.set("blobs:shop", "sha1:"+strings.Repeat("0", 40), w.file("left", true)+" 4")
+	w.set("blobs:shop", "zip:"+w.code("left", true), "{}")
 	s := &steps{}
 	rdb := w.server.Client()
 	rdb.AddHook(s)
@@ -265,10 +265,8 @@ func TestACrashBetweenSteps(t *testing.T) {
 				if got := artifacttest.Names(t, w.blobs.Store); len(got) != 2 {
 					t.Fatalf("%s: %d blobs are left, want the 2 that are needed", what, len(got))
 				}
-				for _, key := range []string{"sha1", "zips"} {
-					if n := w.rdb.HLen(t.Context(), "nightshift:{catalog}:"+key).Val(); n != 0 {
-						t.Fatalf("%s: %s still remembers what was deleted", what, key)
-					}
+				if left := w.rdb.HKeys(t.Context(), "nightshift:{catalog}:blobs:shop").Val(); len(left) != 0 {
+					t.Fatalf("%s: %v of what was deleted are still remembered", what, left)
 				}
 			}
 		}
