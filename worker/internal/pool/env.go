@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// runtimeAPI tells a process where its API is. The value is different for each
-// process, which makes the variable the cookie of its descendants too.
+// runtimeAPI tells a process where its API is.
 const runtimeAPI = "AWS_LAMBDA_RUNTIME_API"
 
 // memoryMB is what functions are told they have. Nothing enforces it yet.

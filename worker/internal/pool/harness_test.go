@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/worker/internal/process"
 	"github.com/nightshift/nightshift/worker/runtime/node"
 )
 
@@ -47,9 +47,9 @@ func start(t testing.TB, cfg Config) *Pool {
 func stop(t testing.TB, p *Pool) {
 	t.Helper()
 	p.mu.Lock()
-	dir, cookies := p.dir, map[string]bool{}
+	dir, brands := p.dir, map[process.Brand]bool{}
 	for i := range p.all {
-		cookies[runtimeAPI+"="+i.api.Addr()] = true
+		brands[i.proc.Brand()] = true
 	}
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -57,8 +57,10 @@ func stop(t testing.TB, p *Pool) {
 	if err := p.Stop(ctx); err != nil {
 		t.Errorf("Stop: %v", err)
 	}
-	if left := carrying(cookies); len(left) > 0 {
-		t.Errorf("Stop left processes behind: %q", left)
+	for brand, pids := range process.Branded() {
+		if brands[brand] {
+			t.Errorf("Stop left processes behind: %v", pids)
+		}
 	}
 	if _, err := os.Stat(dir); dir != "" && err == nil {
 		t.Errorf("Stop left %s behind", dir)
@@ -68,26 +70,6 @@ func stop(t testing.TB, p *Pool) {
 	if p.slots != 0 || len(p.all) != 0 {
 		t.Errorf("after Stop: %d slots in use, %d processes", p.slots, len(p.all))
 	}
-}
-
-// carrying lists the processes with one of the cookies in their environment.
-func carrying(cookies map[string]bool) (left []string) {
-	environs, err := filepath.Glob("/proc/[0-9]*/environ")
-	if err != nil {
-		panic(err)
-	}
-	for _, file := range environs {
-		environ, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		for entry := range bytes.SplitSeq(environ, []byte{0}) {
-			if cookies[string(entry)] {
-				left = append(left, file)
-			}
-		}
-	}
-	return left
 }
 
 // corpus is code from the Node runtime's collection of handlers.

@@ -111,7 +111,6 @@ func (p *Pool) launch(key string, config func(addr string) process.Config) (*ins
 			return err
 		}
 		cfg := config(i.api.Addr())
-		cfg.Cookie = runtimeAPI + "=" + i.api.Addr()
 		cfg.Notice = i.notice
 		if i.proc, err = process.Start(cfg); err != nil {
 			_ = i.api.Close() // nobody has called yet

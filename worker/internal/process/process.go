@@ -1,9 +1,14 @@
 // Package process runs one child process and everything it starts, and reads
 // what they write.
 //
-// A child leads a process group of its own. Whatever ends it, the whole group
-// ends with it, and so do descendants that left the group (see [Config.Cookie]):
-// when [Process.Done] is closed nothing is left. The child also dies with us.
+// A child leads a session and a process group of its own. Whatever ends it, the
+// whole group ends with it, and so do descendants that left the group (see
+// [Brand]): when [Process.Done] is closed nothing is left. The child also dies
+// with us.
+//
+// What a child may do is decided elsewhere, and applied here at two moments:
+// [Config.Confine] on the thread that forks it, and [Config.Limits] and
+// [Config.Held] while it is held before its first instruction.
 //
 // Its output is read line by line and given to whoever is attached at the
 // time. [Process.Flush] draws the line between two owners exactly, whatever
@@ -17,15 +22,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/nightshift/nightshift/worker/internal/thread"
 )
 
 // drainDelay is how long the readers wait for the end of the output after the
-// group is dead. Only a process that escaped both the group and the cookie can
+// group is dead. Only a process that escaped both the group and the brand can
 // still hold a pipe open; it must not hold us.
 const drainDelay = time.Second
 
@@ -38,15 +43,27 @@ type Config struct {
 	Dir string
 	// Env is the whole environment, KEY=value. Nothing of ours is added.
 	Env []string
-	// Cookie is an entry of Env that no other child has. Descendants inherit
-	// it, which tells them apart when they made a session of their own.
-	Cookie string
+	// Confine, if set, is called on the thread that then forks the child and does
+	// nothing else any more: what it does to that thread, the child inherits.
+	Confine func() error
+	// Limits are the child's resource limits, soft and hard.
+	Limits []Limit
+	// Held, if set, is called with the child's ID before it runs its first
+	// instruction. Where the system does not let us hold a child, it and Limits
+	// come right after the start, and [Holds] is false. If it fails, so does Start.
+	Held func(pid int) error
 	// Log and MaxOutput, if set, are attached before the child can write.
 	Log       func(stream, text string)
 	MaxOutput int64
 	// Notice, if set, sees every line, attached or not, over the limit or not.
 	// It must be quick, must not keep the text, and is called by both streams at once.
 	Notice func(stream string, text []byte)
+}
+
+// Limit is a resource limit, RLIMIT_…. One that is lower already stays.
+type Limit struct {
+	Resource int
+	Value    uint64
 }
 
 // Exit is how a process ended.
@@ -68,6 +85,7 @@ type Process struct {
 	output  *output
 	readers [2]*reader
 	marks   [2]*os.File // our own writing ends
+	brand   Brand
 	done    chan struct{}
 
 	flushing sync.Mutex
@@ -80,70 +98,84 @@ type Process struct {
 
 // Start starts a child. Its standard input is /dev/null.
 func Start(cfg Config) (*Process, error) {
-	p := &Process{output: &output{log: cfg.Log, left: cfg.MaxOutput, notice: cfg.Notice}, done: make(chan struct{})}
-	marker := []byte("\x00" + rand.Text() + "\n")
-	cmd := exec.Command(cfg.Path, cfg.Args...)
-	cmd.Dir, cmd.Env, cmd.SysProcAttr = cfg.Dir, cfg.Env, attributes()
-	if cmd.Env == nil {
-		cmd.Env = []string{} // nil would mean ours
+	p := &Process{
+		output: &output{log: cfg.Log, left: cfg.MaxOutput, notice: cfg.Notice},
+		brand:  newBrand(), done: make(chan struct{}),
 	}
-	var child [2]*os.File
+	marker := []byte("\x00" + rand.Text() + "\n")
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, fmt.Errorf("opening a child's standard input: %w", err)
+	}
+	child := []*os.File{null}
+	defer func() {
+		for _, f := range child {
+			f.Close()
+		}
+	}()
 	for i, stream := range []string{"stdout", "stderr"} {
 		r, w, err := os.Pipe()
 		if err == nil {
-			child[i], p.readers[i] = w, newReader(r, stream, marker, p.output)
+			child = append(child, w)
+			p.readers[i] = newReader(r, stream, marker, p.output)
 			p.marks[i], err = reopen(w)
 		}
 		if err != nil {
-			p.closePipes(child[:])
+			p.closePipes()
 			return nil, fmt.Errorf("making a pipe for a child's output: %w", err)
 		}
 	}
-	cmd.Stdout, cmd.Stderr = child[0], child[1]
-
-	started := make(chan error)
-	go p.supervise(cmd, cfg.Cookie, started)
-	err := <-started
-	for _, w := range child {
-		w.Close()
-	}
+	f := newForker(cfg, child)
+	thread.Go(f.run)
+	leader, err := f.forked()
 	if err != nil {
-		p.closePipes(nil)
+		p.closePipes()
+		return nil, fmt.Errorf("starting %s: %w", cfg.Path, err)
+	}
+	p.pid = leader.Pid
+	err = p.prepare(cfg)
+	if err != nil {
+		signalGroup(p.pid, syscall.SIGKILL)
+	}
+	f.release()
+	go p.supervise(leader, f)
+	if err != nil {
+		<-p.done
 		return nil, fmt.Errorf("starting %s: %w", cfg.Path, err)
 	}
 	return p, nil
 }
 
-// supervise starts the child, waits for it and cleans up behind it.
-//
-// The kernel ties a child's parent-death signal to the thread that forked, not
-// to our process. So that thread is kept until the child has ended; as it
-// would block in wait all that time anyway, this costs nothing.
-func (p *Process) supervise(cmd *exec.Cmd, cookie string, started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := cmd.Start(); err != nil {
-		started <- err
-		return
+// prepare does what has to be done to a child before it runs.
+func (p *Process) prepare(cfg Config) error {
+	if err := setLimits(p.pid, p.brand, cfg.Limits); err != nil {
+		return fmt.Errorf("limiting the process: %w", err)
 	}
-	p.pid = cmd.Process.Pid
-	started <- nil
+	if cfg.Held == nil {
+		return nil
+	}
+	return cfg.Held(p.pid)
+}
 
+// supervise waits for the child and cleans up behind it.
+func (p *Process) supervise(leader *os.Process, f *forker) {
 	var reading sync.WaitGroup
 	for _, r := range p.readers {
 		reading.Go(r.run)
 	}
 	// While the leader is a zombie its pid cannot be given to anybody else, so
 	// the group can be killed without hitting a stranger.
-	awaitExit(p.pid)
+	<-f.ended
 	p.mu.Lock()
 	signalGroup(p.pid, syscall.SIGKILL)
 	p.reaped = true
 	p.mu.Unlock()
-	_ = cmd.Wait() // its error is the exit status, which is read below
-	killStrays(cookie)
+	state, err := leader.Wait()
+	killStrays(p.brand)
 
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok {
+	if err != nil {
+		p.exit = Exit{Code: -1} // somebody else has taken its status, which nobody does
+	} else if status, ok := state.Sys().(syscall.WaitStatus); ok {
 		p.exit = Exit{Code: status.ExitStatus()}
 		if status.Signaled() {
 			p.exit = Exit{Code: -1, Signal: status.Signal()}
@@ -157,7 +189,7 @@ func (p *Process) supervise(cmd *exec.Cmd, cookie string, started chan<- error) 
 	close(p.done)
 }
 
-func (p *Process) closePipes(more []*os.File) {
+func (p *Process) closePipes() {
 	for i := range p.readers {
 		if p.readers[i] != nil {
 			p.readers[i].file.Close()
@@ -166,15 +198,13 @@ func (p *Process) closePipes(more []*os.File) {
 			p.marks[i].Close()
 		}
 	}
-	for _, f := range more {
-		if f != nil {
-			f.Close()
-		}
-	}
 }
 
 // PID is the child's process ID, which is its group's too.
 func (p *Process) PID() int { return p.pid }
+
+// Brand is what tells its descendants from all other processes.
+func (p *Process) Brand() Brand { return p.brand }
 
 // Done is closed when the child and its group are gone and all they wrote has
 // been given out.

@@ -35,11 +35,9 @@ func (l *lines) snapshot() []string {
 func start(t *testing.T, script string, log ...func(stream, text string)) *Process {
 	t.Helper()
 	log = append(log, func(string, string) {})
-	cookie := "NIGHTSHIFT_TEST=" + t.Name()
 	p, err := Start(Config{
 		Path: "/bin/sh", Args: []string{"-c", script},
-		Env: []string{"PATH=/usr/bin:/bin", cookie}, Cookie: cookie,
-		Log: log[0], MaxOutput: 1 << 30,
+		Env: []string{"PATH=/usr/bin:/bin"}, Log: log[0], MaxOutput: 1 << 30,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +200,8 @@ func TestStopEndsTheGroup(t *testing.T) {
 		{"ignores TERM", "trap '' TERM; sleep 300 & echo $!; while :; do wait; done", 50 * time.Millisecond},
 		{"leader exits first", "sleep 300 & echo $!", 0},
 		{"grandchild in its own session", "setsid sleep 300 & echo $!; wait", 0},
-		{"grandchild holds nothing but the cookie", "setsid sleep 300 </dev/null >/dev/null 2>&1 & echo $!; sleep 0.2", 0},
+		{"grandchild holds nothing but the brand", "setsid sleep 300 </dev/null >/dev/null 2>&1 & echo $!; sleep 0.2", 0},
+		{"daemon without an environment", "env -i /bin/sh -c 'setsid /bin/sh -c \"/bin/sleep 300 </dev/null >/dev/null 2>&1 & echo \\$!\"'; wait", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -5,10 +5,22 @@ import (
 	"syscall"
 )
 
-// Without Linux's parent-death signal and /proc, a worker that is killed leaves
-// its children behind, and so does a child its detached ones; the rest holds.
+// Without Linux's parent-death signal, resource limits of other processes and
+// /proc, a worker that is killed leaves its children behind, and so does a
+// child its detached ones; the rest holds.
 
-func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// Holds is false: nothing has to be done to a child before it runs.
+func Holds() bool { return false }
+
+func attributes(bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+func holdRefused(error) bool { return false }
+
+func holdNoMore() {}
+
+func letGo(int) {}
+
+func closeInherited() {}
 
 func reopen(w *os.File) (*os.File, error) {
 	fd, err := syscall.Dup(int(w.Fd()))
@@ -19,4 +31,9 @@ func reopen(w *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), w.Name()), nil
 }
 
-func killStrays(string) {}
+func setLimits(int, Brand, []Limit) error { return nil }
+
+func killStrays(Brand) {}
+
+// Branded is empty: there are no brands.
+func Branded() map[Brand][]int { return nil }

@@ -1,0 +1,21 @@
+package process
+
+import (
+	"fmt"
+	"math/rand/v2"
+)
+
+// Brand tells a child and its descendants from all other processes, whatever
+// they do: it is the value of a resource limit, which is inherited, which any
+// process may read, and which limits nothing here (it counts for real-time
+// scheduling only). A child could lower it if nothing kept it from that; a
+// filter of system calls does, see package jail.
+type Brand uint64
+
+// brandBit is set in every brand. No real limit is that high: it stands for
+// 36,000 years.
+const brandBit = 1 << 60
+
+func newBrand() Brand { return Brand(brandBit | rand.Uint64N(brandBit)) }
+
+func (b Brand) String() string { return fmt.Sprintf("%x", uint64(b)) }

@@ -1,0 +1,5 @@
+package thread
+
+import "syscall"
+
+func isMain() bool { return syscall.Gettid() == syscall.Getpid() }
