@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,6 +23,16 @@ const (
 	defaultAddr        = "127.0.0.1:0"
 	defaultConcurrency = 8
 	defaultDrain       = 15 * time.Minute
+)
+
+// Defaults of what one function process may use: what AWS Lambda gives (docs:
+// "Lambda quotas"), which is what functions are written for, with the memory
+// that Netlify gives.
+const (
+	defaultMemory = 1024 // MiB
+	defaultTmp    = 512  // MiB
+	defaultTasks  = 1024
+	defaultFiles  = 1024
 )
 
 // Config configures a Worker. The zero value of a field means its default. Which
@@ -64,6 +75,27 @@ type Config struct {
 	// MaxOutput bounds the log of one attempt, in bytes; what is over is
 	// counted and dropped. Default 1 MiB.
 	MaxOutput int64 `env:"WORKER_MAX_OUTPUT"`
+
+	// Isolation is what the worker does if the machine lacks a wall between
+	// functions: best puts up those that there are and warns of the others,
+	// required refuses to start, off puts up none. See docs/isolation.md.
+	// Default best.
+	Isolation Isolation `env:"WORKER_ISOLATION"`
+	// FunctionMemory is how much memory a function process and all that it starts
+	// may use together, in MiB, 128 to 1,048,576. Functions are told it as
+	// AWS_LAMBDA_FUNCTION_MEMORY_SIZE. Default 1024.
+	FunctionMemory int `env:"FUNCTION_MEMORY"`
+	// FunctionTmp is how much a function process may keep in its temporary
+	// folder, in MiB, 1 to 1,048,576. Default 512.
+	FunctionTmp int `env:"FUNCTION_TMP"`
+	// FunctionProcesses is how many processes and threads a function process and
+	// all that it starts may have at once, 64 to 1,000,000; Node alone has
+	// some 11. Default 1024.
+	FunctionProcesses int `env:"FUNCTION_PROCESSES"`
+	// FunctionFiles is how many files and connections each process of a function
+	// may have open, 64 to 1,048,576. Default 1024.
+	FunctionFiles int `env:"FUNCTION_FILES"`
+
 	// DataDir is where unpacked code is kept; several workers may share it.
 	// Default: nightshift-<user ID> in the system's temporary directory.
 	DataDir string `env:"WORKER_DATA_DIR"`
@@ -89,6 +121,16 @@ type Config struct {
 	Logger *slog.Logger `env:"-"`
 }
 
+// Isolation is how much a missing wall between functions matters.
+type Isolation string
+
+// The values of Isolation.
+const (
+	IsolationBest     Isolation = "best"
+	IsolationRequired Isolation = "required"
+	IsolationOff      Isolation = "off"
+)
+
 // HealthAddr is where the worker answers /readyz.
 func (c Config) HealthAddr() string { return cmp.Or(c.Addr, defaultAddr) }
 
@@ -99,6 +141,11 @@ func (c Config) validate() (Config, error) {
 	c.Processes = cmp.Or(c.Processes, 3*c.Concurrency)
 	c.Spares = cmp.Or(c.Spares, 1)
 	c.Drain = cmp.Or(c.Drain, defaultDrain)
+	c.Isolation = cmp.Or(c.Isolation, IsolationBest)
+	c.FunctionMemory = cmp.Or(c.FunctionMemory, defaultMemory)
+	c.FunctionTmp = cmp.Or(c.FunctionTmp, defaultTmp)
+	c.FunctionProcesses = cmp.Or(c.FunctionProcesses, defaultTasks)
+	c.FunctionFiles = cmp.Or(c.FunctionFiles, defaultFiles)
 	switch {
 	case c.Logger == nil:
 		return c, fault.New(fault.Internal, "the worker needs a Logger")
@@ -116,6 +163,16 @@ func (c Config) validate() (Config, error) {
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_IDLE_TIMEOUT is %v; it must be positive", c.IdleTimeout)
 	case c.MaxOutput < 0:
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_MAX_OUTPUT is %d; it must be positive", c.MaxOutput)
+	case !slices.Contains([]Isolation{IsolationBest, IsolationRequired, IsolationOff}, c.Isolation):
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_ISOLATION is %q; it must be best, required or off", c.Isolation)
+	case c.FunctionMemory < 128 || c.FunctionMemory > 1<<20:
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_FUNCTION_MEMORY is %d; it must be 128 to 1,048,576 MiB", c.FunctionMemory)
+	case c.FunctionTmp < 1 || c.FunctionTmp > 1<<20:
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_FUNCTION_TMP is %d; it must be 1 to 1,048,576 MiB", c.FunctionTmp)
+	case c.FunctionProcesses < 64 || c.FunctionProcesses > 1_000_000:
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_FUNCTION_PROCESSES is %d; it must be 64 to 1,000,000", c.FunctionProcesses)
+	case c.FunctionFiles < 64 || c.FunctionFiles > 1<<20:
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_FUNCTION_FILES is %d; it must be 64 to 1,048,576", c.FunctionFiles)
 	}
 	if _, err := secret.Parse(c.SecretKey); err != nil {
 		return c, err

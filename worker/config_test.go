@@ -23,6 +23,9 @@ func TestValidate(t *testing.T) {
 	if got.Addr != "127.0.0.1:0" || got.Concurrency != 8 || got.Processes != 24 || got.Spares != 1 || got.Drain != 15*time.Minute {
 		t.Errorf("defaults = %+v", got)
 	}
+	if got.Isolation != IsolationBest || got.FunctionMemory != 1024 || got.FunctionTmp != 512 || got.FunctionProcesses != 1024 || got.FunctionFiles != 1024 {
+		t.Errorf("defaults of functions = %+v", got)
+	}
 	none := good
 	none.Spares, none.Drain = -1, -1
 	if got, err := none.validate(); err != nil || got.Spares != 0 || got.Drain != 0 {
@@ -36,6 +39,11 @@ func TestValidate(t *testing.T) {
 		"NIGHTSHIFT_WORKER_SPARES":       func(c *Config) { c.Spares = 25 },
 		"NIGHTSHIFT_WORKER_IDLE_TIMEOUT": func(c *Config) { c.IdleTimeout = -1 },
 		"NIGHTSHIFT_WORKER_MAX_OUTPUT":   func(c *Config) { c.MaxOutput = -1 },
+		"NIGHTSHIFT_WORKER_ISOLATION":    func(c *Config) { c.Isolation = "some" },
+		"NIGHTSHIFT_FUNCTION_MEMORY":     func(c *Config) { c.FunctionMemory = 1 },
+		"NIGHTSHIFT_FUNCTION_TMP":        func(c *Config) { c.FunctionTmp = -1 },
+		"NIGHTSHIFT_FUNCTION_PROCESSES":  func(c *Config) { c.FunctionProcesses = 10 },
+		"NIGHTSHIFT_FUNCTION_FILES":      func(c *Config) { c.FunctionFiles = 3 },
 		"NIGHTSHIFT_SECRET_KEY":          func(c *Config) { c.SecretKey = "canary" },
 		"NIGHTSHIFT_CALLBACK_SECRET":     func(c *Config) { c.CallbackSecret = "whsec_canary" },
 		"NIGHTSHIFT_CALLBACK_ALLOW":      func(c *Config) { c.CallbackAllow = "10.0.0.0" },

@@ -25,6 +25,11 @@
 //	NIGHTSHIFT_WORKER_SPARES         processes that stand ready without a function; default 1, none: -1
 //	NIGHTSHIFT_WORKER_IDLE_TIMEOUT   until an idle process is ended; default 5m
 //	NIGHTSHIFT_WORKER_MAX_OUTPUT     log bytes of one attempt; default 1048576
+//	NIGHTSHIFT_WORKER_ISOLATION      walls between functions: best, required or off; default best
+//	NIGHTSHIFT_FUNCTION_MEMORY       MiB of memory of a function's processes; default 1024
+//	NIGHTSHIFT_FUNCTION_TMP          MiB of its temporary folder; default 512
+//	NIGHTSHIFT_FUNCTION_PROCESSES    its processes and threads; default 1024
+//	NIGHTSHIFT_FUNCTION_FILES        open files of each of its processes; default 1024
 //	NIGHTSHIFT_WORKER_DATA_DIR       unpacked code, read-only; default: a directory of the user's in the temporary one
 //	NIGHTSHIFT_WORKER_DRAIN          how long a stop waits for running attempts; default 15m
 //	NIGHTSHIFT_NODE                  the node executable; default: from the PATH
