@@ -40,6 +40,7 @@ import (
 	"github.com/nightshift/nightshift/gateway/internal/static"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/daemon"
+	"github.com/nightshift/nightshift/shared/dispatch/keyring"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/metrics"
 	"github.com/nightshift/nightshift/shared/queue"
@@ -127,8 +128,9 @@ func (g *Gateway) open() error {
 	g.router = route.New(route.Options{BaseDomain: g.cfg.BaseDomain, DefaultSite: g.cfg.DefaultSite, Dev: g.cfg.Dev}, records)
 	g.intake = intake.New(intake.Config{Queue: g.queue, Records: records, Backlog: g.cfg.SiteBacklog, Tracer: g.tracer})
 	g.waiters = await.New(await.Config{Records: records, Logger: g.log})
+	keys := keyring.New(records, g.log)
 	g.invoker = invoke.New(invoke.Config{
-		Intake: g.intake, Waiters: g.waiters, Fleet: workers, Dev: g.cfg.Dev, Logger: g.log, CheckCallback: g.cfg.checkCallback,
+		Keys: keys, Intake: g.intake, Waiters: g.waiters, Fleet: workers, Dev: g.cfg.Dev, Logger: g.log, CheckCallback: g.cfg.checkCallback,
 		Now: g.redisNow, Tracer: g.tracer, Metrics: g.registry,
 	})
 	g.registry.MustRegister(installation.New(installation.Config{
@@ -137,6 +139,7 @@ func (g *Gateway) open() error {
 	}))
 	g.loops = []*daemon.Loop{
 		daemon.NewLoop(workers.Run),
+		daemon.NewLoop(keys.Run),
 		daemon.NewLoop(func(ctx context.Context) {
 			if err := records.WatchCatalog(ctx, g.router.Update); err != nil && ctx.Err() == nil {
 				g.log.Error("catalog no longer followed", "error", err)

@@ -35,6 +35,12 @@ const (
 	defaultFiles  = 1024
 )
 
+// What UnsignedCalls may be.
+const (
+	unsignedRefuse = "refuse"
+	unsignedAccept = "accept"
+)
+
 // Config configures a Worker. The zero value of a field means its default. Which
 // Node it uses, the environment says: see node.FindNode.
 type Config struct {
@@ -46,8 +52,12 @@ type Config struct {
 
 	// Addr is host:port where gateways reach the worker with sync calls, and
 	// where /healthz and /readyz are. Port 0 takes a free one. Default
-	// 127.0.0.1:0. Whoever reaches it may call functions: keep it inside.
+	// 127.0.0.1:0. Calls are signed, but not encrypted: keep it inside.
 	Addr string `env:"WORKER_ADDR"`
+	// UnsignedCalls says what becomes of sync calls that are not signed, as those
+	// of gateways before signatures are: refuse, or accept, which is for the time
+	// of that upgrade and lets anybody who reaches Addr run functions. Default refuse.
+	UnsignedCalls string `env:"WORKER_UNSIGNED_CALLS"`
 	// AdvertiseAddr is the host, or host:port, that gateways are told. Default:
 	// Addr; where that has no host of its own (0.0.0.0, [::], :port), the first
 	// address of the machine that is not loopback.
@@ -146,6 +156,7 @@ func (c Config) validate() (Config, error) {
 	c.FunctionTmp = cmp.Or(c.FunctionTmp, defaultTmp)
 	c.FunctionProcesses = cmp.Or(c.FunctionProcesses, defaultTasks)
 	c.FunctionFiles = cmp.Or(c.FunctionFiles, defaultFiles)
+	c.UnsignedCalls = cmp.Or(c.UnsignedCalls, unsignedRefuse)
 	switch {
 	case c.Logger == nil:
 		return c, fault.New(fault.Internal, "the worker needs a Logger")
@@ -157,6 +168,8 @@ func (c Config) validate() (Config, error) {
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_CONCURRENCY is %d; it must be 1 to 10,000", c.Concurrency)
 	case c.Processes <= c.Concurrency:
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_PROCESSES is %d; it must be more than %d, the concurrency", c.Processes, c.Concurrency)
+	case c.UnsignedCalls != unsignedRefuse && c.UnsignedCalls != unsignedAccept:
+		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_UNSIGNED_CALLS is %q; it must be refuse or accept", c.UnsignedCalls)
 	case c.Spares < -1 || c.Spares > c.Processes:
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_SPARES is %d; it must be -1 (none) to %d, the processes", c.Spares, c.Processes)
 	case c.IdleTimeout < 0:

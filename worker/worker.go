@@ -37,6 +37,7 @@ import (
 	told "github.com/nightshift/nightshift/shared/callback"
 	"github.com/nightshift/nightshift/shared/daemon"
 	wire "github.com/nightshift/nightshift/shared/dispatch"
+	"github.com/nightshift/nightshift/shared/dispatch/keyring"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/metrics"
 	"github.com/nightshift/nightshift/shared/queue"
@@ -87,6 +88,7 @@ type Worker struct {
 	cancels   *daemon.Loop // cancellations of what runs
 	callbacks *daemon.Loop // callbacks of what ended
 	beats     *daemon.Loop // heartbeats
+	keys      *daemon.Loop // of calls
 	check     *daemon.Loop // of the settings of Redis
 
 	started  atomic.Bool
@@ -192,7 +194,13 @@ func (w *Worker) assemble() (err error) {
 		Attempts: attempts, Lines: lines, Metrics: w.registry, Tracer: w.tracer,
 		Logger: w.cfg.Logger, Changed: w.reporter.Changed, Ended: ended,
 	})
+	ring := keyring.New(w.store, w.cfg.Logger)
+	w.keys = daemon.NewLoop(ring.Run)
+	if w.cfg.UnsignedCalls == unsignedAccept {
+		w.cfg.Logger.Warn("whoever reaches this worker can run any function: NIGHTSHIFT_WORKER_UNSIGNED_CALLS is accept; unset it once all gateways sign")
+	}
 	w.handler = dispatch.NewHandler(dispatch.Config{
+		Worker: w.id, Keys: ring, Unsigned: w.cfg.UnsignedCalls == unsignedAccept, Metrics: w.registry,
 		Runner: w.pool, Loader: w.loader, Logs: w.store, Attempts: attempts, Lines: lines, Tracer: w.tracer,
 		Logger: w.cfg.Logger, Max: w.cfg.Processes - w.cfg.Concurrency, Changed: w.reporter.Changed,
 	})
@@ -242,7 +250,7 @@ func (w *Worker) Start(ctx context.Context) error {
 		return fmt.Errorf("starting the process pool: %w", err)
 	}
 	// Gateways are told last, when everything answers.
-	err := errors.Join(w.http.Start(ctx), w.cancels.Start(ctx), w.callbacks.Start(ctx), w.queue.Start(), w.beats.Start(ctx), w.check.Start(ctx))
+	err := errors.Join(w.keys.Start(ctx), w.http.Start(ctx), w.cancels.Start(ctx), w.callbacks.Start(ctx), w.queue.Start(), w.beats.Start(ctx), w.check.Start(ctx))
 	if err != nil {
 		return err
 	}
@@ -285,6 +293,7 @@ func (w *Worker) drain(ctx context.Context) error {
 		named("ending the watch for cancellations", w.cancels.Stop(ctx)),
 		named("ending callbacks", w.callbacks.Stop(ctx)),
 		named("ending the check of Redis", w.check.Stop(ctx)),
+		named("ending the reading of keys", w.keys.Stop(ctx)),
 		named("withdrawing the worker", w.reporter.Withdraw(ctx)),
 	)
 }

@@ -40,6 +40,7 @@ type fleet struct {
 	store  *store.Store
 	queue  *queue.Client
 	deploy deploy.Deploy
+	signs  wire.Key
 }
 
 // sources are the functions of the deploy, all background ones with short
@@ -333,9 +334,23 @@ func TestADrainWaitsForWhatRuns(t *testing.T) {
 	}
 }
 
+// key is what a gateway signs with.
+func (f *fleet) key(t testing.TB) wire.Key {
+	t.Helper()
+	if f.signs.ID == "" {
+		keys, _, err := f.store.CallKeys(t.Context(), time.Hour, 3*time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.signs = keys[0]
+	}
+	return f.signs
+}
+
 func (f *fleet) call(t testing.TB, client *http.Client, w *Worker, name, body string) (*http.Response, string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+w.Addr()+wire.Path, bytes.NewReader(eventFor(t, name, body)))
+	event := eventFor(t, name, body)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+w.Addr()+wire.Path, bytes.NewReader(event))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,6 +358,8 @@ func (f *fleet) call(t testing.TB, client *http.Client, w *Worker, name, body st
 	r.Header.Set(wire.HeaderSite, "shop")
 	r.Header.Set(wire.HeaderDeploy, "d1")
 	r.Header.Set(wire.HeaderFunction, name)
+	r.Header.Set(wire.HeaderWorker, w.ID())
+	f.key(t).Sign(r, time.Now(), event)
 	answer, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)

@@ -119,6 +119,9 @@ func rateKey(site, function, caller string) string {
 // workersKey is the hash of workers by ID.
 func workersKey() string { return "nightshift:{workers}:live" }
 
+// callKeysKey is the hash of the keys that calls of workers are signed with.
+func callKeysKey() string { return "nightshift:{workers}:keys" }
+
 // termKey is the number of the newest term of leadership.
 func termKey() string { return "nightshift:{" + string(function.Scheduled) + "}:term" }
 

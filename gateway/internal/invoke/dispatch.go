@@ -32,6 +32,9 @@ const (
 // errNext says that a worker has not run the call and another one may.
 var errNext = errors.New("try the next worker")
 
+// errSignature says that a worker has not run the call because of its signature.
+var errSignature = errors.New("the worker refuses the signature of this gateway")
+
 // newTransport makes the transport to the workers.
 func newTransport() *http.Transport {
 	return &http.Transport{
@@ -63,7 +66,7 @@ func (i *Invoker) dispatch(w http.ResponseWriter, r *http.Request, c call) (err 
 	defer i.metrics.called(time.Now(), &err)
 	key := store.WarmKey(c.target.Deploy, c.target.Function.Name)
 	var tried []string
-	busy := 0
+	busy, renewed := 0, false
 	for {
 		lease, ok := i.cfg.Fleet.Pick(r.Context(), key, tried, busy == 0)
 		switch {
@@ -80,6 +83,15 @@ func (i *Invoker) dispatch(w http.ResponseWriter, r *http.Request, c call) (err 
 		var refused bool
 		refused, err = i.try(w, r, lease, c, len(tried))
 		lease.Release()
+		if errors.Is(err, errSignature) {
+			if renewed {
+				return fault.Wrap(err, fault.Unavailable, "No worker takes calls of this gateway. Its log says why.").After(2 * time.Second)
+			}
+			// Redis may have lost the keys that this gateway has.
+			i.cfg.Keys.Renew(r.Context())
+			renewed = true
+			continue
+		}
 		if !errors.Is(err, errNext) {
 			return err
 		}
@@ -106,7 +118,12 @@ func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit + i.cfg.Slack)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return false, ErrGone
 	}
-	resp, sent, err := i.send(ctx, lease.Addr, c)
+	key, now, err := i.cfg.Keys.Current(ctx)
+	if err != nil {
+		span.Failed("unsigned")
+		return false, err
+	}
+	resp, sent, err := i.send(ctx, lease, c, key, now)
 	switch {
 	case err == nil:
 	case r.Context().Err() != nil:
@@ -132,9 +149,19 @@ func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease
 		// little it wrote is read so that a kept one can be used again.
 		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 		return false, errNext
+	case dispatch.Misdirected:
+		// Another worker has its address now.
+		span.Failed(outcome)
+		lease.Drop()
+		return true, errNext
 	case dispatch.Refused:
 		span.Failed(outcome)
-		return false, refusal(resp.Body)
+		err := refusal(resp.Body)
+		if resp.StatusCode == http.StatusUnauthorized {
+			telemetry.Logger(ctx, i.log).Error("worker refuses the signature of this gateway", "worker", lease.ID, "addr", lease.Addr, "invocation", c.id, "key", key.ID, "error", err)
+			return false, errSignature
+		}
+		return false, err
 	case string(invocation.OK):
 		return false, i.pass(ctx, w, r, resp)
 	case "":
@@ -145,15 +172,16 @@ func (i *Invoker) try(w http.ResponseWriter, r *http.Request, lease *fleet.Lease
 	}
 }
 
-// send posts the event. sent reports whether any of it may have reached the worker.
-func (i *Invoker) send(ctx context.Context, addr string, c call) (resp *http.Response, sent bool, err error) {
+// send posts the event, signed. sent reports whether any of it may have reached the worker.
+func (i *Invoker) send(ctx context.Context, lease *fleet.Lease, c call, key dispatch.Key, now time.Time) (resp *http.Response, sent bool, err error) {
 	var wrote atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+dispatch.Path, bytes.NewReader(c.event))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+lease.Addr+dispatch.Path, bytes.NewReader(c.event))
 	if err != nil {
 		return nil, false, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(dispatch.HeaderWorker, lease.ID)
 	req.Header.Set(dispatch.HeaderInvocation, c.id)
 	req.Header.Set(dispatch.HeaderSite, c.target.Site)
 	req.Header.Set(dispatch.HeaderDeploy, c.target.Deploy)
@@ -162,6 +190,7 @@ func (i *Invoker) send(ctx context.Context, addr string, c call) (resp *http.Res
 	if c.clientContext != "" {
 		req.Header.Set(dispatch.HeaderClientContext, c.clientContext)
 	}
+	key.Sign(req, now, c.event)
 	if len(c.event) >= askFirst {
 		req.Header.Set("Expect", "100-continue")
 	}

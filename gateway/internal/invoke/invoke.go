@@ -23,6 +23,7 @@ import (
 	"github.com/nightshift/nightshift/gateway/internal/intake"
 	"github.com/nightshift/nightshift/gateway/internal/route"
 	"github.com/nightshift/nightshift/shared/daemon"
+	"github.com/nightshift/nightshift/shared/dispatch"
 	"github.com/nightshift/nightshift/shared/event"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -70,8 +71,17 @@ type Waiters interface {
 	Wait(ctx context.Context, id string, limit time.Duration) (inv invocation.Invocation, finished bool)
 }
 
+// Keys are what calls of workers are signed with: keyring.Ring.
+type Keys interface {
+	// Current returns the key to sign with, and the time of Redis.
+	Current(ctx context.Context) (dispatch.Key, time.Time, error)
+	// Renew reads the keys again, but not often.
+	Renew(ctx context.Context)
+}
+
 // Config configures an Invoker.
 type Config struct {
+	Keys    Keys
 	Intake  *intake.Intake
 	Waiters Waiters
 	Fleet   *fleet.Fleet

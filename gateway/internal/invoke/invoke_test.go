@@ -5,12 +5,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +27,7 @@ import (
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
+	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
 )
 
@@ -49,6 +52,11 @@ func newWorker(t *testing.T, answer http.HandlerFunc) *worker {
 		if r.URL.Path != dispatch.Path || r.Method != http.MethodPost {
 			t.Errorf("the worker was asked %s %s", r.Method, r.URL.Path)
 		}
+		if s, ok, err := dispatch.ReadSignature(r.Header); err != nil || !ok || !s.Fresh(time.Now()) || r.Header.Get(dispatch.HeaderWorker) != w.addr() {
+			t.Errorf("the worker was asked with the signature %q for %q: %v", r.Header.Get(dispatch.HeaderSignature), r.Header.Get(dispatch.HeaderWorker), err)
+		} else if key := testKey(s.Key); !s.Verify(key, r) {
+			t.Errorf("the signature is not that of key %s", s.Key)
+		}
 		w.mu.Lock()
 		w.calls = append(w.calls, r.Header)
 		w.mu.Unlock()
@@ -58,6 +66,20 @@ func newWorker(t *testing.T, answer http.HandlerFunc) *worker {
 	t.Cleanup(w.server.Close)
 	return w
 }
+
+// testKey is the key with an ID.
+func testKey(id string) dispatch.Key {
+	return dispatch.Key{ID: id, Secret: "secret of " + secret.Text(id)}
+}
+
+// keys counts how often it was renewed, and has another key each time.
+type keys struct{ renewed atomic.Int32 }
+
+func (k *keys) Current(context.Context) (dispatch.Key, time.Time, error) {
+	return testKey(fmt.Sprint("K", k.renewed.Load())), time.Now(), nil
+}
+
+func (k *keys) Renew(context.Context) { k.renewed.Add(1) }
 
 // times is how often the worker was called.
 func (w *worker) times() int {
@@ -162,6 +184,9 @@ func setupConfig(t *testing.T, readTimeout time.Duration, cfg invoke.Config, f f
 	b := &bundle{t: t, queue: &fakeQueue{verdict: queue.Queued}, errs: make(chan error, 16), http: &http.Client{Transport: &http.Transport{}}}
 	cfg.Fleet, cfg.Logger, cfg.Slack = fl, log, 200*time.Millisecond
 	cfg.Intake = intake.New(intake.Config{Queue: b.queue, Records: records{}})
+	if cfg.Keys == nil {
+		cfg.Keys = &keys{}
+	}
 	inv := invoke.New(cfg)
 	target := route.Target{Site: "main", Deploy: "d1", Published: true, Context: "production", Branch: "main", Function: &f}
 	b.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -29,6 +29,7 @@ import (
 	"github.com/nightshift/nightshift/worker/internal/code"
 	"github.com/nightshift/nightshift/worker/internal/logs"
 	"github.com/nightshift/nightshift/worker/internal/pool"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // MaxEvent bounds an event: what a body of 6 MiB becomes if JSON has to escape
@@ -52,6 +53,15 @@ type Config struct {
 	Runner Runner
 	Loader Loader
 	Logs   logs.Sink
+	// Worker is the ID of the worker, as gateways know it.
+	Worker string
+	// Keys are what gateways sign calls with.
+	Keys Keys
+	// Unsigned also takes calls that have no signature, from gateways of a version
+	// that could not sign.
+	Unsigned bool
+	// Metrics is where refused calls are counted; nil: nowhere.
+	Metrics prometheus.Registerer
 	// Attempts and Lines count what ends and what is lost. Default: not told.
 	Attempts *attempt.Metrics
 	Lines    *logs.Metrics
@@ -69,6 +79,7 @@ type Config struct {
 type Handler struct {
 	cfg     Config
 	log     *slog.Logger
+	guard   *guard
 	drained context.Context // ends when the calls are to end
 	drain   context.CancelFunc
 
@@ -90,6 +101,7 @@ func NewHandler(cfg Config) *Handler {
 		cfg.Lines = logs.NewMetrics(nil)
 	}
 	h := &Handler{cfg: cfg, log: cfg.Logger.With("component", "dispatch")}
+	h.guard = newGuard(cfg, h.log)
 	h.drained, h.drain = context.WithCancel(context.Background())
 	return h
 }
@@ -137,6 +149,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusMethodNotAllowed, "calls are made with POST")
 		return
 	}
+	passed, err := h.guard.admit(r)
+	if err != nil {
+		h.turnAway(w, r, err)
+		return
+	}
 	head, err := readHead(r.Header)
 	if err != nil {
 		refuseFault(w, err)
@@ -154,7 +171,29 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuseFault(w, err)
 		return
 	}
+	if err := passed.allows(event); err != nil {
+		c.span.Outcome(dispatch.Refused, "", true)
+		h.turnAway(w, r, err)
+		return
+	}
 	c.serve(w, event)
+}
+
+// turnAway answers a call that the guard does not let in. The connection is
+// closed, so that nothing more is read from somebody who has proved nothing.
+func (h *Handler) turnAway(w http.ResponseWriter, r *http.Request, err error) {
+	why, ok := errors.AsType[stranger](err)
+	if !ok {
+		busy(w)
+		return
+	}
+	h.guard.turnedAway(r, why)
+	w.Header().Set("Connection", "close")
+	if why.reason == byWorker {
+		answer(w, http.StatusMisdirectedRequest, dispatch.Misdirected, map[string]string{"message": why.Error()})
+		return
+	}
+	refuse(w, http.StatusUnauthorized, why.Error())
 }
 
 var (

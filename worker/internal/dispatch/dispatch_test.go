@@ -75,6 +75,14 @@ func (f *feed) AppendLog(_ context.Context, src store.LogSource, lines []invocat
 	return nil
 }
 
+// keys knows one key, and has the clock of the machine.
+type keys struct{ key wire.Key }
+
+func (k keys) Find(_ context.Context, id string) (wire.Key, bool) { return k.key, id == k.key.ID }
+func (keys) Now() time.Time                                       { return time.Now() }
+
+var testKey = wire.Key{ID: "K1", Secret: "secret"}
+
 type bench struct {
 	*Handler
 	server   *httptest.Server
@@ -85,7 +93,7 @@ type bench struct {
 func setup(t *testing.T, r runner, l loader) *bench {
 	t.Helper()
 	b := &bench{feed: &feed{}, registry: prometheus.NewPedanticRegistry()}
-	b.Handler = NewHandler(Config{Runner: r, Loader: l, Logs: b.feed, Attempts: attempt.NewMetrics(b.registry), Max: 2, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	b.Handler = NewHandler(Config{Worker: "w1", Keys: keys{testKey}, Metrics: b.registry, Runner: r, Loader: l, Logs: b.feed, Attempts: attempt.NewMetrics(b.registry), Max: 2, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	b.server = httptest.NewUnstartedServer(b.Handler)
 	b.server.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(t.Output(), nil), slog.LevelDebug)
 	b.server.Start()
@@ -106,6 +114,9 @@ func (b *bench) ended(t *testing.T) map[string]int {
 	}
 	counts := map[string]int{}
 	for _, family := range families {
+		if family.GetName() != "nightshift_worker_attempts_total" {
+			continue
+		}
 		for _, m := range family.GetMetric() {
 			if n := int(m.GetCounter().GetValue()); n > 0 {
 				counts[m.GetLabel()[0].GetValue()+" "+m.GetLabel()[1].GetValue()] = n
@@ -121,6 +132,7 @@ func request(t *testing.T, b *bench, event string) *http.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Header.Set(wire.HeaderWorker, "w1")
 	r.Header.Set(wire.HeaderInvocation, "01JD0000000000000000000000")
 	r.Header.Set(wire.HeaderSite, "shop")
 	r.Header.Set(wire.HeaderDeploy, "d1")
@@ -128,8 +140,29 @@ func request(t *testing.T, b *bench, event string) *http.Request {
 	return r
 }
 
+// signatures counts those of a run: no two calls of a test are the same one.
+var signatures atomic.Int64
+
+// sign signs a request whose event is given, as the gateway does.
+func sign(r *http.Request, event string) *http.Request {
+	testKey.Sign(r, time.Now().Add(time.Duration(signatures.Add(1))*time.Millisecond), []byte(event))
+	return r
+}
+
+// do makes a request, and signs it if nobody has.
 func do(t *testing.T, b *bench, r *http.Request) (*http.Response, string) {
 	t.Helper()
+	if r.Header.Get(wire.HeaderSignature) == "" {
+		event, err := r.GetBody()
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := io.ReadAll(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sign(r, string(signed))
+	}
 	answer, err := b.server.Client().Do(r)
 	if err != nil {
 		t.Fatalf("call: %v", err)
@@ -205,7 +238,7 @@ func TestStreamsStream(t *testing.T) {
 		return &pool.Response{Status: 200, Body: r, Length: -1}, nil
 	}, loader{})
 	// The head is here before the first byte of the body is written.
-	answer, err := b.server.Client().Do(request(t, b, "{}"))
+	answer, err := b.server.Client().Do(sign(request(t, b, "{}"), "{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,15 +307,16 @@ func TestARequestLingersForItsProcess(t *testing.T) {
 					r.Length = 5
 					return r, nil
 				}),
-				Loader: loader{}, Logs: &feed{}, Max: 1, Logger: slog.New(slog.DiscardHandler),
+				Worker: "w1", Keys: keys{testKey}, Loader: loader{}, Logs: &feed{}, Max: 1, Logger: slog.New(slog.DiscardHandler),
 			})
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, wire.Path, strings.NewReader("{}"))
 			r.Header.Set(wire.HeaderInvocation, "01JD0000000000000000000000")
 			r.Header.Set(wire.HeaderSite, "shop")
 			r.Header.Set(wire.HeaderDeploy, "d1")
 			r.Header.Set(wire.HeaderFunction, "hello")
+			r.Header.Set(wire.HeaderWorker, "w1")
 			w, started := httptest.NewRecorder(), time.Now()
-			h.ServeHTTP(w, r)
+			h.ServeHTTP(w, sign(r, "{}"))
 			if took := time.Since(started); took != test.want || w.Body.String() != "hello" {
 				t.Errorf("a process that is free after %v ends the request after %v with %q, want %v", test.free, took, w.Body, test.want)
 			}
@@ -299,7 +333,7 @@ func TestAShorterBodyThanPromised(t *testing.T) {
 		r.Length = 6
 		return r, nil
 	}, loader{})
-	answer, err := b.server.Client().Do(request(t, b, "{}"))
+	answer, err := b.server.Client().Do(sign(request(t, b, "{}"), "{}"))
 	if err == nil {
 		_, err = io.Copy(io.Discard, answer.Body)
 		answer.Body.Close()
@@ -334,7 +368,7 @@ func TestAFailureHalfWayCutsTheConnection(t *testing.T) {
 			body := io.MultiReader(strings.NewReader(strings.Repeat("x", length)), iotest.ErrReader(&pool.Failed{Outcome: invocation.Crashed}))
 			return response(200, nil, body), nil
 		}, loader{})
-		answer, err := b.server.Client().Do(request(t, b, "{}"))
+		answer, err := b.server.Client().Do(sign(request(t, b, "{}"), "{}"))
 		if err == nil {
 			_, err = io.Copy(io.Discard, answer.Body)
 			answer.Body.Close()
@@ -435,6 +469,7 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := request(t, b, "{}")
 			test.change(r)
+			sign(r, "{}")
 			answer, err := b.server.Client().Do(r)
 			if err != nil {
 				// The server may hang up on a body that it does not want before
@@ -477,7 +512,7 @@ func TestAFullWorkerIsBusyBeforeItReads(t *testing.T) {
 		calls.Go(func() { do(t, b, request(t, b, "{}")) })
 		<-started
 	}
-	r := request(t, b, "")
+	r := sign(request(t, b, ""), "")
 	r.Body = io.NopCloser(unread{t})
 	w := httptest.NewRecorder()
 	b.ServeHTTP(w, r)
@@ -499,7 +534,7 @@ func TestACallerThatHangsUpCancels(t *testing.T) {
 	}, loader{})
 	ctx, hangUp := context.WithCancel(t.Context())
 	go func() { <-started; hangUp() }()
-	if answer, err := b.server.Client().Do(request(t, b, "{}").WithContext(ctx)); err == nil {
+	if answer, err := b.server.Client().Do(sign(request(t, b, "{}"), "{}").WithContext(ctx)); err == nil {
 		answer.Body.Close()
 		t.Error("the call succeeded")
 	}
@@ -523,7 +558,7 @@ func TestTheReadLimitIsForTheRequestOnly(t *testing.T) {
 				return response(200, nil, strings.NewReader("ok")), nil
 			}
 		}),
-		Loader: loader{timeout: time.Minute}, Logs: b.feed, Max: 1, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Worker: "w1", Keys: keys{testKey}, Loader: loader{timeout: time.Minute}, Logs: b.feed, Max: 1, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	b.server = httptest.NewUnstartedServer(b.Handler)
 	b.server.Config.ReadTimeout = limit
