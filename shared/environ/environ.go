@@ -18,6 +18,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -335,22 +336,31 @@ func (v Variable) ForFunctions() bool {
 }
 
 // Resolve is what the functions of a deploy get: the variables of the site as
-// the deploy's context and branch have them, then its own ones on top.
-// fault.Invalid if it is more than a process can be given.
-func Resolve(site, own []Variable, context, branch string) (Values, error) {
-	resolved, total := Values{}, 0
+// the deploy's context and branch have them, then its own ones on top. secrets
+// names those that somebody made a secret, on the site or for the deploy, in
+// order; it is empty and not nil if there are none. fault.Invalid if it is more
+// than a process can be given.
+func Resolve(site, own []Variable, context, branch string) (values Values, secrets []string, err error) {
+	values, total, marked := Values{}, 0, map[string]bool{}
 	for _, v := range slices.Concat(site, own) {
-		if value, ok := v.In(context, branch); ok && v.ForFunctions() {
-			resolved[v.Key] = value.Value
+		value, ok := v.In(context, branch)
+		if !ok || !v.ForFunctions() {
+			continue
+		}
+		values[v.Key] = value.Value
+		if v.Secret {
+			marked[v.Key] = true
 		}
 	}
-	for key, value := range resolved {
+	for key, value := range values {
 		total += len(key) + len(value)
 	}
 	if total > MaxTotal {
-		return nil, fault.New(fault.Invalid, "the environment variables of this deploy have %d bytes together; %d are allowed: put what is long into files of the site, or a store", total, MaxTotal)
+		return nil, nil, fault.New(fault.Invalid, "the environment variables of this deploy have %d bytes together; %d are allowed: put what is long into files of the site, or a store", total, MaxTotal)
 	}
-	return resolved, nil
+	secrets = slices.AppendSeq([]string{}, maps.Keys(marked))
+	slices.Sort(secrets)
+	return values, secrets, nil
 }
 
 // Values are variables by name, resolved.
@@ -358,13 +368,3 @@ type Values map[string]secret.Text
 
 // LogValue keeps values out of logs, JSON ones included.
 func (v Values) LogValue() slog.Value { return slog.IntValue(len(v)) }
-
-// Frozen is the environment of a deploy as the gateway seals it, as JSON, and
-// workers open it.
-type Frozen struct {
-	Site   string `json:"site"` // what is sealed for one site is of no use to another
-	Values Values `json:"values"`
-}
-
-// LogValue keeps values out of logs, JSON ones included.
-func (f Frozen) LogValue() slog.Value { return f.Values.LogValue() }

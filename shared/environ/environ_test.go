@@ -93,9 +93,12 @@ func TestResolve(t *testing.T) {
 		variable(t, environ.Variable{Key: "ELSEWHERE", Values: values("dev", "e")}),
 	}
 	own := []environ.Variable{variable(t, environ.Variable{Key: "BOTH", Secret: true, Values: values("all", "own")})}
-	got, err := environ.Resolve(site, own, environ.Production, "")
+	got, secrets, err := environ.Resolve(site, own, environ.Production, "")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(secrets) != 1 || secrets[0] != "BOTH" {
+		t.Errorf("Resolve: the secrets are %q, want BOTH", secrets)
 	}
 	want := environ.Values{"BOTH": "own", "FUNCTIONS": "f", "RUNTIME": "r"}
 	if len(got) != len(want) {
@@ -110,10 +113,10 @@ func TestResolve(t *testing.T) {
 	for i := range 5 {
 		large = append(large, variable(t, environ.Variable{Key: fmt.Sprintf("K%d", i), Values: values("all", strings.Repeat("v", environ.MaxValue))}))
 	}
-	if _, err := environ.Resolve(large[:3], nil, environ.Production, ""); err != nil {
+	if _, _, err := environ.Resolve(large[:3], nil, environ.Production, ""); err != nil {
 		t.Errorf("Resolve of 192 KiB: %v", err)
 	}
-	if _, err := environ.Resolve(large, nil, environ.Production, ""); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "262144 are allowed") {
+	if _, _, err := environ.Resolve(large, nil, environ.Production, ""); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "262144 are allowed") {
 		t.Errorf("Resolve of 320 KiB = %v, want invalid", err)
 	}
 }

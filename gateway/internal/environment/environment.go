@@ -185,11 +185,11 @@ func (k *Keeper) Freeze(ctx context.Context, site, context, branch string, own [
 	if err != nil {
 		return nil, err
 	}
-	values, err := environ.Resolve(variables, own, context, branch)
+	values, secrets, err := environ.Resolve(variables, own, context, branch)
 	if err != nil || len(values) == 0 {
 		return nil, err
 	}
-	plain, err := json.Marshal(environ.Frozen{Site: site, Values: values})
+	plain, err := json.Marshal(environ.Frozen{Site: site, Values: values, Secrets: secrets})
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "encoding an environment")
 	}

@@ -121,7 +121,7 @@ func TestFreeze(t *testing.T) {
 	ctx := t.Context()
 	box := newBox(t)
 	k, _ := setup(t, box)
-	open := func(sealed []byte) environ.Values {
+	open := func(sealed []byte) environ.Frozen {
 		t.Helper()
 		plain, err := box.Open(sealed)
 		if err != nil {
@@ -131,12 +131,12 @@ func TestFreeze(t *testing.T) {
 		if err := json.Unmarshal(plain, &f); err != nil || f.Site != "shop" {
 			t.Errorf("frozen for %q, %v; want shop", f.Site, err)
 		}
-		return f.Values
+		return f
 	}
 	if sealed, err := k.Freeze(ctx, "shop", environ.Production, "", nil); sealed != nil || err != nil {
 		t.Errorf("Freeze of nothing = %d bytes, %v; want nil", len(sealed), err)
 	}
-	create(t, k, "shop", all("A", "1"), all("B", "1"), environ.Variable{Key: "C", Values: []environ.Value{{Context: environ.Branch, Parameter: "x", Value: "of x"}}})
+	create(t, k, "shop", all("A", "1"), all("B", "1"), environ.Variable{Key: "C", Secret: true, Values: []environ.Value{{Context: environ.Branch, Parameter: "x", Value: "of x"}}})
 	first, err := k.Freeze(ctx, "shop", environ.BranchDeploy, "x", []environ.Variable{all("B", "own")})
 	if err != nil {
 		t.Fatal(err)
@@ -144,12 +144,15 @@ func TestFreeze(t *testing.T) {
 	if _, err := k.Change(ctx, "shop", "A", func(v environ.Variable) (environ.Variable, error) { return v.Replace(all("A", "2")) }); err != nil {
 		t.Fatal(err)
 	}
-	if got := open(first); len(got) != 3 || got["A"] != "1" || got["B"] != "own" || got["C"] != "of x" {
+	if got := open(first).Values; len(got) != 3 || got["A"] != "1" || got["B"] != "own" || got["C"] != "of x" {
 		t.Errorf("frozen: A %q, B %q, C %q", string(got["A"]), string(got["B"]), string(got["C"]))
 	}
 	second, err := k.Freeze(ctx, "shop", environ.Production, "", nil)
-	if got := open(second); err != nil || len(got) != 2 || got["A"] != "2" || got["B"] != "1" {
+	if got := open(second).Values; err != nil || len(got) != 2 || got["A"] != "2" || got["B"] != "1" {
 		t.Errorf("frozen after a change: A %q, B %q, %v", string(got["A"]), string(got["B"]), err)
+	}
+	if of, after := open(first).Secrets, open(second).Secrets; len(of) != 1 || of[0] != "C" || after == nil || len(after) != 0 {
+		t.Errorf("secrets of the first %q, of the second %q; want C, and an empty list", of, after)
 	}
 	for name, own := range map[string][]environ.Variable{"read-only": {all("SITE_ID", canary)}, "twice": {all("A", canary), all("A", canary)}} {
 		if _, err := k.Freeze(ctx, "shop", environ.Production, "", own); !fault.Is(err, fault.Invalid) || strings.Contains(err.Error(), canary) {

@@ -19,6 +19,7 @@ import (
 	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/worker/internal/bundle"
 	"github.com/nightshift/nightshift/worker/internal/pool"
+	"github.com/nightshift/nightshift/worker/internal/redact"
 )
 
 // maxDeploys is how many deploys are remembered: 256 of 100 functions each are
@@ -54,7 +55,8 @@ type Source struct {
 // known is a deploy with the environment that all of its functions get.
 type known struct {
 	deploy.Deploy
-	env []string
+	env      []string
+	redactor *redact.Redactor
 }
 
 // NewSource makes a source. box opens the environments of deploys. dev tells
@@ -72,6 +74,8 @@ type Loaded struct {
 	pool.Code
 	Deploy  string // whose code it is; another than the target's if that says so
 	Release func() // idempotent
+	// Redactor keeps the deploy's secrets out of what the function writes. nil: it has none.
+	Redactor *redact.Redactor
 }
 
 // Load finds a target. fault.NotFound, fault.Conflict and fault.Invalid mean
@@ -110,7 +114,8 @@ func (s *Source) Load(ctx context.Context, target queue.Target) (*Loaded, error)
 			Function: *f,
 			Env:      d.env,
 		},
-		Release: handle.Release,
+		Release:  handle.Release,
+		Redactor: d.redactor,
 	}, nil
 }
 
@@ -151,11 +156,15 @@ func (s *Source) deploy(ctx context.Context, id string) (*known, error) {
 	case d.State != deploy.Ready && d.State != deploy.Expired: // which is kept for what it has accepted
 		return nil, fault.New(fault.Conflict, "the deploy %s is not ready: its state is %q", id, d.State)
 	}
-	own, err := s.frozen(ctx, &d)
+	f, err := s.frozen(ctx, &d)
 	if err != nil {
 		return nil, err
 	}
-	k := &known{Deploy: d, env: append(own, environment(&d, s.dev)...)}
+	k := &known{Deploy: d, redactor: redact.New(f.Confidential())}
+	for _, key := range slices.Sorted(maps.Keys(f.Values)) {
+		k.env = append(k.env, key+"="+string(f.Values[key]))
+	}
+	k.env = append(k.env, environment(&d, s.dev)...)
 	s.known.Add(id, k)
 	return k, nil
 }
@@ -164,29 +173,24 @@ func (s *Source) deploy(ctx context.Context, id string) (*known, error) {
 // be opened keeps its functions from running here: without their variables
 // they might do anything. It is fault.Unavailable, because another worker may
 // have the key, and this one after its operator has given it.
-func (s *Source) frozen(ctx context.Context, d *deploy.Deploy) ([]string, error) {
+func (s *Source) frozen(ctx context.Context, d *deploy.Deploy) (f environ.Frozen, err error) {
 	sealed, err := s.deploys.DeployEnvironment(ctx, d.ID)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return nil, fault.Wrap(err, fault.Unavailable, "reading the environment of deploy %s took too long", d.ID)
+		return f, fault.Wrap(err, fault.Unavailable, "reading the environment of deploy %s took too long", d.ID)
 	case err != nil || sealed == nil:
-		return nil, err
+		return f, err
 	}
 	plain, err := s.box.Open(sealed)
 	if err != nil {
 		message, _ := fault.Public(err)
-		return nil, fault.Wrap(err, fault.Unavailable, "deploy %s of site %s is not run on this worker: %s", d.ID, d.Site, message)
+		return f, fault.Wrap(err, fault.Unavailable, "deploy %s of site %s is not run on this worker: %s", d.ID, d.Site, message)
 	}
-	var f environ.Frozen
 	if err := json.Unmarshal(plain, &f); err != nil || f.Site != d.Site {
 		// Without the cause, which quotes what it could not read.
-		return nil, fault.New(fault.Conflict, "the environment of deploy %s is not one of site %s; deploy again", d.ID, d.Site)
+		return f, fault.New(fault.Conflict, "the environment of deploy %s is not one of site %s; deploy again", d.ID, d.Site)
 	}
-	env := make([]string, 0, len(f.Values))
-	for _, key := range slices.Sorted(maps.Keys(f.Values)) {
-		env = append(env, key+"="+string(f.Values[key]))
-	}
-	return env, nil
+	return f, nil
 }
 
 // Keys lists the functions, as store.WarmKey names them, of the remembered

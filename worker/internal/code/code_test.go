@@ -183,7 +183,7 @@ func TestFrozenEnvironment(t *testing.T) {
 	right := newBox(t)
 	seal := func(site string) []byte {
 		t.Helper()
-		plain, err := json.Marshal(environ.Frozen{Site: site, Values: environ.Values{"B": canary, "A": "a=b\n", "SITE_ID": "forged", "AWS_REGION": "eu-1"}})
+		plain, err := json.Marshal(environ.Frozen{Site: site, Values: environ.Values{"B": canary, "A": "a=b\n", "SITE_ID": "forged", "AWS_REGION": "eu-1"}, Secrets: []string{"B"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,6 +230,13 @@ func TestFrozenEnvironment(t *testing.T) {
 				}
 				if err != nil {
 					t.Fatalf("Load: %v", err)
+				}
+				wantText := "[secret B] forged"
+				if tt.sealed == nil {
+					wantText = canary + " forged"
+				}
+				if text := got.Redactor.Text(canary + " forged"); text != wantText {
+					t.Errorf("the redactor writes %q, want %q", text, wantText)
 				}
 				own := []string{"A=a=b\n", "AWS_REGION=eu-1", "B=" + canary, "SITE_ID=forged"}
 				if tt.sealed == nil {

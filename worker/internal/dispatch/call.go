@@ -18,6 +18,7 @@ import (
 	"github.com/nightshift/nightshift/worker/internal/attempt"
 	"github.com/nightshift/nightshift/worker/internal/logs"
 	"github.com/nightshift/nightshift/worker/internal/pool"
+	"github.com/nightshift/nightshift/worker/internal/redact"
 )
 
 // call is one call. It may outlive its request: a function goes on after its
@@ -30,6 +31,8 @@ type call struct {
 	run    context.Context // the attempt's own
 	span   telemetry.Span
 	cancel context.CancelCauseFunc
+	// redactor keeps the deploy's secrets out of what is written of the call.
+	redactor *redact.Redactor
 	// detach ends the caller's say: hanging up cancels no longer.
 	detach func() bool
 	undo   []func() // newest last
@@ -69,7 +72,7 @@ func (c *call) serve(w http.ResponseWriter, event []byte) {
 	loaded, err := c.h.cfg.Loader.Load(c.run, c.target)
 	switch kind := fault.KindOf(err); {
 	case err == nil:
-		c.undo = append(c.undo, loaded.Release)
+		c.undo, c.redactor = append(c.undo, loaded.Release), loaded.Redactor
 	case kind == fault.NotFound, kind == fault.Conflict:
 		c.span.Outcome(wire.Refused, "", true)
 		refuseFault(w, err)
@@ -92,14 +95,15 @@ func (c *call) serve(w http.ResponseWriter, event []byte) {
 	lines := logs.NewWriter(c.h.cfg.Logs, store.LogSource{
 		Site: c.target.Site, Deploy: c.target.Deploy, Function: c.target.Function, Kind: function.Sync, Invocation: c.id,
 	}, 1, c.h.cfg.Lines, c.h.log)
+	redacted := c.redactor.Lines(lines.Line)
 	// The answer is not held up by the log; the handler's Stop waits for it.
-	c.undo = append(c.undo, func() { c.h.pending.Go(lines.Close) })
+	c.undo = append(c.undo, func() { c.h.pending.Go(lines.Close) }, redacted.Flush)
 
 	started := time.Now()
 	deadline := started.Add(loaded.Function.Timeout())
 	response, err := c.h.cfg.Runner.Invoke(c.run, loaded.Code, pool.Call{
 		ID: c.id, Attempt: 1, Event: event, Deadline: deadline, ClientContext: c.clientContext,
-		Trace: telemetry.At(c.run), Log: lines.Line,
+		Trace: telemetry.At(c.run), Log: redacted.Line,
 	}, false)
 	if errors.Is(err, pool.ErrBusy) {
 		c.span.Outcome(wire.Busy, "", false)
@@ -110,11 +114,11 @@ func (c *call) serve(w http.ResponseWriter, event []byte) {
 		failed := attempt.Failed(c.run, err)
 		c.log.Info("call failed", "outcome", failed.Outcome, "duration", time.Since(started))
 		c.ended(failed.Outcome, time.Since(started))
-		fail(w, failed)
+		fail(w, &pool.Failed{Outcome: failed.Outcome, Failure: c.redactor.Failure(failed.Failure)})
 		return
 	}
 	if err := relay(w, response, deadline); err != nil {
-		c.log.Info("call failed half-way", "error", err, "duration", time.Since(started))
+		c.log.Info("call failed half-way", "error", c.redactor.Text(err.Error()), "duration", time.Since(started))
 		outcome := attempt.Failed(c.run, err).Outcome
 		c.cancel(pool.ErrCancelled) // nobody reads it any more
 		_ = response.Body.Close()
@@ -149,7 +153,7 @@ const linger = 20 * time.Millisecond
 func (c *call) finish(response *pool.Response) invocation.Outcome {
 	_, err := io.Copy(io.Discard, response.Body)
 	if err = errors.Join(err, response.Body.Close()); err != nil {
-		c.log.Info("call failed after its answer", "error", err)
+		c.log.Info("call failed after its answer", "error", c.redactor.Text(err.Error()))
 		return attempt.Failed(c.run, err).Outcome
 	}
 	if unfit(response) != nil {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	wire "github.com/nightshift/nightshift/shared/dispatch"
+	"github.com/nightshift/nightshift/shared/environ"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
@@ -29,6 +30,8 @@ import (
 	"github.com/nightshift/nightshift/worker/internal/attempt"
 	"github.com/nightshift/nightshift/worker/internal/code"
 	"github.com/nightshift/nightshift/worker/internal/pool"
+	"github.com/nightshift/nightshift/worker/internal/process"
+	"github.com/nightshift/nightshift/worker/internal/redact"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 )
@@ -46,8 +49,9 @@ func (r runner) Invoke(ctx context.Context, _ pool.Code, call pool.Call, wait bo
 }
 
 type loader struct {
-	err     error
-	timeout time.Duration
+	err      error
+	timeout  time.Duration
+	redactor *redact.Redactor
 }
 
 func (l loader) Load(_ context.Context, target queue.Target) (*code.Loaded, error) {
@@ -55,7 +59,7 @@ func (l loader) Load(_ context.Context, target queue.Target) (*code.Loaded, erro
 		return nil, l.err
 	}
 	f := function.Function{Name: target.Function, Kind: function.Sync, TimeoutMS: l.timeout.Milliseconds()}
-	return &code.Loaded{Code: pool.Code{Key: target.Deploy + "/" + target.Function, Function: f}, Release: func() {}}, nil
+	return &code.Loaded{Code: pool.Code{Key: target.Deploy + "/" + target.Function, Function: f}, Release: func() {}, Redactor: l.redactor}, nil
 }
 
 // feed keeps what was logged.
@@ -595,4 +599,77 @@ func TestStop(t *testing.T) {
 		t.Errorf("the running call ended as %q, want drained", got)
 	}
 	b.Handler.Stop(t.Context())
+}
+
+// What a function writes of its secrets reaches neither its log nor, when it
+// fails, the caller or the worker's own log; what it answers is its own affair.
+func TestSecretsAreNotTold(t *testing.T) {
+	t.Parallel()
+	const canary = "sk_canary_4711"
+	broken := &pool.Failed{Outcome: invocation.Error, Failure: invocation.Failure{Type: "Error", Message: "no access with " + canary, Stack: "at " + canary}}
+	l := loader{redactor: redact.New(environ.Values{"STRIPE_KEY": canary})}
+	for name, tt := range map[string]struct {
+		run  runner
+		want string // of the answer
+	}{
+		"fails": {func(_ context.Context, call pool.Call) (*pool.Response, error) {
+			call.Log("stdout", "the key is "+canary)
+			call.Log("stdout", strings.Repeat("x", process.MaxLine-28-9)+canary[:9])
+			return nil, broken
+		}, "no access with [secret STRIPE_KEY]"},
+		"fails after its answer": {func(_ context.Context, call pool.Call) (*pool.Response, error) {
+			call.Log("stdout", "the key is "+canary)
+			return &pool.Response{Status: 200, Length: 4, Body: io.NopCloser(io.MultiReader(strings.NewReader("fine"), iotest.ErrReader(broken)))}, nil
+		}, "fine"},
+		"fails half-way": {func(_ context.Context, call pool.Call) (*pool.Response, error) {
+			call.Log("stdout", "the key is "+canary)
+			return &pool.Response{Status: 200, Length: 9, Body: io.NopCloser(io.MultiReader(strings.NewReader("fine"), iotest.ErrReader(broken)))}, nil
+		}, ""},
+		"answers": {func(_ context.Context, call pool.Call) (*pool.Response, error) {
+			call.Log("stdout", "the key is "+canary)
+			return &pool.Response{Status: 200, Length: -1, Body: io.NopCloser(strings.NewReader(canary))}, nil
+		}, canary},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, tt.run, l)
+			var own lockedBuffer
+			b.Handler.log = slog.New(slog.NewJSONHandler(&own, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			var body []byte
+			if answer, err := b.server.Client().Do(request(t, b, "{}")); err == nil { // the connection is cut in one case
+				body, _ = io.ReadAll(answer.Body)
+				_ = answer.Body.Close()
+			}
+			b.Handler.Stop(t.Context())
+			if got := string(body); !strings.Contains(got, tt.want) || strings.Contains(got, canary) && tt.want != canary {
+				t.Errorf("answer = %s, want one with %q", got, tt.want)
+			}
+			b.feed.mu.Lock()
+			defer b.feed.mu.Unlock()
+			if text := strings.Join(b.feed.texts, "\n"); strings.Contains(text, canary[:9]) || !strings.Contains(text, "the key is [secret STRIPE_KEY]") || name == "fails" && !strings.HasSuffix(text, "[part of a secret]") {
+				t.Errorf("the function's log has %d bytes and the key, or nothing in its place", len(text))
+			}
+			if text := own.String(); strings.Contains(text, canary) || tt.want != canary && !strings.Contains(text, "call failed") {
+				t.Errorf("the worker's log: %s", text)
+			}
+		})
+	}
+}
+
+// lockedBuffer is a buffer that calls write to while the test reads.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }

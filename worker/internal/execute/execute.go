@@ -260,6 +260,9 @@ func (e *Executor) run(ctx context.Context, d queue.Delivery, begun store.Begun,
 	}
 	if failed != nil {
 		end.Outcome, end.Failure = failed.Outcome, &failed.Failure
+		if loaded != nil {
+			*end.Failure = loaded.Redactor.Failure(failed.Failure)
+		}
 	}
 	failures := begun.Failures
 	if end.Outcome.Counts() {
@@ -282,13 +285,15 @@ func (e *Executor) invoke(ctx context.Context, d queue.Delivery, begun store.Beg
 	if loadErr != nil {
 		return nil, attempt.Failed(ctx, loadErr)
 	}
+	lines := loaded.Redactor.Lines(w.Line)
+	defer lines.Flush() // the attempt has ended by then
 	response, err := e.cfg.Runner.Invoke(ctx, loaded.Code, pool.Call{
 		ID:       d.ID,
 		Attempt:  begun.Attempt,
 		Event:    begun.Event,
 		Deadline: time.Now().Add(loaded.Function.Timeout()),
 		Trace:    telemetry.At(ctx),
-		Log:      w.Line,
+		Log:      lines.Line,
 	}, true)
 	if err != nil {
 		return nil, attempt.Failed(ctx, err)

@@ -11,10 +11,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/environ"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/queue"
 	"github.com/nightshift/nightshift/worker/internal/pool"
+	"github.com/nightshift/nightshift/worker/internal/process"
+	"github.com/nightshift/nightshift/worker/internal/redact"
 	"go.uber.org/goleak"
 )
 
@@ -100,6 +103,38 @@ func TestTheLastFailureIsBuried(t *testing.T) {
 	}
 	if b.store.inv.State != invocation.Dead || len(b.store.inv.Attempts) != 3 {
 		t.Errorf("state %s after %d attempts, want dead after 3", b.store.inv.State, len(b.store.inv.Attempts))
+	}
+}
+
+// What a function writes of its secrets is nowhere: not in its log, also where a
+// line comes in pieces, not in the failure, and not in the queue.
+func TestSecretsAreNotKept(t *testing.T) {
+	t.Parallel()
+	const canary = "sk_canary_4711"
+	b := setup(t, func(_ context.Context, call pool.Call) (*pool.Response, error) {
+		call.Log("stdout", "the key is "+canary)
+		call.Log("stderr", strings.Repeat("x", process.MaxLine-28-5)+canary[:5])
+		call.Log("stderr", canary[5:])
+		call.Log("stdout", strings.Repeat("x", process.MaxLine-28-9)+canary[:9])
+		return nil, &pool.Failed{Outcome: invocation.Error, Failure: invocation.Failure{Type: canary, Message: "no access with " + canary, Stack: "at " + canary}}
+	})
+	b.loader.f.Retries = new(int)
+	b.loader.redactor = redact.New(environ.Values{"STRIPE_KEY": canary})
+	got := b.Handle(t.Context(), delivery)
+	if want := queue.Bury("error: no access with [secret STRIPE_KEY]"); got != want {
+		t.Errorf("Handle = %+v, want %+v", got, want)
+	}
+	if want := (invocation.Failure{Type: "[secret STRIPE_KEY]", Message: "no access with [secret STRIPE_KEY]", Stack: "at [secret STRIPE_KEY]"}); *b.store.inv.Attempts[0].Error != want {
+		t.Errorf("failure = %+v, want %+v", *b.store.inv.Attempts[0].Error, want)
+	}
+	text := b.store.text()
+	for _, part := range []string{canary, canary[:9], canary[5:]} {
+		if strings.Contains(text, part) {
+			t.Errorf("the log has %q", part)
+		}
+	}
+	if !strings.Contains(text, "stdout: the key is [secret STRIPE_KEY]\n") || !strings.Contains(text, "stderr: [secret STRIPE_KEY]\n") || !strings.Contains(text, "stdout: [part of a secret]\n") {
+		t.Errorf("the log does not say where secrets stood")
 	}
 }
 

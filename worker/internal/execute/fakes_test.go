@@ -17,6 +17,7 @@ import (
 	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/worker/internal/code"
 	"github.com/nightshift/nightshift/worker/internal/pool"
+	"github.com/nightshift/nightshift/worker/internal/redact"
 )
 
 // breakage is how a remote write breaks: the two rows of each seam.
@@ -201,6 +202,7 @@ type loader struct {
 	wait     bool // until the context ends
 	held     int
 	released int
+	redactor *redact.Redactor
 }
 
 func (l *loader) Load(ctx context.Context, target queue.Target) (*code.Loaded, error) {
@@ -212,7 +214,7 @@ func (l *loader) Load(ctx context.Context, target queue.Target) (*code.Loaded, e
 		return nil, l.err
 	}
 	l.held++
-	return &code.Loaded{Code: pool.Code{Key: "d/f", Function: l.f}, Deploy: target.Deploy, Release: func() { l.released++ }}, nil
+	return &code.Loaded{Code: pool.Code{Key: "d/f", Function: l.f}, Deploy: target.Deploy, Release: func() { l.released++ }, Redactor: l.redactor}, nil
 }
 
 // bench is an executor with everything around it.
