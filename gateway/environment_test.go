@@ -301,11 +301,11 @@ func TestDeploysFreezeTheirEnvironment(t *testing.T) {
 		in   api.CreateDeploy
 		want string
 	}{
-		"production":     {api.CreateDeploy{}, `{"site":"shop","values":{"A":"prod"}}`},
-		"preview":        {api.CreateDeploy{Draft: true}, `{"site":"shop","values":{"A":"preview"}}`},
-		"branch":         {api.CreateDeploy{Draft: true, Branch: "x"}, `{"site":"shop","values":{"A":"of x"}}`},
+		"production":     {api.CreateDeploy{}, `{"site":"shop","values":{"A":"prod"},"secrets":["A"]}`},
+		"preview":        {api.CreateDeploy{Draft: true}, `{"site":"shop","values":{"A":"preview"},"secrets":["A"]}`},
+		"branch":         {api.CreateDeploy{Draft: true, Branch: "x"}, `{"site":"shop","values":{"A":"of x"},"secrets":["A"]}`},
 		"another branch": {api.CreateDeploy{Draft: true, Branch: "y"}, `none`},
-		"its own":        {api.CreateDeploy{Environment: []api.EnvironmentVariable{{Key: "A", Value: "own"}, {Key: "B", Value: "", Secret: true}}}, `{"site":"shop","values":{"A":"own","B":""}}`},
+		"its own":        {api.CreateDeploy{Environment: []api.EnvironmentVariable{{Key: "A", Value: "own"}, {Key: "B", Value: "", Secret: true}}}, `{"site":"shop","values":{"A":"own","B":""},"secrets":["A","B"]}`},
 	} {
 		if got := frozen(tt.in); got != tt.want {
 			t.Errorf("%s: %s, want %s", name, got, tt.want)

@@ -172,6 +172,9 @@ func (g *Gateway) serve(records *store.Store) error {
 	if err != nil {
 		return err
 	}
+	if keys := box.Keys(); len(keys) > 0 {
+		g.log.Info("environment variables are sealed", "keys", len(keys), "first", keys[0])
+	}
 	var control http.Handler
 	siteURL, variables := g.cfg.siteURL(g.data.Addr()), environment.New(records, box)
 	releases := release.New(release.Config{

@@ -181,6 +181,9 @@ func (w *Worker) assemble() (err error) {
 	if err != nil {
 		return err
 	}
+	if keys := box.Keys(); len(keys) > 0 {
+		w.cfg.Logger.Info("environment variables are opened", "keys", len(keys), "first", keys[0])
+	}
 	w.loader = code.NewSource(w.store, w.bundles, box, w.cfg.Dev)
 	w.reporter = presence.NewReporter(w.store, w.snapshot, w.cfg.Logger)
 	deliver, ended, err := w.deliverer()

@@ -49,6 +49,32 @@ type EnvironmentVariable struct {
 	Scopes []string    `json:"scopes,omitempty"` // empty: all
 }
 
+// SecretKeys is what the keys that seal environment variables are used for: the
+// answer of GET /api/v1/secrets/keys, and of POST /api/v1/secrets/reseal.
+type SecretKeys struct {
+	// Keys are those of the gateway that answers, in the order in which it has them.
+	Keys []SecretKey `json:"keys"`
+	// Unreadable is what none of them opens.
+	Unreadable Sealed `json:"unreadable"`
+	// Resealed is what the call has sealed anew, with the first key.
+	Resealed Sealed `json:"resealed"`
+	// Done says that all but the first key can be left out.
+	Done bool `json:"done"`
+}
+
+// SecretKey is a key, by a name that tells nothing of it.
+type SecretKey struct {
+	ID     string `json:"id"`
+	Seals  bool   `json:"seals"` // the others only open
+	Sealed Sealed `json:"sealed"`
+}
+
+// Sealed is how much is sealed: variables of sites, and environments of deploys.
+type Sealed struct {
+	Variables int `json:"variables"`
+	Deploys   int `json:"deploys"`
+}
+
 // LogValue keeps values out of logs, JSON ones included.
 func (v Variable) LogValue() slog.Value { return slog.StringValue(v.Key) }
 

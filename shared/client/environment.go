@@ -47,6 +47,17 @@ func (c *Client) RemoveVariableValue(ctx context.Context, site, key, id string) 
 	return c.do(ctx, http.MethodDelete, variablesPath(site, key, "value", id), nil, "", nil)
 }
 
+// SecretKeys says what the keys that seal environment variables are used for.
+func (c *Client) SecretKeys(ctx context.Context) (api.SecretKeys, error) {
+	return call[api.SecretKeys](ctx, c, http.MethodGet, path("secrets", "keys"), nil, "")
+}
+
+// Reseal seals with the first key what was sealed with others, for a while. Call
+// it until the answer says that it is done.
+func (c *Client) Reseal(ctx context.Context) (api.SecretKeys, error) {
+	return call[api.SecretKeys](ctx, c, http.MethodPost, path("secrets", "reseal"), nil, "")
+}
+
 func variablesPath(site string, segments ...string) string {
 	return path(append([]string{"accounts", api.Account, "env"}, segments...)...) + "?" + url.Values{"site_id": {site}}.Encode()
 }

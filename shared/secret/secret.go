@@ -3,7 +3,8 @@
 // A [Box] holds the installation's keys, age identities (X25519). The first one
 // seals, all of them open, so a key is replaced without a moment in which
 // something cannot be opened: put the new one in front, restart the services,
-// and leave the old one out once nothing is sealed for it any more.
+// seal anew what there is, and leave the old one out once nothing is sealed for
+// it any more, which [Box.SealedWith] tells.
 //
 // A [Text] is a value on its way: it does not show itself to whoever prints or
 // logs it by mistake.
@@ -11,9 +12,12 @@ package secret
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"filippo.io/age" // a small format with one authenticated way to seal, by people whose trade this is
@@ -27,6 +31,7 @@ const Setting = "NIGHTSHIFT_SECRET_KEY"
 // it opens nothing and seals nothing.
 type Box struct {
 	identities []age.Identity
+	ids        []string // of the identities
 	recipient  age.Recipient
 }
 
@@ -48,8 +53,40 @@ func Parse(text Text) (*Box, error) {
 			box.recipient = identity.Recipient()
 		}
 		box.identities = append(box.identities, identity)
+		box.ids = append(box.ids, idOf(identity.Recipient()))
 	}
 	return box, nil
+}
+
+// idOf names a key without telling anything of it: the beginning of the SHA-256
+// of its public half. That half itself is not shown, because who has it can seal.
+func idOf(recipient *age.X25519Recipient) string {
+	sum := sha256.Sum256([]byte(recipient.String()))
+	return hex.EncodeToString(sum[:6])
+}
+
+// Keys names the keys, the one that seals first. It may be shown.
+func (b *Box) Keys() []string {
+	if b == nil {
+		return nil
+	}
+	return slices.Clone(b.ids)
+}
+
+// SealedWith names the key that something was sealed with; fault.Conflict if it
+// is none of these. It opens the key of the sealed bytes only, so it does not
+// tell whether they are whole.
+func (b *Box) SealedWith(sealed []byte) (key string, err error) {
+	if b == nil {
+		_, err := b.Open(sealed)
+		return "", err
+	}
+	for i, identity := range b.identities {
+		if _, err = age.Decrypt(bytes.NewReader(sealed), identity); err == nil {
+			return b.ids[i], nil
+		}
+	}
+	return "", unopened(err)
 }
 
 // Generate makes a new key.

@@ -161,3 +161,33 @@ func TestNothingPrintsAValue(t *testing.T) {
 		t.Errorf("json.Marshal = %s, %v; want the value, which is sent that way", data, err)
 	}
 }
+
+// A key has a name that says nothing of it, and what was sealed knows it.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	old, fresh := generate(t), generate(t)
+	both, alone := parse(t, fresh+","+old), parse(t, old)
+	keys := both.Keys()
+	if len(keys) != 2 || keys[0] == keys[1] || keys[1] != alone.Keys()[0] || len(keys[0]) != 12 {
+		t.Fatalf("Keys = %q; want two, the second as it is alone: %q", keys, alone.Keys())
+	}
+	for _, id := range keys {
+		if strings.Contains(strings.ToLower(old+fresh), id) {
+			t.Errorf("the name %s is part of a key", id)
+		}
+	}
+	for want, sealed := range map[string][]byte{keys[0]: seal(t, both, "x"), keys[1]: seal(t, alone, "x")} {
+		if got, err := both.SealedWith(sealed); got != want || err != nil {
+			t.Errorf("SealedWith = %q, %v; want %q", got, err, want)
+		}
+	}
+	var none *secret.Box
+	if none.Keys() != nil {
+		t.Error("no box has keys")
+	}
+	for name, box := range map[string]*secret.Box{"another key": alone, "no key": none} {
+		if got, err := box.SealedWith(seal(t, both, "x")); got != "" || !fault.Is(err, fault.Conflict) {
+			t.Errorf("%s: SealedWith = %q, %v; want a conflict", name, got, err)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
@@ -16,8 +17,12 @@ import (
 
 var (
 	//go:embed lua/environment.lua
-	environmentBody   string
-	environmentScript = redis.NewScript(environmentBody)
+	environmentBody string
+	//go:embed lua/deploy_environment.lua
+	deployEnvironmentBody string
+
+	environmentScript       = redis.NewScript(environmentBody)
+	deployEnvironmentScript = redis.NewScript(deployEnvironmentBody)
 )
 
 // deployEnvironment is the field of a deploy's hash that holds its frozen
@@ -25,8 +30,9 @@ var (
 // only routes by the deploy never has it.
 const deployEnvironment = "env"
 
-// ErrChanged: a variable is not as the caller read it; read it again.
-var ErrChanged = errors.New("the environment variable was changed meanwhile")
+// ErrChanged: a variable, or an environment, is not as the caller read it; read
+// it again.
+var ErrChanged = errors.New("the environment was changed meanwhile")
 
 // VariableChange is what one variable of a site becomes.
 type VariableChange struct {
@@ -89,6 +95,72 @@ func (s *Store) DeployEnvironment(ctx context.Context, deployID string) ([]byte,
 		return nil, unknownDeploy(deployID)
 	}
 	return s.sealed(ctx, deployKey(deployID), deployEnvironment, "reading the environment of a deploy")
+}
+
+// EachDeployEnvironment calls fn with the environment of each deploy of a site
+// that has one, sealed, and stops at its first error. A deploy that is there from
+// the beginning to the end is among them for certain.
+func (s *Store) EachDeployEnvironment(ctx context.Context, site string, fn func(deployID string, sealed []byte) error) error {
+	const doing = "reading the environments of deploys"
+	if !deploy.ValidSite(site) {
+		return fault.New(fault.NotFound, "%.80q cannot be the name of a site", site)
+	}
+	ids, err := s.rdb.ZRange(ctx, deploysKey(site), 0, -1).Result()
+	if err != nil {
+		return failed(ctx, err, doing)
+	}
+	for page := range slices.Chunk(ids, deployPage) {
+		answers := make([]*redis.StringCmd, len(page))
+		_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i, id := range page {
+				answers[i] = p.HGet(ctx, deployKey(id), deployEnvironment)
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return failed(ctx, err, doing)
+		}
+		for i, answer := range answers {
+			sealed, err := answer.Bytes()
+			switch {
+			case errors.Is(err, redis.Nil): // it has none, or was removed
+				continue
+			case err != nil:
+				return failed(ctx, err, doing)
+			}
+			if err := fn(page[i], sealed); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ReplaceDeployEnvironment puts other sealed bytes in the place of those that the
+// caller has read. They must hold the same environment: a deploy never changes.
+// If the bytes are not those any more, the error wraps [ErrChanged].
+func (s *Store) ReplaceDeployEnvironment(ctx context.Context, deployID string, before, after []byte) error {
+	const doing = "replacing the environment of a deploy"
+	if !validDeployID(deployID) {
+		return unknownDeploy(deployID)
+	}
+	word, err := s.run(ctx, deployEnvironmentScript, doing, []string{deployKey(deployID)}, before, after)
+	switch {
+	case err != nil:
+		return err
+	case word == "replaced":
+		return nil
+	case word == "other":
+		return fmt.Errorf("%s: %s: %w", doing, deployID, ErrChanged)
+	default:
+		return unexpected(doing, word)
+	}
+}
+
+// SecretSites lists the sites that may have variables or deploys.
+func (s *Store) SecretSites(ctx context.Context) ([]string, error) {
+	sites, err := s.sitesWithDeploys(ctx)
+	return sites, failed(ctx, err, "listing the sites")
 }
 
 // sealed reads a field; nil if there is none.

@@ -142,3 +142,60 @@ func TestDeployEnvironment(t *testing.T) {
 		}
 	})
 }
+
+// An environment is replaced only where it is as it was read.
+func TestReplaceDeployEnvironment(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		ctx := t.Context()
+		for id, sealed := range map[string]string{"d1": "one", "d2": "", "d3": "three"} {
+			if err := b.CreateDeploy(ctx, deploy.Deploy{ID: id, Site: "shop", State: deploy.New}); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Describe(ctx, deploy.Deploy{ID: id, Site: "shop"}, []byte(sealed)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := func() string {
+			var parts []string
+			if err := b.EachDeployEnvironment(ctx, "shop", func(id string, sealed []byte) error {
+				parts = append(parts, id+"="+string(sealed))
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(parts)
+			return strings.Join(parts, " ")
+		}
+		if got := all(); got != "d1=one d3=three" {
+			t.Fatalf("environments: %s", got)
+		}
+		for _, step := range []struct {
+			name, id, before, after string
+			err                     func(error) bool
+			want                    string
+		}{
+			{"as it was read", "d1", "one", "uno", isNil, "d1=uno d3=three"},
+			{"once more, because the reply was lost", "d1", "one", "uno", isNil, "d1=uno d3=three"},
+			{"as it was before", "d1", "one", "eins", isOther, "d1=uno d3=three"},
+			{"of a deploy without", "d2", "two", "zwei", isOther, "d1=uno d3=three"},
+			{"of no deploy", "d4", "four", "vier", isOther, "d1=uno d3=three"},
+			{"of no ID", "d 4", "four", "vier", func(err error) bool { return fault.Is(err, fault.NotFound) }, "d1=uno d3=three"},
+		} {
+			if err := b.ReplaceDeployEnvironment(ctx, step.id, []byte(step.before), []byte(step.after)); !step.err(err) {
+				t.Errorf("%s: %v", step.name, err)
+			}
+			if got := all(); got != step.want {
+				t.Errorf("%s: %s, want %s", step.name, got, step.want)
+			}
+		}
+		stop := errors.New("stop")
+		if err := b.EachDeployEnvironment(ctx, "shop", func(string, []byte) error { return stop }); !errors.Is(err, stop) {
+			t.Errorf("EachDeployEnvironment = %v, want what the function returned", err)
+		}
+		if sites, err := b.SecretSites(ctx); err != nil || !slices.Contains(sites, "shop") {
+			t.Errorf("SecretSites = %v, %v; want shop among them", sites, err)
+		}
+	})
+}
+
+func isOther(err error) bool { return errors.Is(err, ErrChanged) }

@@ -172,31 +172,3 @@ func wordContexts(where []environ.Value) string {
 	}
 	return strings.Join(out, ", ")
 }
-
-func (w World) secretKey() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "secret-key",
-		Short: "Print a new key for NIGHTSHIFT_SECRET_KEY",
-		Long: `Print a new key for NIGHTSHIFT_SECRET_KEY, which gateways and workers need to keep
-environment variables. Keep a copy where you keep passwords: without it the
-variables are lost. To replace a key, put the new one in front of the old one,
-with a comma between them.`,
-		Args: arguments(),
-		RunE: func(*cobra.Command, []string) error {
-			key, err := secret.Generate()
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return w.printJSON(struct {
-					Key string `json:"key"`
-				}{string(key)})
-			}
-			fmt.Fprintln(w.Stdout, string(key))
-			return nil
-		},
-	}
-	jsonFlag(cmd, &asJSON)
-	return cmd
-}

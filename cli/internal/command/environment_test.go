@@ -21,8 +21,14 @@ import (
 // controlPlane starts a gateway and returns the settings for it.
 func controlPlane(t *testing.T, key secret.Text) map[string]string {
 	t.Helper()
+	return controlPlaneOn(t, redistest.Start(t).URL(), key)
+}
+
+// controlPlaneOn is controlPlane on a Redis that is there.
+func controlPlaneOn(t *testing.T, redisURL string, key secret.Text) map[string]string {
+	t.Helper()
 	g, err := gateway.New(gateway.Config{
-		RedisURL: redistest.Start(t).URL(), BlobURL: "file://" + t.TempDir(), Token: "secret", SecretKey: key,
+		RedisURL: redisURL, BlobURL: "file://" + t.TempDir(), Token: "secret", SecretKey: key,
 		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", LameDuck: -1, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
@@ -138,5 +144,59 @@ func TestSecretKey(t *testing.T) {
 	}
 	if keys[0] == keys[1] {
 		t.Error("the same key twice")
+	}
+}
+
+// TestSecretKeyRotation replaces a key with commands.
+func TestSecretKeyRotation(t *testing.T) {
+	t.Parallel()
+	var keys []secret.Text
+	for range 2 {
+		key, err := secret.Generate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, key)
+	}
+	rdb := redistest.Start(t).URL()
+	ids := map[string]string{}
+	for i, key := range keys {
+		box, err := secret.Parse(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[box.Keys()[0]] = []string{"KEY-OLD-----", "KEY-NEW-----"}[i] // as long as a name is
+	}
+	var transcript strings.Builder
+	run := func(env map[string]string, line string) {
+		var stdout, stderr bytes.Buffer
+		exit := command.Run(t.Context(), strings.Fields(line), command.World{
+			Stdin: strings.NewReader("s3cr3t"), Stdout: &stdout, Stderr: &stderr, Getenv: func(key string) string { return env[key] },
+		})
+		fmt.Fprintf(&transcript, "$ nightshift %s\n%s%s[%d]\n\n", line, &stdout, &stderr, exit)
+	}
+	for _, gateway := range []struct {
+		name, keys string
+		lines      []string
+	}{
+		{"without a key", "", []string{"secret-key status", "secret-key reseal"}},
+		{"with the old key", string(keys[0]), []string{"env set A --secret", "env set B two", "secret-key status"}},
+		{"with the new key alone, too early", string(keys[1]), []string{"secret-key status", "env get B"}},
+		{"with both", string(keys[1] + "," + keys[0]), []string{"secret-key status", "secret-key reseal", "secret-key reseal", "secret-key status --json"}},
+		{"with the new key alone", string(keys[1]), []string{"secret-key status", "env get B"}},
+	} {
+		fmt.Fprintf(&transcript, "# a gateway %s\n\n", gateway.name)
+		env := controlPlaneOn(t, rdb, secret.Text(gateway.keys))
+		for _, line := range gateway.lines {
+			run(env, line)
+		}
+	}
+	got := transcript.String()
+	for id, name := range ids {
+		got = strings.ReplaceAll(got, id, name)
+	}
+	golden(t, "secret-key", got)
+	if strings.Contains(got, "s3cr3t") || strings.Contains(got, "AGE-SECRET") {
+		t.Error("a secret was printed")
 	}
 }

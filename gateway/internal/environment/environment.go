@@ -33,6 +33,13 @@ type Store interface {
 	Variable(ctx context.Context, site, key string) ([]byte, error)
 	// ChangeVariables changes all or none; store.ErrChanged if one is not as it was read.
 	ChangeVariables(ctx context.Context, site string, limit int, changes ...store.VariableChange) error
+
+	// What sealing anew needs beside them.
+	SecretSites(ctx context.Context) ([]string, error)
+	DeployEnvironment(ctx context.Context, deployID string) ([]byte, error)
+	EachDeployEnvironment(ctx context.Context, site string, fn func(deployID string, sealed []byte) error) error
+	// ReplaceDeployEnvironment: store.ErrChanged if it is not as it was read.
+	ReplaceDeployEnvironment(ctx context.Context, deployID string, before, after []byte) error
 }
 
 // Keeper is safe for concurrent use. Its errors are faults, and have no values

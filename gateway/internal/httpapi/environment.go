@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/nightshift/nightshift/gateway/internal/environment"
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/environ"
@@ -27,6 +29,8 @@ type Environment interface {
 	Change(ctx context.Context, site, key string, change func(environ.Variable) (environ.Variable, error)) (environ.Variable, error)
 	Remove(ctx context.Context, site, key string) error
 	Freeze(ctx context.Context, site, deployContext, branch string, own []environ.Variable) ([]byte, error)
+	Keys(ctx context.Context) (environment.Keys, error)
+	Reseal(ctx context.Context, until time.Time) (environment.Keys, error)
 }
 
 // environmentRoutes are Netlify's calls about environment variables. Here they
@@ -40,6 +44,41 @@ func (s *server) environmentRoutes(v1 *echo.Group) {
 	env.PATCH("/:key", s.setVariable)
 	env.DELETE("/:key", s.removeVariable)
 	env.DELETE("/:key/value/:id", s.removeValue)
+	v1.GET("/secrets/keys", s.secretKeys)
+	v1.POST("/secrets/reseal", s.reseal)
+}
+
+// resealFor is how long one call seals anew; a client calls until all is done.
+const resealFor = 10 * time.Second
+
+// secretKeys says which keys there are, and what is sealed with each.
+func (s *server) secretKeys(c echo.Context) error {
+	keys, err := s.Environment.Keys(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, fromKeys(keys))
+}
+
+// reseal seals with the first key what was sealed with others.
+func (s *server) reseal(c echo.Context) error {
+	keys, err := s.Environment.Reseal(c.Request().Context(), time.Now().Add(resealFor))
+	if err != nil {
+		return err
+	}
+	s.log.Info("secrets sealed anew", "variables", keys.Resealed.Variables, "deploys", keys.Resealed.Deploys, "done", keys.Done(), "from", c.RealIP())
+	return c.JSON(http.StatusOK, fromKeys(keys))
+}
+
+func fromKeys(keys environment.Keys) api.SecretKeys {
+	out := api.SecretKeys{
+		Keys: make([]api.SecretKey, 0, len(keys.Uses)), Done: keys.Done(),
+		Unreadable: api.Sealed(keys.Unreadable), Resealed: api.Sealed(keys.Resealed),
+	}
+	for i, use := range keys.Uses {
+		out.Keys = append(out.Keys, api.SecretKey{ID: use.Key, Seals: i == 0, Sealed: api.Sealed(use.Count)})
+	}
+	return out
 }
 
 // netlifyErrors adds msg to errors: that is where the netlify CLI looks for the

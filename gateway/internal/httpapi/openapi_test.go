@@ -174,6 +174,11 @@ var operations = []operation{
 		answers: map[int]any{204: nil}, refuses: []fault.Kind{fault.NotFound}},
 	{method: "DELETE", path: "/accounts/{account}/env/{key}/value/{id}", id: "removeVariableValue", netlify: true, summary: "Remove the value of an environment variable in one context", query: []parameter{siteID},
 		answers: map[int]any{204: nil}, refuses: []fault.Kind{fault.NotFound}},
+
+	{method: "GET", path: "/secrets/keys", id: "listSecretKeys", summary: "What each key of the gateway has sealed",
+		text: "Keys are named by the beginning of a digest. What is sealed are environment variables of sites, and environments of deploys.", answers: map[int]any{200: api.SecretKeys{}}},
+	{method: "POST", path: "/secrets/reseal", id: "resealSecrets", summary: "Seal with the first key what was sealed with others",
+		text: "It goes on for 10 seconds at most; call it until done is true. It may be called while functions run, variables change and deploys are made.", answers: map[int]any{200: api.SecretKeys{}}, refuses: []fault.Kind{fault.Conflict}},
 }
 
 // TestOpenAPI makes docs/openapi.json of the Go types and the table above.
