@@ -3,6 +3,7 @@ package worker
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -91,6 +92,10 @@ type Config struct {
 	// required refuses to start, off puts up none. See docs/isolation.md.
 	// Default best.
 	Isolation Isolation `env:"WORKER_ISOLATION"`
+	// FunctionReadable lists files and folders, separated by colons, that
+	// functions may read and execute beside the system's programs and libraries:
+	// a browser in /opt, say. Default: none.
+	FunctionReadable string `env:"FUNCTION_READABLE"`
 	// FunctionMemory is how much memory a function process and all that it starts
 	// may use together, in MiB, 128 to 1,048,576. Functions are told it as
 	// AWS_LAMBDA_FUNCTION_MEMORY_SIZE. Default 1024.
@@ -187,6 +192,11 @@ func (c Config) validate() (Config, error) {
 	case c.FunctionFiles < 64 || c.FunctionFiles > 1<<20:
 		return c, fault.New(fault.Invalid, "NIGHTSHIFT_FUNCTION_FILES is %d; it must be 64 to 1,048,576", c.FunctionFiles)
 	}
+	for _, path := range c.readable() {
+		if !filepath.IsAbs(path) || filepath.Clean(path) == "/" {
+			return c, fault.New(fault.Invalid, "NIGHTSHIFT_FUNCTION_READABLE names %q; it must be absolute paths below /, separated by colons", path)
+		}
+	}
 	if _, err := secret.Parse(c.SecretKey); err != nil {
 		return c, err
 	}
@@ -200,22 +210,32 @@ func (c Config) validate() (Config, error) {
 	return c, c.Records.Validate()
 }
 
+// readable are the paths of FunctionReadable.
+func (c Config) readable() []string {
+	return slices.DeleteFunc(filepath.SplitList(c.FunctionReadable), func(path string) bool { return path == "" })
+}
+
 // dataDir is DataDir or its default. The default stands in a directory that
 // everybody may write to, so it must really be ours: whoever made it can put
-// code into it.
+// code into it. As root, others may go through it: functions have user IDs of
+// their own then.
 func dataDir(configured string) (string, error) {
+	mode := fs.FileMode(0o700)
+	if os.Getuid() == 0 {
+		mode = 0o711
+	}
 	if configured != "" {
 		dir, err := filepath.Abs(configured)
 		if err != nil {
 			return "", fault.Wrap(err, fault.Invalid, "NIGHTSHIFT_WORKER_DATA_DIR cannot be used")
 		}
-		return dir, nil
+		return dir, enterable(dir, mode)
 	}
 	dir := filepath.Join(os.TempDir(), "nightshift-"+strconv.Itoa(os.Getuid()))
 	problem := func(err error) error {
 		return fault.Wrap(err, fault.Invalid, "the directory %s cannot be used; set NIGHTSHIFT_WORKER_DATA_DIR", dir)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, mode); err != nil {
 		return "", problem(err)
 	}
 	info, err := os.Lstat(dir)
@@ -226,10 +246,23 @@ func dataDir(configured string) (string, error) {
 		return "", problem(fmt.Errorf("it is no directory"))
 	}
 	// Refused by the system when somebody else owns it.
-	if err := os.Chmod(dir, 0o700); err != nil {
+	if err := os.Chmod(dir, mode); err != nil {
 		return "", problem(err)
 	}
 	return dir, nil
+}
+
+// enterable makes a directory that was configured, and adds the permissions
+// that it needs.
+func enterable(dir string, mode fs.FileMode) error {
+	err := os.MkdirAll(dir, mode)
+	if info, statErr := os.Stat(dir); err == nil && statErr == nil && info.Mode().Perm()&mode != mode {
+		err = os.Chmod(dir, info.Mode().Perm()|mode)
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "the data directory %s cannot be used; choose one that the worker may write to", dir)
+	}
+	return nil
 }
 
 // advertise is the address that gateways are told, given the bound one.

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -49,6 +50,7 @@ func TestValidate(t *testing.T) {
 		"NIGHTSHIFT_CALLBACK_ALLOW":        func(c *Config) { c.CallbackAllow = "10.0.0.0" },
 		"retention":                        func(c *Config) { c.Records = store.Options{Retention: time.Second} },
 		"NIGHTSHIFT_WORKER_UNSIGNED_CALLS": func(c *Config) { c.UnsignedCalls = "on" },
+		"NIGHTSHIFT_FUNCTION_READABLE":     func(c *Config) { c.FunctionReadable = "/opt/one:two" },
 	}
 	for name, change := range wrong {
 		c := good
@@ -114,7 +116,11 @@ func TestTheDefaultDataDirIsOurs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 || filepath.Dir(dir) != temp {
+	want := fs.FileMode(0o700)
+	if os.Getuid() == 0 {
+		want = 0o711 // functions have user IDs of their own
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != want || filepath.Dir(dir) != temp {
 		t.Errorf("dataDir = %s with %v, %v", dir, info.Mode(), err)
 	}
 	// Somebody else's link in the temporary directory.

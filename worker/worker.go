@@ -51,6 +51,7 @@ import (
 	"github.com/nightshift/nightshift/worker/internal/code"
 	"github.com/nightshift/nightshift/worker/internal/dispatch"
 	"github.com/nightshift/nightshift/worker/internal/execute"
+	"github.com/nightshift/nightshift/worker/internal/jail"
 	"github.com/nightshift/nightshift/worker/internal/logs"
 	"github.com/nightshift/nightshift/worker/internal/pool"
 	"github.com/nightshift/nightshift/worker/internal/presence"
@@ -75,6 +76,7 @@ type Worker struct {
 	store     *store.Store
 	artifacts *artifact.Store
 	tracer    *telemetry.Tracer
+	jail      *jail.Jail
 	bundles   *bundle.Cache
 	loader    *code.Source
 	pool      *pool.Pool
@@ -109,6 +111,9 @@ func New(cfg Config) (*Worker, error) {
 		return nil, err
 	}
 	cfg.Logger.Debug("node found", "path", nodePath, "version", version)
+	if err := jail.Shield(); err != nil {
+		return nil, err
+	}
 	w := &Worker{cfg: cfg, node: nodePath, id: newID(), registry: metrics.NewRegistry("worker")}
 	if err := w.open(); err != nil {
 		return nil, errors.Join(err, w.close(context.Background()))
@@ -137,12 +142,26 @@ func (w *Worker) open() (err error) {
 	if err != nil {
 		return err
 	}
+	// Before the folder of code, whose permissions depend on it.
+	w.jail, err = jail.New(jail.Config{
+		Dir: filepath.Join(dir, "cells"), Node: w.node, Readable: w.cfg.readable(), Max: w.cfg.Processes,
+		Limits: jail.Limits{
+			Memory: int64(w.cfg.FunctionMemory) << 20, Tmp: int64(w.cfg.FunctionTmp) << 20,
+			Processes: w.cfg.FunctionProcesses, Files: w.cfg.FunctionFiles,
+		},
+		Open: w.cfg.Isolation == IsolationOff, Required: w.cfg.Isolation == IsolationRequired,
+	})
+	if err != nil {
+		return err
+	}
+	w.jail.Log(w.cfg.Logger)
 	w.bundles, err = bundle.Open(bundle.Config{
-		Dir:     filepath.Join(dir, "functions"),
-		Source:  w.artifacts,
-		Discard: w.cfg.Dev, // the directory is in the folder of somebody's site
-		Evicted: w.forget,
-		Logger:  w.cfg.Logger.With("component", "bundle"),
+		Dir:       filepath.Join(dir, "functions"),
+		Enterable: true, // names are digests, which cannot be guessed
+		Source:    w.artifacts,
+		Discard:   w.cfg.Dev, // the directory is in the folder of somebody's site
+		Evicted:   w.forget,
+		Logger:    w.cfg.Logger.With("component", "bundle"),
 	})
 	if err != nil {
 		return err
@@ -170,6 +189,7 @@ func (w *Worker) assemble() (err error) {
 		Spares:      w.cfg.Spares,
 		IdleTimeout: w.cfg.IdleTimeout,
 		MaxOutput:   w.cfg.MaxOutput,
+		Jail:        w.jail,
 		Node:        w.node,
 		Metrics:     w.registry,
 		Logger:      w.cfg.Logger.With("component", "pool"),
@@ -323,6 +343,9 @@ func (w *Worker) close(ctx context.Context) error {
 	}
 	if w.bundles != nil {
 		errs = append(errs, named("closing the code cache", w.bundles.Close()))
+	}
+	if w.jail != nil {
+		errs = append(errs, named("removing the folders of function processes", w.jail.Close()))
 	}
 	if w.artifacts != nil {
 		errs = append(errs, named("closing the artifact store", w.artifacts.Close()))

@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -51,8 +49,8 @@ var sources = map[string]string{
 	"exits":   `export default async () => { console.log("leaving"); process.exit(3) }`,
 	"spins":   `export default async () => { console.log("spinning"); for (;;); }`,
 	"waits":   `export default async () => { console.log("waiting"); await new Promise(r => setTimeout(r, 60000)); return new Response("done") }`,
-	"second":  `import fs from "node:fs"; export default async (req) => { const f = await req.text(); if (!fs.existsSync(f)) { fs.writeFileSync(f, ""); throw new Error("first time") } return new Response("second time") }`,
-	"resumes": `import fs from "node:fs"; export default async (req) => { const f = await req.text(); if (!fs.existsSync(f)) { fs.writeFileSync(f, ""); await new Promise(r => setTimeout(r, 60000)) } return new Response("resumed") }`,
+	"second":  `export default async (req, { attempt }) => { if (attempt === 1) throw new Error("first time"); return new Response("second time") }`,
+	"resumes": `export default async (req, { attempt }) => { if (attempt === 1) { console.log("begun"); await new Promise(r => setTimeout(r, 60000)) } return new Response("resumed") }`,
 	"streams": `export default async () => new Response(new ReadableStream({ async start(c) { for (let i = 0; i < 3; i++) { c.enqueue(new TextEncoder().encode("part " + i + "\n")); await new Promise(r => setTimeout(r, 20)) } c.close() } }), { headers: { "content-type": "text/plain" } })`,
 	"tells":   `export default async () => new Response(JSON.stringify(process.env))`,
 	"breaks":  `export default async () => { const = 1 }`,
@@ -236,7 +234,7 @@ func TestBackgroundCalls(t *testing.T) {
 		log        string
 	}{
 		{"hello", "there", invocation.Succeeded, "[succeeded]", "hi there", "1 stdout: hello from shop"},
-		{"second", filepath.Join(t.TempDir(), "mark"), invocation.Succeeded, "[error succeeded]", "second time", "the next one follows in 1"},
+		{"second", "", invocation.Succeeded, "[error succeeded]", "second time", "the next one follows in 1"},
 		{"throws", "", invocation.Dead, "[error error error]", "no good", "3 system: attempt 3 ended"},
 		{"exits", "", invocation.Dead, "[crash crash crash]", "", "leaving"},
 		{"spins", "", invocation.Dead, "[timeout]", "", "spinning"},
@@ -298,12 +296,8 @@ func TestADrainingWorkerHandsBack(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	first := f.worker(t)
-	mark := filepath.Join(t.TempDir(), "mark")
-	id := f.enqueue(t, "resumes", mark)
-	f.await(t, id, "the first attempt's mark", func(invocation.Invocation) bool {
-		_, err := os.Stat(mark)
-		return err == nil
-	})
+	id := f.enqueue(t, "resumes", "")
+	f.awaitLine(t, id, "begun")
 	stop(t, first)
 	if inv, err := f.store.Invocation(t.Context(), id); err != nil || inv.State != invocation.Queued {
 		t.Errorf("after the drain: state %s, %v; want queued", inv.State, err)

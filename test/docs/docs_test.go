@@ -36,6 +36,7 @@ var links = strings.NewReplacer(
 	"see redisdb.Open", "see [Redis](#redis)", "See redisdb.Open", "See [Redis](#redis)",
 	"see artifact.Open", "see [Blobs](#blobs)",
 	"see package secret", "see [environment.md](environment.md)",
+	"See docs/isolation.md", "See [isolation.md](isolation.md)",
 	"see package callback", "see [callbacks.md](callbacks.md)",
 	"Forever (\"off\")", "`off`",
 	"<", "&lt;", ">", "&gt;",

@@ -26,6 +26,7 @@
 //	NIGHTSHIFT_WORKER_IDLE_TIMEOUT   until an idle process is ended; default 5m
 //	NIGHTSHIFT_WORKER_MAX_OUTPUT     log bytes of one attempt; default 1048576
 //	NIGHTSHIFT_WORKER_ISOLATION      walls between functions: best, required or off; default best
+//	NIGHTSHIFT_FUNCTION_READABLE     paths that functions may read, separated by colons; default none
 //	NIGHTSHIFT_FUNCTION_MEMORY       MiB of memory of a function's processes; default 1024
 //	NIGHTSHIFT_FUNCTION_TMP          MiB of its temporary folder; default 512
 //	NIGHTSHIFT_FUNCTION_PROCESSES    its processes and threads; default 1024

@@ -19,15 +19,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock" // file locks that end with the process, on all systems
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/worker/internal/claim"
 )
 
 // Source is where artifacts come from.
@@ -48,6 +49,9 @@ type Config struct {
 	MaxUnpacked int64
 	// FetchTimeout bounds fetching and unpacking one artifact. Default 2 min.
 	FetchTimeout time.Duration
+	// Enterable lets other users of the machine into the directory, who know the
+	// digest of an artifact: functions that have a user ID of their own.
+	Enterable bool
 	// Discard removes all artifacts at Close, so that who owns the directory can
 	// remove it as any other, read-only as artifacts are.
 	Discard bool
@@ -59,12 +63,12 @@ type Config struct {
 
 // Cache is safe for concurrent use.
 type Cache struct {
-	cfg  Config
-	dir  string
-	lock *flock.Flock
-	ctx  context.Context // of the fetches
-	stop context.CancelFunc
-	wg   sync.WaitGroup
+	cfg    Config
+	dir    string
+	folder *claim.Folder
+	ctx    context.Context // of the fetches
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
 
 	mu      sync.Mutex
 	closed  bool
@@ -95,13 +99,17 @@ func Open(cfg Config) (*Cache, error) {
 	if cfg.FetchTimeout == 0 {
 		cfg.FetchTimeout = 2 * time.Minute
 	}
-	dir, lock, err := takeDir(cfg.Dir)
+	mode := fs.FileMode(0o700)
+	if cfg.Enterable {
+		mode = 0o711
+	}
+	folder, err := claim.Take(cfg.Dir, mode)
 	if err != nil {
 		return nil, err
 	}
-	c := &Cache{cfg: cfg, dir: dir, lock: lock, entries: map[string]*entry{}, idle: list.New()}
+	c := &Cache{cfg: cfg, dir: folder.Path, folder: folder, entries: map[string]*entry{}, idle: list.New()}
 	if err := c.recover(); err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, folder.Release())
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.evict()
@@ -150,7 +158,7 @@ func (c *Cache) Close() error {
 	c.mu.Unlock()
 	c.stop()
 	c.wg.Wait()
-	return errors.Join(c.discard(), c.lock.Close())
+	return errors.Join(c.discard(), c.folder.Release())
 }
 
 // discard removes all artifacts if it is configured so.

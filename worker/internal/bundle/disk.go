@@ -17,7 +17,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/fault"
 )
@@ -29,33 +28,9 @@ const (
 	bootFile       = ".boot"
 )
 
-// maxWorkers is how many workers may share one Config.Dir.
-const maxWorkers = 64
-
 var digestName = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func doomedName(n int) string { return doomedPrefix + strconv.Itoa(n) }
-
-// takeDir makes and locks the first numbered directory that is free. The lock
-// is on the directory itself because that also keeps systemd-tmpfiles from
-// cleaning it up under us when it stands in /tmp.
-func takeDir(parent string) (string, *flock.Flock, error) {
-	for n := range maxWorkers {
-		dir := filepath.Join(parent, strconv.Itoa(n))
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return "", nil, fault.Wrap(err, fault.Invalid, "the data directory %s cannot be used; choose one that the worker may write to", parent)
-		}
-		lock := flock.New(dir, flock.SetFlag(os.O_RDONLY))
-		free, err := lock.TryLock()
-		if err != nil {
-			return "", nil, fault.Wrap(err, fault.Invalid, "the data directory %s cannot be locked", dir)
-		}
-		if free {
-			return dir, lock, nil
-		}
-	}
-	return "", nil, fault.New(fault.Invalid, "the data directory %s serves %d workers already; give this one another", parent, maxWorkers)
-}
 
 // recover removes what a crash left half-done and takes over the rest, oldest
 // first.

@@ -35,6 +35,7 @@ type waiter struct {
 
 // acquire returns a process for the call, which is marked busy.
 func (p *Pool) acquire(ctx context.Context, code *Code, call *Call, wait bool) (taken, error) {
+	code.spare = p.spareCan(code)
 	g, err := p.await(ctx, code, wait)
 	if err != nil {
 		return taken{}, err
@@ -43,8 +44,12 @@ func (p *Pool) acquire(ctx context.Context, code *Code, call *Call, wait bool) (
 	if g.instance != nil {
 		g.instance.proc.Attach(call.Log, p.cfg.MaxOutput)
 		if g.instance.key == "" {
-			p.adopt(g.instance, code)
 			t.from = spare
+			if err := p.adopt(g.instance, code); err != nil {
+				g.instance.proc.Stop(0)
+				<-g.instance.gone
+				return taken{}, unavailable(err)
+			}
 		}
 		return t, nil
 	}
@@ -158,10 +163,16 @@ func (p *Pool) grant(code *Code) (grant, bool) {
 	return grant{victim: victim}, true
 }
 
+// spareCan reports whether a spare can become the function's process. It may
+// look through the code.
+func (p *Pool) spareCan(code *Code) bool {
+	return p.cfg.Spares > 0 && code.Function.Runtime != "provided" && !needsOwnStart(code.Env) && p.cfg.Jail.CanAdopt(code.Dir)
+}
+
 // takeSpare takes a spare that can become the function's process; best one
 // that is ready.
 func (p *Pool) takeSpare(code *Code) *instance {
-	if len(p.spares) == 0 || code.Function.Runtime == "provided" || needsOwnStart(code.Env) {
+	if len(p.spares) == 0 || !code.spare {
 		return nil
 	}
 	n := slices.IndexFunc(p.spares, func(i *instance) bool { return i.alive() && i.parked() })

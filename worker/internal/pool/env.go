@@ -1,16 +1,42 @@
 package pool
 
 import (
+	"cmp"
+	"maps"
 	"path"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 )
 
 // runtimeAPI tells a process where its API is.
 const runtimeAPI = "AWS_LAMBDA_RUNTIME_API"
 
-// memoryMB is what functions are told they have. Nothing enforces it yet.
-const memoryMB = "1024"
+// defaultMemory is what functions are told they have if there is no limit.
+const defaultMemory = 1024 // MiB
+
+// memory is what functions are told they have, in MiB.
+func (p *Pool) memory() int {
+	return cmp.Or(int(p.cfg.Jail.Limits().Memory>>20), defaultMemory)
+}
+
+// maxHeap is the option that bounds V8's heap, in MiB.
+const maxHeap = "--max-old-space-size"
+
+// nodeArgs are the arguments that Node is started with. Its heap gets three
+// quarters of the memory; the rest is for buffers, code, and Node itself. A
+// function that runs out of memory then mostly does so in V8, which says where.
+func (p *Pool) nodeArgs(env []string) []string {
+	args := []string{p.bootstrap}
+	own := func(entry string) bool {
+		return strings.HasPrefix(entry, "NODE_OPTIONS=") && strings.Contains(strings.ReplaceAll(entry, "_", "-"), maxHeap)
+	}
+	if p.cfg.Jail.Limits().Memory > 0 && !slices.ContainsFunc(env, own) { // an argument would go before it
+		args = append([]string{maxHeap + "=" + strconv.Itoa(p.memory()*3/4)}, args...)
+	}
+	return args
+}
 
 // defaultRegion is where functions are told they run, for AWS clients that
 // insist on a region.
@@ -18,22 +44,25 @@ const defaultRegion = "us-east-1"
 
 // baseVars is the environment of every process. Nothing of the worker's own
 // gets in: it holds the keys to the house.
-func (p *Pool) baseVars() map[string]string {
+func (p *Pool) baseVars(i *instance) map[string]string {
 	searchPath := "/usr/local/bin:/usr/bin:/bin"
 	if dir := filepath.Dir(p.cfg.Node); p.cfg.Node != "" && !strings.Contains(":"+searchPath+":", ":"+dir+":") {
 		searchPath = dir + ":" + searchPath
 	}
 	return map[string]string{
 		"PATH":   searchPath,
-		"HOME":   "/tmp",
-		"TMPDIR": "/tmp",
+		"HOME":   i.cell.Tmp(),
+		"TMPDIR": i.cell.Tmp(),
 		"LANG":   "en_US.UTF-8", // as on Lambda; Node formats numbers and dates by it
 		"TZ":     "UTC",
+
+		runtimeAPI: i.api.Addr(),
 	}
 }
 
-// functionVars are the variables of a function: its own, and Lambda's.
-func functionVars(code *Code) map[string]string {
+// functionVars are the variables of a function whose code is in dir: its own,
+// and Lambda's.
+func (p *Pool) functionVars(code *Code, dir string) map[string]string {
 	name := code.Function.Name
 	vars := map[string]string{"AWS_REGION": defaultRegion, "AWS_DEFAULT_REGION": defaultRegion}
 	for _, entry := range code.Env {
@@ -48,10 +77,10 @@ func functionVars(code *Code) map[string]string {
 	for key, value := range map[string]string{
 		"AWS_LAMBDA_FUNCTION_NAME":        name,
 		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memoryMB,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(p.memory()),
 		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + name,
 		"AWS_LAMBDA_LOG_STREAM_NAME":      "$LATEST",
-		"LAMBDA_TASK_ROOT":                code.Dir,
+		"LAMBDA_TASK_ROOT":                dir,
 		"_HANDLER":                        handler,
 	} {
 		vars[key] = value
@@ -61,19 +90,12 @@ func functionVars(code *Code) map[string]string {
 }
 
 // spareEnv is the environment of a process that has no function yet.
-func (p *Pool) spareEnv(addr string) []string {
-	vars := p.baseVars()
-	vars[runtimeAPI] = addr
-	return entries(vars)
-}
+func (p *Pool) spareEnv(i *instance) []string { return entries(p.baseVars(i)) }
 
 // functionEnv is the environment of a process that is started for a function.
-func (p *Pool) functionEnv(code *Code, addr string) []string {
-	vars := p.baseVars()
-	for key, value := range functionVars(code) {
-		vars[key] = value
-	}
-	vars[runtimeAPI] = addr
+func (p *Pool) functionEnv(i *instance, code *Code) []string {
+	vars := p.baseVars(i)
+	maps.Copy(vars, p.functionVars(code, code.Dir))
 	return entries(vars)
 }
 

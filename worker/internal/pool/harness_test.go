@@ -7,13 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/worker/internal/jail"
+	"github.com/nightshift/nightshift/worker/internal/jail/jailtest"
 	"github.com/nightshift/nightshift/worker/internal/process"
 	"github.com/nightshift/nightshift/worker/runtime/node"
 )
@@ -30,6 +31,9 @@ func start(t testing.TB, cfg Config) *Pool {
 	}
 	if cfg.Grace == 0 {
 		cfg.Grace = 300 * time.Millisecond
+	}
+	if cfg.Jail == nil {
+		cfg.Jail = jailtest.New(t, func(c *jail.Config) { c.Node = cfg.Node })
 	}
 	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	p, err := New(cfg)
@@ -72,18 +76,33 @@ func stop(t testing.TB, p *Pool) {
 	}
 }
 
+// handlers is a copy of the Node runtime's collection of handlers, where all
+// users find it.
+var handlers string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "nightshift-handlers-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = errors.Join(os.Chmod(dir, 0o755), os.CopyFS(dir, os.DirFS("../../runtime/node/testdata/handlers")))
+	}
+	if err != nil {
+		panic(err)
+	}
+	handlers = dir
+	return m.Run()
+}
+
 // corpus is code from the Node runtime's collection of handlers.
 func corpus(t testing.TB, key, entry string) Code {
 	t.Helper()
-	dir, err := filepath.Abs("../../runtime/node/testdata/handlers")
-	if err != nil {
-		t.Fatal(err)
-	}
 	api := function.APIv1
 	if strings.Contains(entry, "v2") {
 		api = function.APIv2
 	}
-	return Code{Key: key, Dir: dir, Function: function.Function{Name: key, Kind: function.Sync, API: api, Runtime: "node", Entry: entry}}
+	return Code{Key: key, Dir: handlers, Function: function.Function{Name: key, Kind: function.Sync, API: api, Runtime: "node", Entry: entry}}
 }
 
 // lines is a log that may be read at any time.

@@ -11,15 +11,17 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/worker/internal/jail"
 	"github.com/nightshift/nightshift/worker/internal/process"
 	"github.com/nightshift/nightshift/worker/internal/runtimeapi"
 	"github.com/nightshift/nightshift/worker/runtime/node"
 )
 
-// instance is one function process with its API.
+// instance is one function process with its API and its folder.
 type instance struct {
 	proc *process.Process
 	api  *runtimeapi.Server
+	cell *jail.Cell
 	// outOfMemory is set when the language runtime says so itself.
 	outOfMemory *atomic.Bool
 	gone        chan struct{} // closed when it has ended and left the pool
@@ -67,24 +69,29 @@ func (i *instance) ended() bool {
 
 // startSpare starts a Node process without a function. A slot is counted for it.
 func (p *Pool) startSpare() (*instance, error) {
-	return p.launch("", func(addr string) process.Config {
-		return process.Config{Path: p.cfg.Node, Args: []string{p.bootstrap, node.SpareArg}, Dir: "/", Env: p.spareEnv(addr)}
+	return p.launch("", func(i *instance) process.Config {
+		cfg := process.Config{Path: p.cfg.Node, Args: append(p.nodeArgs(nil), node.SpareArg), Dir: "/", Env: p.spareEnv(i)}
+		i.cell.Lock(&cfg, p.dir)
+		return cfg
 	})
 }
 
 // startFor starts a process for a function in a slot that is counted already.
 func (p *Pool) startFor(code *Code, call *Call) (*instance, error) {
-	i, err := p.launch(code.Key, func(addr string) process.Config {
-		cfg := process.Config{Env: p.functionEnv(code, addr), Dir: code.Dir, Log: call.Log, MaxOutput: p.cfg.MaxOutput}
-		cfg.Path = filepath.Join(code.Dir, filepath.FromSlash(code.Function.Entry))
-		if code.Function.Runtime != "provided" {
-			cfg.Path, cfg.Args = p.cfg.Node, []string{p.bootstrap}
+	i, err := p.launch(code.Key, func(i *instance) process.Config {
+		cfg := process.Config{Env: p.functionEnv(i, code), Dir: code.Dir, Log: call.Log, MaxOutput: p.cfg.MaxOutput}
+		if code.Function.Runtime == "provided" {
+			cfg.Path = filepath.Join(code.Dir, filepath.FromSlash(code.Function.Entry))
+			i.cell.Lock(&cfg, code.Dir)
+			return cfg
 		}
+		cfg.Path, cfg.Args = p.cfg.Node, p.nodeArgs(code.Env)
+		i.cell.Lock(&cfg, code.Dir, p.dir)
 		return cfg
 	})
 	if err == nil {
 		if code.Function.Runtime != "provided" {
-			i.api.Assign(p.assignment(code))
+			i.api.Assign(p.assignment(code, code.Dir))
 		}
 		return i, nil
 	}
@@ -102,18 +109,23 @@ func cannotExecute(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOEXEC) || errors.Is(err, syscall.EISDIR)
 }
 
-// launch starts a process with its API, and whoever mourns it. If that does
-// not work, the slot is freed.
-func (p *Pool) launch(key string, config func(addr string) process.Config) (*instance, error) {
+// launch starts a process with its API and its folder, and whoever mourns it. If
+// that does not work, the slot is freed.
+func (p *Pool) launch(key string, config func(i *instance) process.Config) (*instance, error) {
 	i := &instance{key: key, busy: key != "", outOfMemory: new(atomic.Bool), gone: make(chan struct{})}
 	err := func() (err error) {
 		if i.api, err = runtimeapi.Listen(); err != nil {
 			return err
 		}
-		cfg := config(i.api.Addr())
+		if i.cell, err = p.cfg.Jail.Cell(); err != nil {
+			_ = i.api.Close() // nobody has called yet
+			return err
+		}
+		cfg := config(i)
 		cfg.Notice = i.notice
 		if i.proc, err = process.Start(cfg); err != nil {
-			_ = i.api.Close() // nobody has called yet
+			_ = i.api.Close()
+			p.demolish(i)
 		}
 		return err
 	}()
@@ -139,6 +151,7 @@ func (p *Pool) mourn(i *instance) {
 	if err := i.api.Close(); err != nil {
 		p.log.Warn("closing a runtime api", "error", err)
 	}
+	p.running.Go(func() { p.demolish(i) }) // whoever waits for the slot need not wait for its files
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.all, i)
@@ -152,21 +165,34 @@ func (p *Pool) mourn(i *instance) {
 	p.wakeUpkeep()
 }
 
+// demolish removes the folder of a process that has ended.
+func (p *Pool) demolish(i *instance) {
+	if err := i.cell.Remove(); err != nil {
+		p.log.Warn("removing the folder of a function process", "error", err)
+	}
+}
+
 // adopt turns a spare into a function's process.
-func (p *Pool) adopt(i *instance, code *Code) {
+func (p *Pool) adopt(i *instance, code *Code) error {
 	p.mu.Lock()
 	i.key = code.Key
 	p.mu.Unlock()
-	i.api.Assign(p.assignment(code))
+	dir, err := i.cell.Adopt(code.Dir)
+	if err != nil {
+		return err
+	}
+	i.api.Assign(p.assignment(code, dir))
+	return nil
 }
 
-func (p *Pool) assignment(code *Code) runtimeapi.Assignment {
+// assignment tells a Node process its function, whose code it finds in dir.
+func (p *Pool) assignment(code *Code, dir string) runtimeapi.Assignment {
 	return runtimeapi.Assignment{
-		Dir:   code.Dir,
+		Dir:   dir,
 		Entry: code.Function.Entry,
 		API:   int(code.Function.API),
 		Name:  code.Function.Name,
-		Env:   functionVars(code),
+		Env:   p.functionVars(code, dir),
 	}
 }
 

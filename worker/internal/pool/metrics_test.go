@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nightshift/nightshift/worker/internal/jail/jailtest"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
@@ -20,9 +21,9 @@ func TestMetrics(t *testing.T) {
 		must(t, p, code, call)
 	}
 	loud := code
-	loud.Key, loud.Dir, loud.Function.Entry = "loud", t.TempDir(), "loud.js"
+	loud.Key, loud.Dir, loud.Function.Entry = "loud", jailtest.Dir(t), "loud.js"
 	text := "exports.handler = async () => { console.log('x'.repeat(100)); return { statusCode: 200 } }"
-	if err := os.WriteFile(filepath.Join(loud.Dir, "loud.js"), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(loud.Dir, "loud.js"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	must(t, p, loud, "")

@@ -21,6 +21,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/telemetry"
+	"github.com/nightshift/nightshift/worker/internal/jail"
 	"github.com/nightshift/nightshift/worker/runtime/node"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -46,6 +48,8 @@ type Config struct {
 	Grace time.Duration
 	// MaxOutput bounds the log bytes of one attempt; what is over is counted and dropped. Default 1 MiB.
 	MaxOutput int64
+	// Jail is where processes live, and what they may do and use. Required.
+	Jail *jail.Jail
 	// Node is the node executable, as FindNode returned it. Empty: only "provided" runtimes.
 	Node   string
 	Logger *slog.Logger
@@ -60,6 +64,8 @@ type Code struct {
 	Dir      string // the unpacked artifact, absolute; LAMBDA_TASK_ROOT
 	Function function.Function
 	Env      []string // the function's own environment, KEY=value
+
+	spare bool // a spare can become its process
 }
 
 // Call is one attempt.
@@ -143,6 +149,8 @@ type Pool struct {
 // New validates the configuration and starts nothing.
 func New(cfg Config) (*Pool, error) {
 	switch {
+	case cfg.Jail == nil:
+		return nil, fault.New(fault.Internal, "the pool needs a Jail")
 	case cfg.Max < 1:
 		return nil, fault.New(fault.Invalid, "the ceiling of function processes is %d; it must be at least 1", cfg.Max)
 	case cfg.Spares < 0 || cfg.IdleTimeout < 0 || cfg.Grace < 0 || cfg.MaxOutput < 0:
@@ -180,7 +188,9 @@ func (p *Pool) Start(context.Context) error {
 		return errors.New("the pool can be started only once")
 	}
 	if p.cfg.Node != "" {
-		dir, err := os.MkdirTemp("", "nightshift-node-")
+		// Functions read it, whoever they run as.
+		dir := filepath.Join(p.cfg.Jail.Dir(), "node")
+		err := os.Mkdir(dir, 0o755)
 		if err != nil {
 			return fmt.Errorf("making a folder for the Node bootstrap: %w", err)
 		}

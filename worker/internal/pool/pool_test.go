@@ -16,11 +16,13 @@ import (
 
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/worker/internal/jail"
 )
 
 func TestNewChecksItsConfiguration(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []Config{{}, {Max: -1}, {Max: 1, Spares: -1}, {Max: 1, IdleTimeout: -1}, {Max: 1, MaxOutput: -1}} {
+		cfg.Jail = new(jail.Jail)
 		if _, err := New(cfg); !fault.Is(err, fault.Invalid) {
 			t.Errorf("New(%+v) = %v, want an invalid fault", cfg, err)
 		}

@@ -9,12 +9,13 @@ import (
 
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/worker/internal/jail/jailtest"
 )
 
 // provided builds a function that brings its own runtime.
 func provided(t *testing.T) Code {
 	t.Helper()
-	dir := t.TempDir()
+	dir := jailtest.Dir(t)
 	build := exec.Command("go", "build", "-o", filepath.Join(dir, "bootstrap"), "./testdata/provided")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the function: %v\n%s", err, out)
@@ -59,7 +60,7 @@ func TestProvidedRuntime(t *testing.T) {
 func TestProvidedThatCannotBeExecuted(t *testing.T) {
 	t.Parallel()
 	p := start(t, Config{Max: 1})
-	dir := t.TempDir()
+	dir := jailtest.Dir(t)
 	if err := os.WriteFile(filepath.Join(dir, "plain"), []byte("text"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func TestProvidedThatCannotBeExecuted(t *testing.T) {
 
 func TestNodeIsNeededForNodeOnly(t *testing.T) {
 	t.Parallel()
-	p, err := New(Config{Max: 1})
+	p, err := New(Config{Max: 1, Jail: jailtest.New(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package process
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 )
 
 // Brand tells a child and its descendants from all other processes, whatever
@@ -16,6 +17,13 @@ type Brand uint64
 // 36,000 years.
 const brandBit = 1 << 60
 
-func newBrand() Brand { return Brand(brandBit | rand.Uint64N(brandBit)) }
+// NewBrand makes one that no other process has.
+func NewBrand() Brand { return Brand(brandBit | rand.Uint64N(brandBit)) }
 
 func (b Brand) String() string { return fmt.Sprintf("%x", uint64(b)) }
+
+// ParseBrand reads what String wrote.
+func ParseBrand(text string) (Brand, bool) {
+	value, err := strconv.ParseUint(text, 16, 64)
+	return Brand(value), err == nil && value&^(brandBit-1) == brandBit
+}

@@ -17,6 +17,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -43,6 +44,8 @@ type Config struct {
 	Dir string
 	// Env is the whole environment, KEY=value. Nothing of ours is added.
 	Env []string
+	// Brand is the child's. Default: a new one.
+	Brand Brand
 	// Confine, if set, is called on the thread that then forks the child and does
 	// nothing else any more: what it does to that thread, the child inherits.
 	Confine func() error
@@ -100,7 +103,7 @@ type Process struct {
 func Start(cfg Config) (*Process, error) {
 	p := &Process{
 		output: &output{log: cfg.Log, left: cfg.MaxOutput, notice: cfg.Notice},
-		brand:  newBrand(), done: make(chan struct{}),
+		brand:  cmp.Or(cfg.Brand, NewBrand()), done: make(chan struct{}),
 	}
 	marker := []byte("\x00" + rand.Text() + "\n")
 	null, err := os.Open(os.DevNull)
@@ -171,7 +174,7 @@ func (p *Process) supervise(leader *os.Process, f *forker) {
 	p.reaped = true
 	p.mu.Unlock()
 	state, err := leader.Wait()
-	killStrays(p.brand)
+	KillStrays(p.brand)
 
 	if err != nil {
 		p.exit = Exit{Code: -1} // somebody else has taken its status, which nobody does

@@ -18,7 +18,7 @@ import (
 // BrandLimit is the resource whose limit carries the brand.
 const BrandLimit = unix.RLIMIT_RTTIME
 
-// strayTime bounds how long killStrays tries.
+// strayTime bounds how long KillStrays tries.
 const strayTime = 10 * time.Second
 
 // noHold is set once the system has refused to hold a child.
@@ -143,10 +143,10 @@ func owner(pid int) (uid, gid int, err error) {
 	return uid, gid, nil
 }
 
-// killStrays kills the processes that carry the brand: descendants that left
+// KillStrays kills the processes that carry the brand: descendants that left
 // the group, as Node's "detached" children do. Again and again, because one may
 // fork while we look.
-func killStrays(brand Brand) {
+func KillStrays(brand Brand) {
 	for deadline := time.Now().Add(strayTime); time.Now().Before(deadline); {
 		pids := Branded()[brand]
 		if len(pids) == 0 {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/worker/internal/jail"
+	"github.com/nightshift/nightshift/worker/internal/jail/jailtest"
 	"github.com/nightshift/nightshift/worker/internal/pool"
 	"github.com/nightshift/nightshift/worker/runtime/node"
 )
@@ -34,6 +36,7 @@ func setup(t *testing.T, change ...func(*pool.Config)) *bench {
 	for _, f := range change {
 		f(&cfg)
 	}
+	cfg.Jail = jailtest.New(t, func(c *jail.Config) { c.Node = cfg.Node })
 	p, err := pool.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -48,11 +51,7 @@ func setup(t *testing.T, change ...func(*pool.Config)) *bench {
 			t.Errorf("stopping the pool: %v", err)
 		}
 	})
-	dir, err := filepath.Abs("testdata/handlers")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &bench{pool: p, dir: dir}
+	return &bench{pool: p, dir: jailtest.Code(t, "testdata/handlers")}
 }
 
 // call is one call of a corpus function.

@@ -10,7 +10,8 @@ import (
 // An add-on is machine code in the function's process.
 func TestNativeAddOn(t *testing.T) {
 	t.Parallel()
-	addon := filepath.Join(t.TempDir(), "addon.node")
+	b := setup(t)
+	addon := filepath.Join(b.dir, "addon.node")
 	args := []string{"-shared", "-fPIC", "-o", addon, "testdata/addon.c"}
 	if runtime.GOOS == "darwin" {
 		args = append(args, "-undefined", "dynamic_lookup")
@@ -18,7 +19,6 @@ func TestNativeAddOn(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "cc", args...).CombinedOutput(); err != nil {
 		t.Fatalf("building the add-on, for which a C compiler is needed: %v\n%s", err, out)
 	}
-	b := setup(t)
 	for _, name := range []string{"Ada", "Grace"} {
 		a := b.run(t, call{entry: "native.js", body: name, env: []string{"ADDON=" + addon}})
 		if a.err != nil || a.body != "hello "+name {

@@ -33,7 +33,7 @@ func (b *bench) open(ctx context.Context, t *testing.T, c call, event string) (*
 func TestAStreamEndsBeforeItsInvocation(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	gate := filepath.Join(t.TempDir(), "gate")
+	gate := filepath.Join(b.dir, "gate") // which the function may look at
 	response, lines := b.open(t.Context(), t, call{entry: "stream-lingers.js"}, `{"body":"`+gate+`"}`)
 	text, err := io.ReadAll(response.Stream())
 	if err != nil || string(text) != "all of it" || lines.Load() != 0 {
