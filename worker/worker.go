@@ -53,6 +53,7 @@ import (
 	"github.com/nightshift/nightshift/worker/internal/execute"
 	"github.com/nightshift/nightshift/worker/internal/jail"
 	"github.com/nightshift/nightshift/worker/internal/logs"
+	"github.com/nightshift/nightshift/worker/internal/meter"
 	"github.com/nightshift/nightshift/worker/internal/pool"
 	"github.com/nightshift/nightshift/worker/internal/presence"
 	"github.com/nightshift/nightshift/worker/runtime/node"
@@ -191,6 +192,7 @@ func (w *Worker) assemble() (err error) {
 		MaxOutput:   w.cfg.MaxOutput,
 		Jail:        w.jail,
 		Node:        w.node,
+		Limits:      meter.Limits{Memory: int64(w.cfg.FunctionMemory) << 20, Tasks: w.cfg.FunctionProcesses, Tmp: int64(w.cfg.FunctionTmp) << 20},
 		Metrics:     w.registry,
 		Logger:      w.cfg.Logger.With("component", "pool"),
 	})

@@ -42,6 +42,7 @@ func (p *Pool) acquire(ctx context.Context, code *Code, call *Call, wait bool) (
 	}
 	t := taken{instance: g.instance, from: warm, at: time.Now()}
 	if g.instance != nil {
+		g.instance.use.Busy()
 		g.instance.proc.Attach(call.Log, p.cfg.MaxOutput)
 		if g.instance.key == "" {
 			t.from = spare
@@ -210,6 +211,7 @@ func (p *Pool) leastRecentlyUsed() *instance {
 // putIdle makes a process free for its key's next call. The caller holds mu.
 func (p *Pool) putIdle(i *instance) {
 	i.busy, i.usedAt = false, time.Now()
+	i.use.Idle()
 	p.idle[i.key] = append(p.idle[i.key], i)
 }
 

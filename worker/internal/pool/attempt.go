@@ -242,6 +242,10 @@ const exitType = "Runtime.ExitError"
 // crash words the end of a process that was not to end.
 func (a *attempt) crash() *Failed {
 	exit := a.instance.proc.Exit()
+	if over := a.instance.use.Excess(); over != nil {
+		outcome, kind := over.Failure()
+		return failed(outcome, kind, over.String())
+	}
 	if a.instance.outOfMemory.Load() || exit.Signal == syscall.SIGKILL && a.pool.oom.grew() {
 		return failed(invocation.OutOfMemory, "Runtime.OutOfMemory", "the function's process ran out of memory and was stopped")
 	}
@@ -311,7 +315,13 @@ func failed(outcome invocation.Outcome, kind, text string) *Failed {
 	return &Failed{Outcome: outcome, Failure: invocation.Failure{Type: kind, Message: text}}
 }
 
-func problem(p *runtimeapi.Problem) *Failed { return &Failed{Outcome: p.Outcome, Failure: p.Failure} }
+func problem(p *runtimeapi.Problem) *Failed {
+	f := &Failed{Outcome: p.Outcome, Failure: p.Failure}
+	if f.Outcome == invocation.Error && refusedMemory(f.Failure) {
+		f.Outcome = invocation.OutOfMemory
+	}
+	return f
+}
 
 // body is a response's body; its end is the attempt's end.
 type body struct{ attempt *attempt }

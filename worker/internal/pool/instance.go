@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/worker/internal/jail"
+	"github.com/nightshift/nightshift/worker/internal/meter"
 	"github.com/nightshift/nightshift/worker/internal/process"
 	"github.com/nightshift/nightshift/worker/internal/runtimeapi"
 	"github.com/nightshift/nightshift/worker/runtime/node"
@@ -22,6 +22,7 @@ type instance struct {
 	proc *process.Process
 	api  *runtimeapi.Server
 	cell *jail.Cell
+	use  *meter.Watch
 	// outOfMemory is set when the language runtime says so itself.
 	outOfMemory *atomic.Bool
 	gone        chan struct{} // closed when it has ended and left the pool
@@ -126,8 +127,13 @@ func (p *Pool) launch(key string, config func(i *instance) process.Config) (*ins
 		if i.proc, err = process.Start(cfg); err != nil {
 			_ = i.api.Close()
 			p.demolish(i)
+			return err
 		}
-		return err
+		i.use = p.meter.Watch(meter.Target{PID: i.proc.PID(), Brand: i.proc.Brand(), Tmp: i.cell.Tmp()})
+		if i.busy {
+			i.use.Busy()
+		}
+		return nil
 	}()
 
 	p.mu.Lock()
@@ -148,6 +154,7 @@ func (p *Pool) launch(key string, config func(i *instance) process.Config) (*ins
 // mourn waits until the process has ended, for whatever reason, and frees its slot.
 func (p *Pool) mourn(i *instance) {
 	<-i.proc.Done()
+	i.use.End()
 	if err := i.api.Close(); err != nil {
 		p.log.Warn("closing a runtime api", "error", err)
 	}
@@ -196,12 +203,8 @@ func (p *Pool) assignment(code *Code, dir string) runtimeapi.Assignment {
 	}
 }
 
-// notice looks for what V8 and Go say before they give up.
 func (i *instance) notice(stream string, text []byte) {
-	if stream != "stderr" || len(text) > 512 {
-		return
-	}
-	if bytes.Contains(text, []byte("heap out of memory")) || bytes.Contains(text, []byte("fatal error: runtime: out of memory")) {
+	if stream == "stderr" && saysOutOfMemory(text) {
 		i.outOfMemory.Store(true)
 	}
 }

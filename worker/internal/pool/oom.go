@@ -1,11 +1,14 @@
 package pool
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/nightshift/nightshift/shared/invocation"
 )
 
 // oomCounter tells whether the kernel has killed a process of our control group
@@ -47,4 +50,48 @@ func oomKills() int {
 		}
 	}
 	return 0
+}
+
+// lastWords are what language runtimes write before they give up for want of
+// memory: V8 about its heap and about everything else, Go about either.
+var lastWords = [][]byte{
+	[]byte("heap out of memory"),
+	[]byte("Fatal process out of memory"),
+	[]byte("fatal error: runtime: out of memory"),
+	[]byte("fatal error: runtime: cannot allocate memory"),
+}
+
+func saysOutOfMemory(line []byte) bool {
+	if len(line) > 512 {
+		return false
+	}
+	for _, words := range lastWords {
+		if bytes.Contains(line, words) {
+			return true
+		}
+	}
+	return false
+}
+
+// refusals are the errors of JavaScript for memory that the system did not give:
+// the limit of one process, which functions may see before the meter does.
+var refusals = []string{
+	"Array buffer allocation failed",
+	"Failed to allocate memory",                                 // ERR_MEMORY_ALLOCATION_FAILED
+	"WebAssembly.Memory(): could not allocate memory",           // the first pages
+	"WebAssembly.Memory.grow(): Unable to grow instance memory", // more of them
+	"Out of memory: Cannot allocate Wasm memory",                // of an instance
+}
+
+// refusedMemory reports whether a function failed because it asked for too much.
+func refusedMemory(f invocation.Failure) bool {
+	if f.Type == "MemoryError" { // Python's
+		return true
+	}
+	for _, text := range refusals {
+		if strings.Contains(f.Message, text) {
+			return true
+		}
+	}
+	return false
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/nightshift/nightshift/worker/internal/jail"
+	"github.com/nightshift/nightshift/worker/internal/meter"
 	"github.com/nightshift/nightshift/worker/runtime/node"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -50,6 +51,8 @@ type Config struct {
 	MaxOutput int64
 	// Jail is where processes live, and what they may do and use. Required.
 	Jail *jail.Jail
+	// Limits are what one process, with all that it starts, may use.
+	Limits meter.Limits
 	// Node is the node executable, as FindNode returned it. Empty: only "provided" runtimes.
 	Node   string
 	Logger *slog.Logger
@@ -126,6 +129,7 @@ type Pool struct {
 	cfg     Config
 	log     *slog.Logger
 	oom     oomCounter
+	meter   *meter.Meter
 	metrics metrics
 
 	ctx     context.Context // ends with Stop
@@ -177,6 +181,7 @@ func New(cfg Config) (*Pool, error) {
 	}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.metrics = newMetrics(cfg.Metrics, p)
+	p.meter = meter.New(meter.Config{Limits: cfg.Limits, Metrics: cfg.Metrics, Logger: cfg.Logger.With("component", "meter")})
 	return p, nil
 }
 
@@ -230,6 +235,7 @@ func (p *Pool) Stop(ctx context.Context) error {
 		p.stopAll(0, true)
 		err = fmt.Errorf("function processes were killed without their grace: %w", context.Cause(ctx))
 	}
+	err = errors.Join(err, p.meter.Close())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.dir != "" {
