@@ -53,7 +53,7 @@ type Meter struct {
 	limits  Limits
 	log     *slog.Logger
 	metrics metrics
-	census  *process.Census // nil: there is none, or no limit
+	census  *process.Census // nil: there is none
 	swaps   bool
 
 	running sync.WaitGroup
@@ -80,9 +80,6 @@ func New(cfg Config) *Meter {
 		closed:  make(chan struct{}),
 		wake:    make(chan struct{}, 1),
 		watches: make(map[*Watch]struct{}),
-	}
-	if cfg.Limits == (Limits{}) {
-		return m
 	}
 	census, err := process.NewCensus()
 	if err != nil {
@@ -180,7 +177,7 @@ func (m *Meter) look() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case m.census == nil || m.stopped:
+	case m.census == nil || m.stopped || m.limits == (Limits{}):
 	case m.looking:
 		select {
 		case m.wake <- struct{}{}:

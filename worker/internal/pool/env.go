@@ -56,7 +56,7 @@ func (p *Pool) baseVars(i *instance) map[string]string {
 		"LANG":   "en_US.UTF-8", // as on Lambda; Node formats numbers and dates by it
 		"TZ":     "UTC",
 
-		runtimeAPI: i.api.Addr(),
+		runtimeAPI: i.api.Endpoint(),
 	}
 }
 

@@ -22,7 +22,9 @@ type instance struct {
 	proc *process.Process
 	api  *runtimeapi.Server
 	cell *jail.Cell
-	use  *meter.Watch
+	use  *meter.Watch // set before started is closed; nil if the process could not be started
+	// started is closed when the process runs, or does not.
+	started chan struct{}
 	// outOfMemory is set when the language runtime says so itself.
 	outOfMemory *atomic.Bool
 	gone        chan struct{} // closed when it has ended and left the pool
@@ -70,7 +72,7 @@ func (i *instance) ended() bool {
 
 // startSpare starts a Node process without a function. A slot is counted for it.
 func (p *Pool) startSpare() (*instance, error) {
-	return p.launch("", func(i *instance) process.Config {
+	return p.launch("", true, func(i *instance) process.Config {
 		cfg := process.Config{Path: p.cfg.Node, Args: append(p.nodeArgs(nil), node.SpareArg), Dir: "/", Env: p.spareEnv(i)}
 		i.cell.Lock(&cfg, p.dir)
 		return cfg
@@ -79,7 +81,7 @@ func (p *Pool) startSpare() (*instance, error) {
 
 // startFor starts a process for a function in a slot that is counted already.
 func (p *Pool) startFor(code *Code, call *Call) (*instance, error) {
-	i, err := p.launch(code.Key, func(i *instance) process.Config {
+	i, err := p.launch(code.Key, code.Function.Runtime != "provided", func(i *instance) process.Config {
 		cfg := process.Config{Env: p.functionEnv(i, code), Dir: code.Dir, Log: call.Log, MaxOutput: p.cfg.MaxOutput}
 		if code.Function.Runtime == "provided" {
 			cfg.Path = filepath.Join(code.Dir, filepath.FromSlash(code.Function.Entry))
@@ -111,11 +113,12 @@ func cannotExecute(err error) bool {
 }
 
 // launch starts a process with its API and its folder, and whoever mourns it. If
-// that does not work, the slot is freed.
-func (p *Pool) launch(key string, config func(i *instance) process.Config) (*instance, error) {
-	i := &instance{key: key, busy: key != "", outOfMemory: new(atomic.Bool), gone: make(chan struct{})}
+// that does not work, the slot is freed. Only our own bootstrap can be told a secret.
+func (p *Pool) launch(key string, secret bool, config func(i *instance) process.Config) (*instance, error) {
+	i := &instance{key: key, busy: key != "", outOfMemory: new(atomic.Bool), started: make(chan struct{}), gone: make(chan struct{})}
 	err := func() (err error) {
-		if i.api, err = runtimeapi.Listen(); err != nil {
+		defer close(i.started)
+		if i.api, err = runtimeapi.Listen(p.door(i, secret)); err != nil {
 			return err
 		}
 		if i.cell, err = p.cfg.Jail.Cell(); err != nil {
@@ -149,6 +152,18 @@ func (p *Pool) launch(key string, config func(i *instance) process.Config) (*ins
 	}
 	p.running.Go(func() { p.mourn(i) })
 	return i, nil
+}
+
+// door says who may use a process's API: nobody else, as far as that can be told.
+func (p *Pool) door(i *instance, secret bool) runtimeapi.Config {
+	cfg := runtimeapi.Config{Secret: secret, Refused: p.metrics.refusedAPI}
+	if p.peers {
+		cfg.Owner = func(s runtimeapi.Socket) bool {
+			<-i.started
+			return i.use != nil && i.use.HasSocket(s.Inode, s.UID)
+		}
+	}
+	return cfg
 }
 
 // mourn waits until the process has ended, for whatever reason, and frees its slot.

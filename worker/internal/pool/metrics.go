@@ -3,6 +3,7 @@ package pool
 import (
 	"time"
 
+	"github.com/nightshift/nightshift/worker/internal/runtimeapi"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
@@ -21,6 +22,7 @@ type metrics struct {
 	calls    map[origin]prometheus.Counter
 	duration map[origin]prometheus.Observer // none for warm
 	dropped  prometheus.Counter
+	refused  map[runtimeapi.Reason]prometheus.Counter
 }
 
 // newMetrics makes the collectors; those of a pool's processes ask the pool.
@@ -45,6 +47,14 @@ func newMetrics(registry prometheus.Registerer, p *Pool) metrics {
 	m.dropped = factory.NewCounter(prometheus.CounterOpts{
 		Name: "nightshift_worker_output_dropped_bytes_total", Help: "Bytes of output that attempts wrote beyond what one may write.",
 	})
+	refused := factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "nightshift_worker_runtime_api_refused_total",
+		Help: "Attempts to use the runtime API of a function: peer, by a process that is not the function's; secret, without the path that it was told.",
+	}, []string{"reason"})
+	m.refused = map[runtimeapi.Reason]prometheus.Counter{}
+	for _, reason := range []runtimeapi.Reason{runtimeapi.NotOwner, runtimeapi.NoSecret} {
+		m.refused[reason] = refused.WithLabelValues(string(reason))
+	}
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "nightshift_worker_processes_limit", Help: "Function processes that may exist at once.",
 	}, func() float64 { return float64(p.cfg.Max) })
@@ -60,6 +70,9 @@ func newMetrics(registry prometheus.Registerer, p *Pool) metrics {
 	}
 	return m
 }
+
+// refusedAPI notes that somebody was not let into a function's API.
+func (m metrics) refusedAPI(reason runtimeapi.Reason) { m.refused[reason].Inc() }
 
 // taken is a process that a call has got.
 type taken struct {

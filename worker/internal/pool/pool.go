@@ -31,6 +31,7 @@ import (
 	"github.com/nightshift/nightshift/shared/telemetry"
 	"github.com/nightshift/nightshift/worker/internal/jail"
 	"github.com/nightshift/nightshift/worker/internal/meter"
+	"github.com/nightshift/nightshift/worker/internal/runtimeapi"
 	"github.com/nightshift/nightshift/worker/runtime/node"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -130,6 +131,7 @@ type Pool struct {
 	log     *slog.Logger
 	oom     oomCounter
 	meter   *meter.Meter
+	peers   bool // it can be told whose a connection is
 	metrics metrics
 
 	ctx     context.Context // ends with Stop
@@ -181,6 +183,11 @@ func New(cfg Config) (*Pool, error) {
 	}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.metrics = newMetrics(cfg.Metrics, p)
+	if err := runtimeapi.PeerCheck(); err == nil {
+		p.peers = true
+	} else {
+		p.log.Warn("the runtime API of a function cannot tell who connects: functions that bring their own runtime can be impersonated by others on this machine", "error", err)
+	}
 	p.meter = meter.New(meter.Config{Limits: cfg.Limits, Metrics: cfg.Metrics, Logger: cfg.Logger.With("component", "meter")})
 	return p, nil
 }

@@ -2,8 +2,10 @@ package process
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"sync"
@@ -241,4 +243,39 @@ func (c *Census) Is(m Member) bool {
 	defer c.mu.Unlock()
 	now, err := c.stat(m.PID)
 	return err == nil && now.Started == m.Started
+}
+
+// ErrHidden is the error for what the kernel does not let us see of another
+// user's process.
+var ErrHidden = errors.New("the process is not ours to look into")
+
+// HasSocket reports whether a process has a socket open.
+func HasSocket(pid int, inode uint64) (bool, error) {
+	folder := "/proc/" + strconv.Itoa(pid) + "/fd"
+	dir, err := os.Open(folder)
+	if err == nil {
+		defer dir.Close()
+		want := "socket:[" + strconv.FormatUint(inode, 10) + "]"
+		var names []string
+		names, err = dir.Readdirnames(-1)
+		for _, name := range names {
+			if target, _ := os.Readlink(folder + "/" + name); target == want {
+				return true, nil
+			}
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return false, ErrHidden
+	case err == nil, errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH): // it has ended
+		return false, nil
+	default:
+		return false, fmt.Errorf("looking for a socket of process %d: %w", pid, err)
+	}
+}
+
+// User is the user ID that a process has.
+func User(pid int) (int, error) {
+	uid, _, err := owner(pid)
+	return uid, err
 }

@@ -47,6 +47,6 @@ func (s *Server) assignment(w http.ResponseWriter, r *http.Request) {
 		}
 		write(w, http.StatusOK, document)
 	case <-r.Context().Done():
-	case <-s.closed:
+	case <-s.closed.Done():
 	}
 }

@@ -77,7 +77,7 @@ func (s *Server) initError(w http.ResponseWriter, r *http.Request) {
 // readFailure reads an error report as far as there is one.
 func readFailure(r *http.Request) invocation.Failure {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, maxError))
-	_, _ = io.Copy(io.Discard, r.Body)
+	discard(r.Body)
 	return parseFailure(body, r.Header.Get(errorTypeHeader))
 }
 

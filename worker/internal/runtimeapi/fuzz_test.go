@@ -60,14 +60,11 @@ func FuzzChild(f *testing.F) {
 		f.Add(steps)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c := &session{t: t, data: data, s: &Server{
-			queue: make(chan *Exchange, 1), assigned: make(chan Assignment, 1), parked: make(chan struct{}),
-			closed: make(chan struct{}), initFailed: make(chan struct{}),
-		}}
+		c := &session{t: t, data: data, s: newServer(Config{})}
 		for len(c.data) > 0 {
 			c.step()
 		}
-		close(c.s.closed)
+		c.s.close()
 		c.owner.Wait()
 	})
 }
@@ -165,7 +162,7 @@ func (c *session) own(x *Exchange) {
 	defer c.owner.Done()
 	select {
 	case <-x.Answered():
-	case <-c.s.closed:
+	case <-c.s.closed.Done():
 		return
 	}
 	a := x.Answer()

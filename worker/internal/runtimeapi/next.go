@@ -20,7 +20,7 @@ func (s *Server) next(w http.ResponseWriter, r *http.Request) {
 		}
 		s.deliver(w, x)
 	case <-r.Context().Done():
-	case <-s.closed:
+	case <-s.closed.Done():
 	}
 }
 

@@ -51,7 +51,7 @@ func (s *Server) buffered(w http.ResponseWriter, r *http.Request, x *Exchange) {
 	case len(payload) > MaxBuffered:
 		x.settle(oversize(MaxBuffered))
 		s.finish()
-		_, _ = io.Copy(io.Discard, r.Body) // or the connection would be reset before the child reads why
+		discard(r.Body) // or the connection would be reset before the child reads why
 		tooLarge(w, MaxBuffered)
 	default:
 		// aws-lambda-go sends every response in chunks, and says behind them that
@@ -80,7 +80,7 @@ func (s *Server) streamed(w http.ResponseWriter, r *http.Request, x *Exchange) {
 			}
 			x.settle(problem)
 			s.finish()
-			_, _ = io.Copy(io.Discard, r.Body)
+			discard(r.Body)
 			render(w, http.StatusBadRequest, problem.Failure.Type, problem.Failure.Message)
 			return
 		}
@@ -151,7 +151,7 @@ func pass(pw *io.PipeWriter, body io.Reader, r *http.Request) *Problem {
 	}
 	if limited.N == 0 {
 		// Whether there is more decides; at exactly the limit all is well.
-		if rest, _ := io.Copy(io.Discard, body); rest > 0 {
+		if discard(body) > 0 {
 			return oversize(MaxStreamed)
 		}
 	}
@@ -162,6 +162,12 @@ func pass(pw *io.PipeWriter, body io.Reader, r *http.Request) *Problem {
 func (x *Exchange) settle(p *Problem) {
 	x.fail(p)
 	x.reply(Answer{Problem: p})
+}
+
+// discard reads what follows what has been read, up to a bound.
+func discard(body io.Reader) int64 {
+	n, _ := io.Copy(io.Discard, io.LimitReader(body, maxDiscarded))
+	return n
 }
 
 const oversizeType = "Function.ResponseSizeTooLarge"

@@ -7,8 +7,17 @@
 //	  or …/invocation/{id}/error
 //	GET  …/runtime/invocation/next      ─▶  Exchange.Back             ─▶  the child is free again
 //
-// A Server belongs to one child: it listens on a loopback port of its own, so
-// the port says who is calling.
+// A Server belongs to one child, and listens on a loopback port of its own, which
+// everybody on the machine can reach. So whoever connects is looked at: the
+// socket at the other end must be open in a process of the child's (see [Config]).
+// Our own bootstrap must also know a secret, which is a part of the path.
+//
+// Existing runtimes are not told a secret. AWS_LAMBDA_RUNTIME_API is host:port by
+// its documentation, and only some of them bear more: aws-lambda-go and shell
+// scripts put it between "http://" and the path as it is, but the Rust runtime
+// reads it as a URI, where a path without a scheme is an error, Python's
+// http.client as a host with a port, and Node's cuts it at the colon and takes
+// the number behind it.
 package runtimeapi
 
 import (
@@ -54,11 +63,14 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	serving  sync.WaitGroup
+	secret   string // empty: none
+	refused  func(Reason)
 
 	queue    chan *Exchange  // at most one invocation, not delivered yet
 	assigned chan Assignment // at most one
 	parked   chan struct{}   // closed when a spare asks for its assignment
-	closed   chan struct{}
+	closed   context.Context
+	close    context.CancelFunc
 
 	mu      sync.Mutex
 	phase   phase
@@ -69,27 +81,53 @@ type Server struct {
 	initFailure *Problem
 }
 
+// Config says who may use an API.
+type Config struct {
+	// Secret makes a secret a part of the path. Without it Endpoint is host:port.
+	Secret bool
+	// Owner reports whether a socket is the child's. It is called for each
+	// connection, one after the other, and may wait until the child is known. Nil:
+	// everybody may connect, where it cannot be told (see [PeerCheck]).
+	Owner func(Socket) bool
+	// Refused, if set, is told why somebody was refused.
+	Refused func(Reason)
+}
+
 // Listen opens a Server on a free loopback port and serves until Close.
-func Listen() (*Server, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func Listen(cfg Config) (*Server, error) {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("opening a port for a function's process: %w", err)
 	}
+	s := newServer(cfg)
+	s.listener = listener
+	s.http = &http.Server{
+		Handler:           s.guard(s.routes()),
+		ReadHeaderTimeout: 30 * time.Second,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          log.New(io.Discard, "", 0), // a child that hangs up is no news: its exit is
+	}
+	entrance := newDoor(listener, cfg.Owner, s.refused, s.closed)
+	s.serving.Go(func() { _ = s.http.Serve(entrance) })
+	return s, nil
+}
+
+func newServer(cfg Config) *Server {
 	s := &Server{
-		listener:   listener,
+		refused:    cfg.Refused,
 		queue:      make(chan *Exchange, 1),
 		assigned:   make(chan Assignment, 1),
 		parked:     make(chan struct{}),
-		closed:     make(chan struct{}),
 		initFailed: make(chan struct{}),
 	}
-	s.http = &http.Server{
-		Handler:           s.routes(),
-		ReadHeaderTimeout: 30 * time.Second,
-		ErrorLog:          log.New(io.Discard, "", 0), // a child that hangs up is no news: its exit is
+	s.closed, s.close = context.WithCancel(context.Background())
+	if s.refused == nil {
+		s.refused = func(Reason) {}
 	}
-	s.serving.Go(func() { _ = s.http.Serve(listener) })
-	return s, nil
+	if cfg.Secret {
+		s.secret = newSecret()
+	}
+	return s
 }
 
 func (s *Server) routes() http.Handler {
@@ -102,12 +140,21 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
-// Addr is host:port, the value of AWS_LAMBDA_RUNTIME_API.
+// Addr is host:port.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Endpoint is the value of AWS_LAMBDA_RUNTIME_API: host:port, with the secret
+// behind it if there is one.
+func (s *Server) Endpoint() string {
+	if s.secret == "" {
+		return s.Addr()
+	}
+	return s.Addr() + "/" + s.secret
+}
 
 // Close ends the API and all its connections.
 func (s *Server) Close() error {
-	close(s.closed)
+	s.close()
 	err := s.http.Close()
 	s.serving.Wait()
 	return err
@@ -270,7 +317,7 @@ func (s *Server) gone(ctx context.Context) bool {
 	select {
 	case <-ctx.Done():
 		return true
-	case <-s.closed:
+	case <-s.closed.Done():
 		return true
 	default:
 		return false

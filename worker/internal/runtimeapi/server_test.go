@@ -29,7 +29,7 @@ type child struct {
 
 func setup(t *testing.T) (*Server, *child) {
 	t.Helper()
-	s, err := Listen()
+	s, err := Listen(Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ const EMPTY = Buffer.alloc(0)
 export class Client {
   #socket
   #host
+  #base // what stands before each path: a secret that only this process knows
   #received = EMPTY
   #more = [] // chunks of a body that is not complete yet
   #missing = 0 // bytes until it is
@@ -24,8 +25,10 @@ export class Client {
   #holds = 0
 
   constructor(address) {
-    const [host, port] = address.split(':')
-    this.#host = address
+    const [authority, secret] = address.split('/', 2)
+    const [host, port] = authority.split(':')
+    this.#host = authority
+    this.#base = secret ? '/' + secret : ''
     this.#socket = net.connect({ host, port: Number(port), noDelay: true })
     this.#socket.on('data', (chunk) => this.#take(chunk))
     this.#socket.on('error', () => {}) // 'close' follows
@@ -77,7 +80,7 @@ export class Client {
   // openResponse begins a streamed response of unknown length.
   openResponse(id, contentType) {
     this.#socket.write(
-      `POST ${responsePath(id)} HTTP/1.1\r\nHost: ${this.#host}\r\n${streamingHeaders(contentType)}` +
+      `POST ${this.#base}${responsePath(id)} HTTP/1.1\r\nHost: ${this.#host}\r\n${streamingHeaders(contentType)}` +
         'Transfer-Encoding: chunked\r\n' +
         'Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n',
       'latin1',
@@ -129,7 +132,7 @@ export class Client {
     if (this.#waiting) return this.#last.then(() => this.#request(method, path, headers, body))
     const answer = this.#await()
     const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length
-    const head = `${method} ${path} HTTP/1.1\r\nHost: ${this.#host}\r\n${headers}Content-Length: ${length}\r\n\r\n`
+    const head = `${method} ${this.#base}${path} HTTP/1.1\r\nHost: ${this.#host}\r\n${headers}Content-Length: ${length}\r\n\r\n`
     if (typeof body === 'string') {
       this.#socket.write(head + body)
     } else {
