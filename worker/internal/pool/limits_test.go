@@ -8,13 +8,14 @@ import (
 
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/worker/internal/jail/jailtest"
 	"github.com/nightshift/nightshift/worker/internal/meter"
 )
 
 // source is a Node function with the given code.
 func source(t testing.TB, key, text string) Code {
 	t.Helper()
-	dir := t.TempDir()
+	dir := jailtest.Dir(t)
 	if err := os.WriteFile(filepath.Join(dir, "f.js"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

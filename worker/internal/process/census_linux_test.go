@@ -96,7 +96,7 @@ func TestCensusSeesThreadsAndZombies(t *testing.T) {
 // A brand is RLIMIT_RTTIME, set here on the leader from outside.
 func TestCensusKnowsStraysByTheirBrand(t *testing.T) {
 	t.Parallel()
-	brand := newBrand()
+	brand := NewBrand()
 	c := newCensus(t)
 	cmd := exec.Command("/bin/sh", "-c", `read go; (setsid env -i sleep 300 </dev/null >/dev/null 2>&1 & echo $!); exec sleep 300`)
 	in, err := cmd.StdinPipe()
