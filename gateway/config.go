@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,8 +39,10 @@ type Config struct {
 	// without a token, beside the control plane, where it needs one, and GET
 	// /healthz; see docs/metrics.md. Default: none.
 	MetricsAddr string `env:"METRICS_ADDR"`
-	// Token is what users of the control plane show as a bearer token. Required
-	// unless Dev is set; then an empty one opens it to local programs.
+	// Token is the root token of the control plane, which may do everything and
+	// with which others are made; see docs/access.md. Two, separated by a comma,
+	// both hold while one is changed for the other. Required unless Dev is set;
+	// then an empty one opens the control plane to local programs.
 	Token string `env:"TOKEN"`
 	// SecretKey seals environment variables of sites: one or more age
 	// identities, separated by commas, of which the first seals and all open.
@@ -133,6 +136,8 @@ func (cfg *Config) validate() error {
 		return invalid("NIGHTSHIFT_REDIS_URL is not set; it looks like redis://host:6379/0")
 	case cfg.BlobURL == "":
 		return invalid("NIGHTSHIFT_BLOB_URL is not set; it looks like %s", artifact.Forms)
+	case cfg.Token != "" && slices.Contains(strings.Split(strings.ReplaceAll(cfg.Token, " ", ""), ","), ""):
+		return invalid("NIGHTSHIFT_TOKEN has an empty token in it; it is one, or two with a comma between them")
 	case cfg.Token == "" && !cfg.Dev:
 		return invalid("NIGHTSHIFT_TOKEN is not set; choose a long random one, for example with: openssl rand -hex 32")
 	case cfg.Token == "" && !isLoopback(cfg.AdminAddr):

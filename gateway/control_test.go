@@ -29,8 +29,12 @@ func TestControlPlaneNeedsToken(t *testing.T) {
 		{"GET", "/api/v1/workers"}, {"GET", "/api/v1/invocations/x"}, {"GET", "/api/v1/invocations/x/logs"},
 		{"POST", "/api/v1/invocations/x/cancel"}, {"GET", "/api/v1/nope"},
 	}
-	for _, r := range routes {
-		for _, header := range []string{"", "Bearer", "Bearer wrong", "Basic " + token, token, "Bearer " + token + "x"} {
+	headers := []string{"", "Bearer", "Basic " + token, token, "Bearer wrong", "Bearer " + token + "x"}
+	for i, r := range routes {
+		if i == 2 { // wrong tokens are few: those of one address are limited
+			headers = headers[:4]
+		}
+		for _, header := range headers {
 			req := b.request(r.method, b.control(r.path), nil)
 			req.Header.Set("Authorization", header)
 			got := b.do(req)

@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nightshift/nightshift/gateway/internal/access"
 	"github.com/nightshift/nightshift/gateway/internal/await"
 	"github.com/nightshift/nightshift/gateway/internal/cancel"
 	"github.com/nightshift/nightshift/gateway/internal/console"
@@ -184,7 +185,9 @@ func (g *Gateway) serve(records *store.Store) error {
 	plans := schedules.New(schedules.Config{
 		Store: records, Intake: g.intake, Site: releases.Site, SiteURL: siteURL, Dev: g.cfg.Dev, Now: g.redisNow,
 	})
-	guard := session.New(session.Config{Token: g.cfg.Token, ClientIP: proxies.ClientIP, HTTPS: proxies.HTTPS, Logger: g.log})
+	roots := access.Roots(g.cfg.Token)
+	callers := access.New(access.Config{Roots: roots, Tokens: records, Logger: g.log})
+	guard := session.New(session.Config{Access: callers, Roots: roots, ClientIP: proxies.ClientIP, HTTPS: proxies.HTTPS, Logger: g.log})
 	data, control = httpapi.New(httpapi.Config{
 		Router: g.router, Limiter: limit.New(records, g.cfg.siteRates(), g.log), Static: static.New(g.artifacts, g.cfg.Limits.Pace()), Invoker: g.invoker, Invocations: records, Cancel: stop, Workers: records,
 		Environment: variables, Callbacks: records, Metrics: metrics.Handler(g.registry, g.log), Registry: g.registry, Refused: refused, Queues: g.queues,
@@ -195,7 +198,7 @@ func (g *Gateway) serve(records *store.Store) error {
 		}),
 		Release: releases,
 		Catalog: records.Catalog, Logger: g.log, Ready: g.ready, Stopping: g.stopping,
-		Token: g.cfg.Token, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus == "on", Proxies: proxies,
+		Access: callers, Tokens: records, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus == "on", Proxies: proxies,
 		SiteURL: siteURL, AdminURL: g.cfg.adminURL(), Tracer: g.tracer,
 	})
 	g.control, err = daemon.NewHTTP(daemon.HTTPConfig{

@@ -31,7 +31,7 @@ const awaitFor = 24 * time.Hour
 // Await notes the names of blobs that a deploy waits for.
 func (s *Store) Await(ctx context.Context, deployID string, blobs []string) error {
 	if !validDeployID(deployID) {
-		return unknownDeploy(deployID)
+		return UnknownDeploy(deployID)
 	}
 	if len(blobs) == 0 {
 		return nil
@@ -47,7 +47,7 @@ func (s *Store) Await(ctx context.Context, deployID string, blobs []string) erro
 // Arrived takes a blob off the list and returns how many are left on it.
 func (s *Store) Arrived(ctx context.Context, deployID, blob string) (left int, err error) {
 	if !validDeployID(deployID) {
-		return 0, unknownDeploy(deployID)
+		return 0, UnknownDeploy(deployID)
 	}
 	left, err = arrivedScript.Run(ctx, s.rdb, []string{missingKey(deployID)}, awaitFor.Milliseconds(), blob).Int()
 	return left, failed(ctx, err, "noting what a deploy got")
@@ -56,7 +56,7 @@ func (s *Store) Arrived(ctx context.Context, deployID, blob string) (left int, e
 // Awaited lists the blobs that a deploy waits for, sorted.
 func (s *Store) Awaited(ctx context.Context, deployID string) ([]string, error) {
 	if !validDeployID(deployID) {
-		return nil, unknownDeploy(deployID)
+		return nil, UnknownDeploy(deployID)
 	}
 	blobs, err := s.rdb.SMembers(ctx, missingKey(deployID)).Result()
 	slices.Sort(blobs)

@@ -136,7 +136,7 @@ func (s *Store) settleCallback(ctx context.Context, site string, c CallbackClaim
 	case "fenced":
 		return ErrFenced
 	case "missing":
-		return unknownInvocation(c.ID)
+		return UnknownInvocation(c.ID)
 	default:
 		return unexpected(doing, word)
 	}
@@ -160,7 +160,7 @@ func (s *Store) RetryCallback(ctx context.Context, id string) error {
 	case "again":
 		return nil
 	case "missing":
-		return unknownInvocation(id)
+		return UnknownInvocation(id)
 	case "none":
 		return fault.New(fault.NotFound, "invocation %s has no callback", id)
 	case "unfinished":

@@ -225,9 +225,12 @@ func TestPublish(t *testing.T) {
 		b.publish(t, "other", "d3")
 		b.publish(t, "shop", "d2")
 		b.publish(t, "shop", "d2") // changes nothing
-		for _, c := range []struct{ site, id string }{{"shop", "draft"}, {"shop", "d3"}, {"nowhere", "d1"}} {
-			if err := b.Publish(t.Context(), c.site, c.id); !fault.Is(err, fault.Conflict) {
-				t.Errorf("Publish(%s, %s) = %v, want a conflict", c.site, c.id, err)
+		for _, c := range []struct {
+			site, id string
+			kind     fault.Kind
+		}{{"shop", "draft", fault.Conflict}, {"shop", "d3", fault.NotFound}, {"nowhere", "d1", fault.NotFound}} {
+			if err := b.Publish(t.Context(), c.site, c.id); !fault.Is(err, c.kind) {
+				t.Errorf("Publish(%s, %s) = %v, want %s", c.site, c.id, err, c.kind)
 			}
 		}
 		want := Catalog{Version: 3, Published: map[string]deploy.Deploy{"shop": d2, "other": d3}, Branches: none}

@@ -96,6 +96,19 @@ func TestRedisCluster(t *testing.T) {
 	if all, err := b.Workers(ctx); err != nil || len(all) != 1 {
 		t.Errorf("Workers = %v, %v, want one", all, err)
 	}
+	ci := b.token(t, "ci")
+	if err := b.NoteTokenUse(ctx, ci.ID); err != nil {
+		t.Errorf("NoteTokenUse = %v", err)
+	}
+	if all, err := b.Tokens(ctx); err != nil || len(all) != 1 {
+		t.Errorf("Tokens = %v, %v, want one", all, err)
+	}
+	if _, err := b.Token(ctx, ci.ID); err != nil {
+		t.Errorf("Token = %v", err)
+	}
+	if err := b.RevokeToken(ctx, ci.ID); err != nil {
+		t.Errorf("RevokeToken = %v", err)
+	}
 	limit := function.RateLimit{Limit: 1, WindowMS: 60_000}
 	for _, caller := range []string{"a", "b"} {
 		if wait, err := b.CountCall(ctx, Rate{Site: "shop", Function: "f", Caller: caller, Limit: limit}); err != nil || wait != 0 {

@@ -247,7 +247,7 @@ func (s *Store) Expire(ctx context.Context, site string, ids []string, retention
 func (s *Store) Remove(ctx context.Context, site, id string, after, abandoned time.Duration) (bool, error) {
 	const doing = "removing a deploy"
 	if !validDeployID(id) {
-		return false, unknownDeploy(id)
+		return false, UnknownDeploy(id)
 	}
 	incomplete := []string{string(deploy.New), string(deploy.Uploading), string(deploy.Failed)}
 	word, err := s.run(ctx, deployRemoveScript, doing, []string{deployKey(id), deploysKey(site), missingKey(id)},

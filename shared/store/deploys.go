@@ -89,7 +89,7 @@ func (s *Store) CreateDeploy(ctx context.Context, d deploy.Deploy) error {
 func (s *Store) Describe(ctx context.Context, d deploy.Deploy, environment []byte) error {
 	const doing = "describing a deploy"
 	if !validDeployID(d.ID) {
-		return unknownDeploy(d.ID)
+		return UnknownDeploy(d.ID)
 	}
 	data, summary, err := encodeDeploy(d)
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *Store) Describe(ctx context.Context, d deploy.Deploy, environment []byt
 	case word == "described":
 		return nil
 	case word == "missing":
-		return unknownDeploy(d.ID)
+		return UnknownDeploy(d.ID)
 	default:
 		return fault.New(fault.Conflict, "deploy %s is in state %q and cannot be changed any more; make another one", d.ID, word)
 	}
@@ -114,7 +114,7 @@ func (s *Store) Describe(ctx context.Context, d deploy.Deploy, environment []byt
 func (s *Store) Fail(ctx context.Context, deployID, reason string) error {
 	const doing = "giving a deploy up"
 	if !validDeployID(deployID) {
-		return unknownDeploy(deployID)
+		return UnknownDeploy(deployID)
 	}
 	word, err := s.run(ctx, deployFailScript, doing, []string{deployKey(deployID)},
 		string(deploy.New)+" "+string(deploy.Uploading), string(deploy.Failed), reason)
@@ -124,7 +124,7 @@ func (s *Store) Fail(ctx context.Context, deployID, reason string) error {
 	case word == "failed":
 		return nil
 	case word == "missing":
-		return unknownDeploy(deployID)
+		return UnknownDeploy(deployID)
 	default:
 		return fault.New(fault.Conflict, "deploy %s is in state %q and cannot be given up any more", deployID, word)
 	}
@@ -148,7 +148,7 @@ const (
 func (s *Store) Seal(ctx context.Context, d deploy.Deploy) (Sealed, error) {
 	const doing = "completing a deploy"
 	if !validDeployID(d.ID) {
-		return "", unknownDeploy(d.ID)
+		return "", UnknownDeploy(d.ID)
 	}
 	data, summary, err := encodeDeploy(d)
 	if err != nil {
@@ -167,7 +167,7 @@ func (s *Store) Seal(ctx context.Context, d deploy.Deploy) (Sealed, error) {
 	case err != nil:
 		return "", err
 	case word == "missing":
-		return "", unknownDeploy(d.ID)
+		return "", UnknownDeploy(d.ID)
 	case sealed == SealedReady, sealed == SealedPublished, sealed == SealedLocked, sealed == SealedOlder:
 		return sealed, nil
 	default:
@@ -187,14 +187,14 @@ func encodeDeploy(d deploy.Deploy) (data, summary []byte, err error) {
 // Deploy reads a deploy, or fault.NotFound.
 func (s *Store) Deploy(ctx context.Context, id string) (deploy.Deploy, error) {
 	if !validDeployID(id) {
-		return deploy.Deploy{}, unknownDeploy(id)
+		return deploy.Deploy{}, UnknownDeploy(id)
 	}
 	found, err := s.deploys(ctx, []string{id})
 	if err != nil {
 		return deploy.Deploy{}, err
 	}
 	if len(found) == 0 {
-		return deploy.Deploy{}, unknownDeploy(id)
+		return deploy.Deploy{}, UnknownDeploy(id)
 	}
 	return found[0], nil
 }
@@ -332,7 +332,7 @@ func became(d *deploy.Deploy, values []any) error {
 	return nil
 }
 
-// unknownDeploy is the fault for an ID without a deploy.
-func unknownDeploy(id string) error {
+// UnknownDeploy is the error for a deploy that is not there, or not for whoever asks.
+func UnknownDeploy(id string) error {
 	return fault.New(fault.NotFound, "there is no deploy %.80q", id)
 }

@@ -92,7 +92,7 @@ func (s *Store) ChangeVariables(ctx context.Context, site string, limit int, cha
 // sealed; nil if it has none.
 func (s *Store) DeployEnvironment(ctx context.Context, deployID string) ([]byte, error) {
 	if !validDeployID(deployID) {
-		return nil, unknownDeploy(deployID)
+		return nil, UnknownDeploy(deployID)
 	}
 	return s.sealed(ctx, deployKey(deployID), deployEnvironment, "reading the environment of a deploy")
 }
@@ -142,7 +142,7 @@ func (s *Store) EachDeployEnvironment(ctx context.Context, site string, fn func(
 func (s *Store) ReplaceDeployEnvironment(ctx context.Context, deployID string, before, after []byte) error {
 	const doing = "replacing the environment of a deploy"
 	if !validDeployID(deployID) {
-		return unknownDeploy(deployID)
+		return UnknownDeploy(deployID)
 	}
 	word, err := s.run(ctx, deployEnvironmentScript, doing, []string{deployKey(deployID)}, before, after)
 	switch {

@@ -34,6 +34,7 @@ type write struct {
 }
 
 func isNil(err error) bool      { return err == nil }
+func isNotFound(err error) bool { return fault.Is(err, fault.NotFound) }
 func isConflict(err error) bool { return fault.Is(err, fault.Conflict) }
 
 // writes lists every write that is not a step.
@@ -213,6 +214,32 @@ var writes = []write{
 				return err == nil && string(all["A"]) == "sealed a" && string(all["B"]) == "sealed b"
 			}
 	}, isNil},
+	{"CreateToken", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		made := newStoredToken("ci")
+		return func(ctx context.Context, s *Store) error {
+				_, err := s.CreateToken(ctx, made.Token, made.Digest)
+				return err
+			}, func() bool {
+				all, err := b.Tokens(t.Context())
+				return err == nil && len(all) == 1 && all[0].ID == made.ID
+			}
+	}, isNil},
+	{"NoteTokenUse", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		id := b.token(t, "ci").ID
+		return func(ctx context.Context, s *Store) error { return s.NoteTokenUse(ctx, id) }, func() bool {
+			got, err := b.Token(t.Context(), id)
+			return err == nil && !got.LastUsedAt.IsZero()
+		}
+	}, isNil},
+	{"RevokeToken", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		id := b.token(t, "ci").ID
+		if err := b.NoteTokenUse(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		return func(ctx context.Context, s *Store) error { return s.RevokeToken(ctx, id) }, func() bool {
+			return b.rdb.Exists(t.Context(), tokenKeys()...).Val() == 0
+		}
+	}, isNotFound},
 	{"Heartbeat", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
 		return func(ctx context.Context, s *Store) error {
 				return s.Heartbeat(ctx, Worker{ID: "w"}, time.Minute)
@@ -359,6 +386,7 @@ func (b *backend) load(t testing.TB) {
 		siteCreateScript, lockScript, publishScript, rollbackScript, unpublishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript, suppressScript, pauseScript, resumeScript, environmentScript,
 		expireScript, deployRemoveScript, doomScript, listScript, trimScript, countsScript,
 		callbackClaimScript, callbackSettleScript, callbackRetryScript,
+		tokenCreateScript, tokenReadScript, tokenUsedScript, tokenRevokeScript,
 	} {
 		if err := script.Load(t.Context(), b.rdb).Err(); err != nil {
 			t.Fatal(err)
@@ -546,6 +574,9 @@ func TestWithoutRedisEverythingIsUnavailable(t *testing.T) {
 		"SyncCursors":     func() error { _, err := s.SyncCursors(ctx, 1, nil); return err },
 		"Ledger":          func() error { _, _, err := s.Ledger(ctx, "a", "", 1); return err },
 		"TickTotals":      func() error { _, err := s.TickTotals(ctx); return err },
+		"Token":           func() error { _, err := s.Token(ctx, "0123456789abcdef"); return err },
+		"Tokens":          func() error { _, err := s.Tokens(ctx); return err },
+		"RevokeToken":     func() error { return s.RevokeToken(ctx, "0123456789abcdef") },
 		"Paused":          func() error { _, err := s.Paused(ctx, "shop"); return err },
 	} {
 		err := call()

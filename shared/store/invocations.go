@@ -49,7 +49,7 @@ type Begun struct {
 func (s *Store) Begin(ctx context.Context, kind function.Kind, id, worker string) (Begun, error) {
 	const doing = "beginning an attempt"
 	if !validID(id) || !hasRecord(kind) {
-		return Begun{}, unknownInvocation(id)
+		return Begun{}, UnknownInvocation(id)
 	}
 	name, err := json.Marshal(worker)
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *Store) Begin(ctx context.Context, kind function.Kind, id, worker string
 	case "finished":
 		return Begun{}, ErrFinished
 	case "missing":
-		return Begun{}, unknownInvocation(id)
+		return Begun{}, UnknownInvocation(id)
 	default:
 		return Begun{}, unexpected(doing, word)
 	}
@@ -101,7 +101,7 @@ type End struct {
 func (s *Store) Finish(ctx context.Context, kind function.Kind, id string, attempt int, end End) error {
 	const doing = "recording the end of an attempt"
 	if !validID(id) || !hasRecord(kind) {
-		return unknownInvocation(id)
+		return UnknownInvocation(id)
 	}
 	to := end.Verdict.State
 	if to == invocation.Running || !invocation.CanMove(invocation.Running, to) || end.Outcome == "" {
@@ -128,7 +128,7 @@ func (s *Store) Finish(ctx context.Context, kind function.Kind, id string, attem
 	case "fenced":
 		return ErrFenced
 	case "missing":
-		return unknownInvocation(id)
+		return UnknownInvocation(id)
 	default:
 		return unexpected(doing, word)
 	}
@@ -162,7 +162,7 @@ func (s *Store) Cancel(ctx context.Context, id string) (invocation.State, error)
 	}
 	switch {
 	case word == "missing":
-		return "", unknownInvocation(id)
+		return "", UnknownInvocation(id)
 	case len(rest) != 1:
 		return "", unexpected(doing, word)
 	case word == "cancelled" && (rest[0] == string(invocation.Running) || rest[0] == string(invocation.Cancelled)):
@@ -246,7 +246,7 @@ func (s *Store) state(ctx context.Context, id string) (function.Kind, invocation
 // kinds, in one round trip. fields include the state.
 func (s *Store) find(ctx context.Context, id string, fields []string) (record, error) {
 	if !validID(id) {
-		return nil, unknownInvocation(id)
+		return nil, UnknownInvocation(id)
 	}
 	var answers []*redis.SliceCmd
 	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -264,7 +264,7 @@ func (s *Store) find(ctx context.Context, id string, fields []string) (record, e
 			return r, nil
 		}
 	}
-	return nil, unknownInvocation(id)
+	return nil, UnknownInvocation(id)
 }
 
 // recordKeys are the keys that every script on a record is given.
@@ -279,7 +279,9 @@ func (s *Store) moveKeys(kind function.Kind, id string) []string {
 
 // unknownInvocation is the fault for an ID without a record. The ID may be
 // anything that somebody typed, hence quoted and cut.
-func unknownInvocation(id string) error {
+// UnknownInvocation is the error for an invocation that is not there, or not for
+// whoever asks.
+func UnknownInvocation(id string) error {
 	return fault.New(fault.NotFound, "there is no invocation %.40q; it may have expired", id)
 }
 

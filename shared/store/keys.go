@@ -105,6 +105,13 @@ func missingKey(deployID string) string { return "nightshift:{catalog}:missing:"
 // environmentKey is the hash of a site's environment variables by name, sealed.
 func environmentKey(site string) string { return "nightshift:{catalog}:env:" + site }
 
+// tokensKey is the hash of the tokens of the control plane by ID: all but their
+// secrets.
+func tokensKey() string { return "nightshift:{access}:tokens" }
+
+// tokenUsesKey is the hash of when tokens were used last, by ID.
+func tokenUsesKey() string { return "nightshift:{access}:uses" }
+
 // doomedKey is the set of names of blobs that are being deleted.
 func doomedKey() string { return "nightshift:{catalog}:doomed" }
 

@@ -77,7 +77,7 @@ func (s *Store) appendBatch(ctx context.Context, src LogSource, lines []invocati
 		return s.feed(ctx, src, lines)
 	}
 	if !validID(src.Invocation) {
-		return unknownInvocation(src.Invocation)
+		return UnknownInvocation(src.Invocation)
 	}
 	source, err := json.Marshal(src)
 	if err != nil {
@@ -185,7 +185,7 @@ func (s *Store) readLog(ctx context.Context, kinds []function.Kind, id, after st
 	start := "-"
 	switch {
 	case !validID(id):
-		return "", "", nil, unknownInvocation(id)
+		return "", "", nil, UnknownInvocation(id)
 	case after == "":
 	case validCursor(after):
 		start = "(" + after
@@ -215,7 +215,7 @@ func (s *Store) readLog(ctx context.Context, kinds []function.Kind, id, after st
 		}
 		return kind, invocation.State(state), lines, nil
 	}
-	return "", "", nil, unknownInvocation(id)
+	return "", "", nil, UnknownInvocation(id)
 }
 
 // logLines translates entries of a stream.

@@ -37,11 +37,11 @@ func siteLocked(site string) error {
 
 // Publish points the site at a deploy of it that is ready, else fault.Conflict,
 // as is a site that is locked to another deploy. It tells everybody who watches.
-// A deploy that is not there at all: fault.NotFound.
+// A deploy that is not there, or of another site: fault.NotFound.
 func (s *Store) Publish(ctx context.Context, site, deployID string) error {
 	const doing = "publishing a deploy"
 	if !validDeployID(deployID) {
-		return unknownDeploy(deployID)
+		return UnknownDeploy(deployID)
 	}
 	word, err := s.run(ctx, publishScript, doing, pointerKeys(site, deployKey(deployID)),
 		site, deployID, string(deploy.Ready), deployKey(""), catalogChannel())
@@ -51,10 +51,8 @@ func (s *Store) Publish(ctx context.Context, site, deployID string) error {
 	switch word {
 	case "published":
 		return nil
-	case "missing":
-		return unknownDeploy(deployID)
-	case "foreign":
-		return fault.New(fault.Conflict, "deploy %s belongs to another site than %.80q and cannot be published there", deployID, site)
+	case "missing", "foreign": // a deploy of another site is none of this one's, and nobody learns of it here
+		return UnknownDeploy(deployID)
 	case "unready":
 		return fault.New(fault.Conflict, "deploy %s is not complete, or has expired, and cannot be published; deploy again", deployID)
 	case "locked":

@@ -47,9 +47,8 @@ func (s *Store) CreateSite(ctx context.Context, name string) error {
 
 // Site reads a site, or fault.NotFound.
 func (s *Store) Site(ctx context.Context, name string) (deploy.Site, error) {
-	unknown := fault.New(fault.NotFound, "there is no site %.80q; make it with: nightshift sites create NAME", name)
 	if !deploy.ValidSite(name) {
-		return deploy.Site{}, unknown
+		return deploy.Site{}, UnknownSite(name)
 	}
 	var created, published, locked *redis.StringCmd
 	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -62,9 +61,14 @@ func (s *Store) Site(ctx context.Context, name string) (deploy.Site, error) {
 		return deploy.Site{}, failed(ctx, err, "reading a site")
 	}
 	if created.Err() != nil {
-		return deploy.Site{}, unknown
+		return deploy.Site{}, UnknownSite(name)
 	}
 	return parseSite(name, created.Val(), published.Val(), locked.Val())
+}
+
+// UnknownSite is the error for a site that is not there, or not for whoever asks.
+func UnknownSite(name string) error {
+	return fault.New(fault.NotFound, "there is no site %.80q; make it with: nightshift sites create NAME", name)
 }
 
 // Sites lists all sites by name.

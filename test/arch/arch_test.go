@@ -22,7 +22,7 @@ type edge struct {
 }
 
 var (
-	domain    = []string{"shared/function", "shared/schedule", "shared/invocation", "shared/deploy", "shared/fault", "shared/pattern", "shared/environ", "shared/rule", "shared/rulefile"}
+	domain    = []string{"shared/function", "shared/schedule", "shared/invocation", "shared/deploy", "shared/fault", "shared/pattern", "shared/environ", "shared/rule", "shared/rulefile", "shared/token"}
 	everybody = []string{"shared/...", "gateway/...", "worker/...", "scheduler/...", "cli/...", "test/..."}
 	services  = []string{"gateway/...", "worker/...", "scheduler/..."}
 )

@@ -14,7 +14,9 @@
 // somebody looks at, and follows logs.
 //
 // What is about one site stands below /sites/<site>/. The token, or the session
-// that stands for it, is asked for by package session.
+// that stands for it, is asked for by package session; what it may do and which
+// sites there are for it is asked here, for each page. What it may not do has no
+// button.
 package console
 
 import (
@@ -30,6 +32,7 @@ import (
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/token"
 )
 
 // Releases moves the pointers of sites; see package release.
@@ -135,46 +138,53 @@ func New(cfg Config) *Console {
 
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
 
-// routes is the table of all pages.
+// page is what is at a path, and the scope that it takes.
+type page struct {
+	scope  token.Scope
+	handle func(http.ResponseWriter, *http.Request) error
+}
+
+// routes is the table of all pages. What has a site in its path is there for
+// those only for whom the site is.
 func (c *Console) routes() http.Handler {
 	pages := http.NewServeMux()
-	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
-		"GET /{$}":                    c.sites,
-		"GET /sites/{site}":           c.overview,
-		"GET /sites/{site}/functions": c.functions,
-		"GET /workers":                c.workers,
+	for pattern, p := range map[string]page{
+		"GET /{$}":                    {token.Read, c.sites},
+		"GET /sites/{site}":           {token.Read, c.overview},
+		"GET /sites/{site}/functions": {token.Read, c.functions},
+		"GET /workers":                {token.Read, c.workers},
 
-		"GET /sites/{site}/invocations":                c.invocations,
-		"GET /sites/{site}/invocations/{id}":           c.invocation,
-		"GET /sites/{site}/invocations/{id}/cancel":    c.confirmCancel,
-		"POST /sites/{site}/invocations/{id}/cancel":   c.cancel,
-		"POST /sites/{site}/invocations/{id}/retry":    c.retry,
-		"POST /sites/{site}/invocations/{id}/replay":   c.replay,
-		"POST /sites/{site}/invocations/{id}/callback": c.retryCallback,
+		"GET /sites/{site}/invocations":                {token.Read, c.invocations},
+		"GET /sites/{site}/invocations/{id}":           {token.Read, c.invocation},
+		"GET /sites/{site}/invocations/{id}/cancel":    {token.Invoke, c.confirmCancel},
+		"POST /sites/{site}/invocations/{id}/cancel":   {token.Invoke, c.cancel},
+		"POST /sites/{site}/invocations/{id}/retry":    {token.Invoke, c.retry},
+		"POST /sites/{site}/invocations/{id}/replay":   {token.Invoke, c.replay},
+		"POST /sites/{site}/invocations/{id}/callback": {token.Invoke, c.retryCallback},
 
-		"GET /sites/{site}/schedules":                      c.schedules,
-		"GET /sites/{site}/schedules/{function}":           c.schedule,
-		"POST /sites/{site}/schedules/{function}/trigger":  c.trigger,
-		"POST /sites/{site}/schedules/{function}/pause":    c.pause,
-		"POST /sites/{site}/schedules/{function}/resume":   c.resume,
-		"POST /sites/{site}/schedules/{function}/backfill": c.backfill,
+		"GET /sites/{site}/schedules":                      {token.Read, c.schedules},
+		"GET /sites/{site}/schedules/{function}":           {token.Read, c.schedule},
+		"POST /sites/{site}/schedules/{function}/trigger":  {token.Invoke, c.trigger},
+		"POST /sites/{site}/schedules/{function}/pause":    {token.Invoke, c.pause},
+		"POST /sites/{site}/schedules/{function}/resume":   {token.Invoke, c.resume},
+		"POST /sites/{site}/schedules/{function}/backfill": {token.Invoke, c.backfill},
 
-		"GET /sites/{site}/deploys":               c.deploys,
-		"GET /sites/{site}/deploys/{id}/publish":  c.confirmPublish,
-		"POST /sites/{site}/deploys/{id}/publish": c.publish,
-		"POST /sites/{site}/deploys/{id}/lock":    c.lock,
-		"POST /sites/{site}/deploys/{id}/unlock":  c.unlock,
-		"GET /sites/{site}/rollback":              c.confirmRollback,
-		"POST /sites/{site}/rollback":             c.rollback,
+		"GET /sites/{site}/deploys":               {token.Read, c.deploys},
+		"GET /sites/{site}/deploys/{id}/publish":  {token.Deploy, c.confirmPublish},
+		"POST /sites/{site}/deploys/{id}/publish": {token.Deploy, c.publish},
+		"POST /sites/{site}/deploys/{id}/lock":    {token.Deploy, c.lock},
+		"POST /sites/{site}/deploys/{id}/unlock":  {token.Deploy, c.unlock},
+		"GET /sites/{site}/rollback":              {token.Deploy, c.confirmRollback},
+		"POST /sites/{site}/rollback":             {token.Deploy, c.rollback},
 
-		"GET /sites/{site}/dead":         c.dead,
-		"GET /sites/{site}/dead/replay":  c.confirmReplayAll,
-		"POST /sites/{site}/dead/replay": c.replayAll,
-		"GET /sites/{site}/callbacks":    c.callbacks,
+		"GET /sites/{site}/dead":         {token.Read, c.dead},
+		"GET /sites/{site}/dead/replay":  {token.Invoke, c.confirmReplayAll},
+		"POST /sites/{site}/dead/replay": {token.Invoke, c.replayAll},
+		"GET /sites/{site}/callbacks":    {token.Read, c.callbacks},
 
-		"/": c.nothing,
+		"/": {token.Read, c.nothing},
 	} {
-		pages.Handle(pattern, c.page(h))
+		pages.Handle(pattern, c.page(p))
 	}
 	all := http.NewServeMux()
 	all.Handle("/", c.Session.Require(pages))

@@ -116,7 +116,8 @@ func (c *Console) invocation(w http.ResponseWriter, r *http.Request) error {
 	}
 	view := invocationView{
 		frame: frame, Invocation: inv, Site: inv.Site, Event: readEvent(event), Reply: readResult(inv.Result), Key: newKey(),
-		Live: !inv.State.Terminal(), CanRetry: inv.State == invocation.Dead, CanReplay: inv.State.Terminal(), CanCancel: !inv.State.Terminal(),
+		Live: !inv.State.Terminal(), CanRetry: frame.MayInvoke && inv.State == invocation.Dead,
+		CanReplay: frame.MayInvoke && inv.State.Terminal(), CanCancel: frame.MayInvoke && !inv.State.Terminal(),
 	}
 	if n := len(log); n > 0 {
 		view.Last = log[n-1].Cursor

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nightshift/nightshift/gateway/internal/access"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
@@ -105,7 +106,10 @@ func (c *Console) invocations(w http.ResponseWriter, r *http.Request) error {
 	status := http.StatusOK
 	if err == nil && form.ID != "" {
 		var found invocation.Invocation
-		if found, err = c.Records.Invocation(r.Context(), strings.ToUpper(form.ID)); err == nil {
+		if found, err = c.Records.Invocation(r.Context(), strings.ToUpper(form.ID)); err == nil && !access.From(r.Context()).Sees(found.Site) {
+			err = store.UnknownInvocation(form.ID)
+		}
+		if err == nil {
 			http.Redirect(w, r, "/sites/"+found.Site+"/invocations/"+found.ID, http.StatusSeeOther)
 			return nil
 		}

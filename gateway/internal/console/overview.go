@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nightshift/nightshift/gateway/internal/access"
 	"github.com/nightshift/nightshift/gateway/internal/console/chart"
 	"github.com/nightshift/nightshift/gateway/internal/schedules"
 	"github.com/nightshift/nightshift/shared/deploy"
@@ -41,8 +42,14 @@ func (c *Console) sites(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	view := sitesView{frame: frame, Locate: func(site string) string { return c.SiteURL(site, "") }}
-	if view.List, err = c.Deploys.Sites(r.Context()); err != nil {
+	all, err := c.Deploys.Sites(r.Context())
+	if err != nil {
 		return err
+	}
+	for _, site := range all {
+		if access.From(r.Context()).Sees(site.Name) {
+			view.List = append(view.List, site)
+		}
 	}
 	return c.render(w, http.StatusOK, "sites", view)
 }
@@ -55,7 +62,7 @@ type overviewView struct {
 	Counts    store.StateCounts
 	Oldest    time.Time // since when the oldest queued one waits; zero: none does
 	Chart     chart.Bars
-	Fleet     fleetView
+	Fleet     fleetView // only for those for whom all sites are there
 	Next      []nextTick
 	Failures  []failureView
 }
@@ -90,6 +97,9 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	group.Go(func() error {
+		if !view.AllSites {
+			return nil
+		}
 		list, err := c.Workers.Workers(ctx)
 		view.Fleet = newFleet(list)
 		return err

@@ -14,9 +14,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nightshift/nightshift/gateway/internal/access"
 	"github.com/nightshift/nightshift/gateway/internal/session"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/token"
 )
 
 //go:embed templates/*.html assets/*
@@ -51,14 +54,30 @@ type frame struct {
 	SignOut bool // there is a session to end
 	Queues  string
 	Bare    bool // no navigation: nobody has signed in
+	// What they may do who look at it.
+	AllSites, MayInvoke, MayDeploy bool
 }
 
 func (f frame) chrome() frame { return f }
 
+// newFrame makes a frame for somebody, without a site.
+func (c *Console) newFrame(r *http.Request, title string) frame {
+	who := access.From(r.Context())
+	f := frame{
+		Title: title, Now: time.Now().UTC(), SignOut: !c.Session.Open(),
+		AllSites: !who.Bound(), MayInvoke: who.May(token.Invoke), MayDeploy: who.May(token.Deploy),
+	}
+	if f.AllSites {
+		f.Queues = c.Queues
+	}
+	return f
+}
+
 // frameOf makes the frame of a page, and refuses a site that is not there. The
 // installation's own pages have no site.
 func (c *Console) frameOf(w http.ResponseWriter, r *http.Request, section, title string) (frame, deploy.Site, error) {
-	f := frame{Title: title, Section: section, Now: time.Now().UTC(), SignOut: !c.Session.Open(), Queues: c.Queues}
+	f := c.newFrame(r, title)
+	f.Section = section
 	var site deploy.Site
 	if name := r.PathValue("site"); name != "" {
 		var err error
@@ -72,21 +91,40 @@ func (c *Console) frameOf(w http.ResponseWriter, r *http.Request, section, title
 		return f, site, err
 	}
 	for _, s := range sites {
-		f.Sites = append(f.Sites, s.Name)
+		if access.From(r.Context()).Sees(s.Name) {
+			f.Sites = append(f.Sites, s.Name)
+		}
 	}
 	f.Flash = takeFlash(w, r)
 	return f, site, nil
 }
 
-// page makes a handler of one that may return an error, which becomes a page.
-func (c *Console) page(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+// page makes a handler of one that may return an error, which becomes a page,
+// for those who may see it.
+func (c *Console) page(p page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		if err := h(w, r); err != nil {
+		err := permitted(access.From(r.Context()), p.scope, r.PathValue("site"))
+		if err == nil {
+			err = p.handle(w, r)
+		}
+		if err != nil {
 			c.fail(w, r, err)
 		}
 	})
+}
+
+// permitted is an error unless somebody has a scope, and a site is there for
+// them; one that is not is so in the same words as one that is not there at all.
+func permitted(who access.Who, scope token.Scope, site string) error {
+	if err := who.Need(scope); err != nil {
+		return err
+	}
+	if site != "" && !who.Sees(site) {
+		return store.UnknownSite(site)
+	}
+	return nil
 }
 
 // maxForm bounds the body of a form, in bytes.
@@ -127,9 +165,10 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", strconv.Itoa(int((retryAfter+time.Second-1)/time.Second)))
 	}
 	view := errorView{
-		frame:  frame{Title: titleOf(kind), Now: time.Now().UTC(), SignOut: !c.Session.Open(), Queues: c.Queues, Site: r.PathValue("site")},
+		frame:  c.newFrame(r, titleOf(kind)),
 		Status: kind.HTTPStatus(), Message: sentence(message), Advice: adviceOf(kind),
 	}
+	view.Site = r.PathValue("site")
 	if kind == fault.NotFound && !deploy.ValidSite(view.Site) {
 		view.Site = ""
 	}
@@ -173,6 +212,8 @@ func titleOf(kind fault.Kind) string {
 		return "That cannot be"
 	case fault.Conflict:
 		return "Not possible now"
+	case fault.Forbidden:
+		return "Not for your token"
 	case fault.Throttled:
 		return "Too much at once"
 	case fault.Unavailable, fault.Timeout:
@@ -187,6 +228,8 @@ func adviceOf(kind fault.Kind) string {
 	switch kind {
 	case fault.NotFound:
 		return "Finished invocations are kept for a week and dead ones for thirty days, unless the installation says otherwise; deploys that nothing points at expire too."
+	case fault.Forbidden:
+		return "Sign out, and in again with a token that may."
 	case fault.Conflict:
 		return "Things may have moved on since the page was loaded. Load it again and look."
 	case fault.Throttled, fault.Unavailable, fault.Timeout:

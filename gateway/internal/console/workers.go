@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 
+	"github.com/nightshift/nightshift/gateway/internal/access"
 	"github.com/nightshift/nightshift/shared/store"
 )
 
@@ -43,6 +44,9 @@ type workersView struct {
 
 // workers lists the live workers, which serve all sites.
 func (c *Console) workers(w http.ResponseWriter, r *http.Request) error {
+	if err := access.From(r.Context()).NeedAll(); err != nil {
+		return err
+	}
 	frame, _, err := c.frameOf(w, r, "workers", "Workers")
 	if err != nil {
 		return err

@@ -33,21 +33,6 @@ type Environment interface {
 	Reseal(ctx context.Context, until time.Time) (environment.Keys, error)
 }
 
-// environmentRoutes are Netlify's calls about environment variables. Here they
-// belong to sites: the one account has none of its own.
-func (s *server) environmentRoutes(v1 *echo.Group) {
-	env := v1.Group("/accounts/:account/env", s.netlifyErrors, ofAccount)
-	env.GET("", s.listVariables)
-	env.POST("", s.createVariables)
-	env.GET("/:key", s.variable)
-	env.PUT("/:key", s.replaceVariable)
-	env.PATCH("/:key", s.setVariable)
-	env.DELETE("/:key", s.removeVariable)
-	env.DELETE("/:key/value/:id", s.removeValue)
-	v1.GET("/secrets/keys", s.secretKeys)
-	v1.POST("/secrets/reseal", s.reseal)
-}
-
 // resealFor is how long one call seals anew; a client calls until all is done.
 const resealFor = 10 * time.Second
 

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4" // the HTTP framework of the project
+	"github.com/nightshift/nightshift/gateway/internal/access"
 	"github.com/nightshift/nightshift/gateway/internal/cancel"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
@@ -35,6 +36,7 @@ import (
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
 	"github.com/nightshift/nightshift/shared/telemetry"
+	"github.com/nightshift/nightshift/shared/token"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -83,9 +85,9 @@ type Config struct {
 	Ready func(context.Context) error
 	// Stopping is closed when the gateway begins to stop: followed logs end.
 	Stopping <-chan struct{}
-	// Token is what callers of the control plane show. Empty: none is needed,
-	// which only Dev may have.
-	Token string
+	// Access knows who shows a token, and Tokens keeps those that are made.
+	Access *access.Guard
+	Tokens Tokens
 	// Dev checks that callers of the control plane are local and no web page.
 	Dev bool
 	// PublicStatus opens /.nightshift/invocations to whoever knows an ID.
@@ -154,10 +156,10 @@ func (s *server) controlPlane() http.Handler {
 	health := echo.WrapHandler(daemon.Health(s.Ready)) // without a token: load balancers ask
 	e.GET("/healthz", health)
 	e.GET("/readyz", health)
-	e.GET("/metrics", echo.WrapHandler(s.Metrics), s.localOnly, s.authorised)
+	e.GET("/metrics", echo.WrapHandler(s.Metrics), s.localOnly, s.authorised, s.permitted(token.Read, aboutAll))
 
 	for _, path := range []string{queues.Path, queues.Path + "/*"} {
-		e.Any(path, echo.WrapHandler(s.Queues), s.localOnly, echo.WrapMiddleware(s.Session.Require))
+		e.Any(path, echo.WrapHandler(s.Queues), s.localOnly, echo.WrapMiddleware(s.Session.Require), s.permitted(token.Read, aboutAll))
 	}
 
 	// Clients of Netlify's API look for extensions beside it, without a token.
@@ -165,39 +167,8 @@ func (s *server) controlPlane() http.Handler {
 	e.GET("/site/:site/integrations/safe", s.noExtensions)
 
 	v1 := e.Group("/api/v1", s.isCall, s.localOnly, s.authorised, s.inTrace)
-	v1.GET("/user", s.user)
-	v1.GET("/accounts", s.accounts)
-	v1.GET("/sites", s.sites)
-	v1.POST("/sites", s.createSite)
-	v1.POST("/:account/sites", s.createSite) // the way that the netlify CLI takes
-	v1.GET("/sites/:site", s.site)
-	v1.PUT("/sites/:site/unpublish", s.unpublish)
-	v1.PUT("/sites/:site/rollback", s.rollback)
-	v1.GET("/sites/:site/builds", s.builds)
-	v1.GET("/sites/:site/functions", s.functions)
-	v1.GET("/sites/:site/deploys", s.deploys)
-	v1.POST("/sites/:site/deploys", s.createDeploy)
-	v1.GET("/sites/:site/deploys/:id", s.deploy)
-	v1.PUT("/sites/:site/deploys/:id", s.updateDeploy)
-	v1.POST("/sites/:site/deploys/:id/restore", s.restoreDeploy)
-	v1.GET("/deploys/:id", s.deployAlone)
-	v1.POST("/deploys/:id/lock", s.lockDeploy)
-	v1.POST("/deploys/:id/unlock", s.unlockDeploy)
-	v1.POST("/deploys/:id/cancel", s.cancelDeploy)
-	v1.PUT("/deploys/:id/functions/:name", s.uploadFunction)
-	v1.PUT("/deploys/:id/files/*", s.uploadFile)
-	v1.GET("/workers", s.workers)
-	v1.GET("/invocations/:id", s.invocation)
-	v1.GET("/invocations/:id/logs", s.logs(jsonLog))
-	v1.POST("/invocations/:id/cancel", s.cancel)
-	v1.POST("/invocations/:id/retry", s.retry)
-	v1.POST("/invocations/:id/replay", s.replay)
-	v1.POST("/invocations/:id/callback/retry", s.retryCallback)
-	v1.GET("/sites/:site/invocations", s.invocations)
-	v1.POST("/sites/:site/invocations/replay", s.replayAll)
-	v1.GET("/sites/:site/callbacks", s.callbacks)
-	s.scheduleRoutes(v1)
-	s.environmentRoutes(v1)
+	s.add(v1, s.routes())
+	s.add(v1.Group("/accounts/:account/env", s.netlifyErrors, ofAccount), s.environmentRoutes())
 	v1.RouteNotFound("/*", notFound)
 
 	for _, path := range []string{"/api/*", "/team/*", "/site/*"} { // programs ask there, and no person
@@ -205,7 +176,7 @@ func (s *server) controlPlane() http.Handler {
 	}
 
 	// The log of a page, which cannot show a token. All else of the console is its own.
-	e.GET("/sites/:site/invocations/:id/log", s.logs(textLog), s.localOnly, echo.WrapMiddleware(s.Session.Require))
+	e.GET("/sites/:site/invocations/:id/log", s.logs(textLog), s.localOnly, echo.WrapMiddleware(s.Session.Require), s.permitted(token.Read, aboutInvocation))
 	e.Any("/*", echo.WrapHandler(s.Console), s.localOnly)
 	return e
 }

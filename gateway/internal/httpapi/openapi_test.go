@@ -18,6 +18,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/token"
 )
 
 var update = flag.Bool("update", false, "write docs/openapi.json anew")
@@ -155,6 +156,12 @@ var operations = []operation{
 	{method: "GET", path: "/sites/{site}/schedules/{function}/ledger", id: "getLedger", summary: "List what became of the ticks of a schedule, newest first", query: cursored,
 		answers: map[int]any{200: api.Ledger{}}, refuses: []fault.Kind{fault.Invalid, fault.NotFound, fault.Conflict}},
 
+	{method: "GET", path: "/tokens", id: "listTokens", summary: "List the tokens, newest first", text: "Also those that have expired, for 30 days. Secrets are not kept.", answers: map[int]any{200: []api.Token{}}},
+	{method: "POST", path: "/tokens", id: "createToken", summary: "Make a token", text: "Its secret is in this answer and nowhere else.",
+		body: api.CreateToken{}, answers: map[int]any{201: api.NewToken{}}, refuses: []fault.Kind{fault.Invalid, fault.Conflict}},
+	{method: "GET", path: "/tokens/self", id: "getOwnToken", summary: "Show the token that the call is made with", answers: map[int]any{200: api.Token{}}},
+	{method: "DELETE", path: "/tokens/{id}", id: "revokeToken", summary: "Revoke a token", text: "It is refused from the next request on.", answers: map[int]any{204: nil}, refuses: []fault.Kind{fault.NotFound}},
+
 	{method: "GET", path: "/workers", id: "listWorkers", summary: "List the workers that are alive", answers: map[int]any{200: []api.Worker{}}},
 
 	{method: "GET", path: "/accounts/{account}/env", id: "listVariables", netlify: true, summary: "List the environment variables of a site", text: "Secrets are masked. Without site_id there are none: variables belong to sites.",
@@ -217,21 +224,20 @@ func TestOpenAPIHasEveryRoute(t *testing.T) {
 		if !ours || !slices.Contains([]string{"GET", "POST", "PUT", "PATCH", "DELETE"}, r.Method) {
 			continue // what is routed beside the API, and what is not found
 		}
-		path = regexp.MustCompile(`:(\w+)`).ReplaceAllString(path, "{$1}")
-		routed[r.Method+" "+strings.Replace(path, "*", "{path}", 1)] = true
+		routed[r.Method+" "+described(path)] = true
 	}
 	if len(routed) < 10 {
 		t.Fatalf("only %d routes are found: %v", len(routed), routed)
 	}
-	described := map[string]bool{}
+	known := map[string]bool{}
 	for _, op := range operations {
-		described[op.method+" "+op.path] = true
+		known[op.method+" "+op.path] = true
 		if !routed[op.method+" "+op.path] {
 			t.Errorf("%s %s stands in the document and is not routed", op.method, op.path)
 		}
 	}
 	for route := range routed {
-		if !described[route] {
+		if !known[route] {
 			t.Errorf("%s is routed and not in the document: add it to operations", route)
 		}
 	}
@@ -271,12 +277,14 @@ func document(t *testing.T) any {
 		},
 		paths,
 		schema{
-			"securitySchemes": schema{"token": schema{"type": "http", "scheme": "bearer", "description": "NIGHTSHIFT_TOKEN of the gateway. nightshift dev needs none unless one is set."}},
+			"securitySchemes": schema{"token": schema{"type": "http", "scheme": "bearer", "description": "NIGHTSHIFT_TOKEN of the gateway, or a token that was made with it. nightshift dev needs none unless one is set."}},
 			"schemas":         schemas.components,
 			"responses": schema{
 				"invalid":      failure("The request is malformed; the message says what is wrong."),
 				"unauthorized": failure("No token, or a wrong one."),
-				"not_found":    failure("There is no such thing."),
+				"forbidden":    failure("The token has not the scope that this needs, or is for some sites only."),
+				"throttled":    failure("Too many wrong tokens came from the address; Retry-After says when to try again."),
+				"not_found":    failure("There is no such thing, or not for the token."),
 				"conflict":     failure("The thing is in a state that does not allow this."),
 				"too_large":    failure("The body is over its limit."),
 				"unavailable":  failure("Redis does not answer; Retry-After says when to try again."),
@@ -311,6 +319,9 @@ func (op operation) describe(schemas *schemas) any {
 		}
 		out["requestBody"] = schema{"required": !op.optional, "content": schema{media: schema{"schema": body}}}
 	}
+	if needs := scopeOf(op); needs != "" {
+		out["x-scope"] = needs
+	}
 	answers := schema{}
 	for status, value := range op.answers {
 		answer := schema{"description": http.StatusText(status)}
@@ -323,11 +334,30 @@ func (op operation) describe(schemas *schemas) any {
 		}
 		answers[strconv.Itoa(status)] = answer
 	}
-	for _, kind := range append([]fault.Kind{fault.Unauthorized, fault.Unavailable}, op.refuses...) {
+	for _, kind := range append([]fault.Kind{fault.Unauthorized, fault.Forbidden, fault.Throttled, fault.Unavailable}, op.refuses...) {
 		answers[strconv.Itoa(kind.HTTPStatus())] = schema{"$ref": "#/components/responses/" + string(kind)}
 	}
 	out["responses"] = answers
 	return out
+}
+
+// scopeOf is the scope that a call needs.
+func scopeOf(op operation) token.Scope {
+	s := &server{}
+	for prefix, routes := range map[string][]apiCall{"": s.routes(), "/accounts/:account/env": s.environmentRoutes()} {
+		for _, r := range routes {
+			if op.method == r.method && op.path == described(prefix+r.path) {
+				return r.scope
+			}
+		}
+	}
+	return ""
+}
+
+// described is a path of Echo's as the document has it.
+func described(path string) string {
+	path = regexp.MustCompile(`:(\w+)`).ReplaceAllString(path, "{$1}")
+	return strings.Replace(path, "*", "{path}", 1)
 }
 
 // parameters are those of the path, of the query, and of the header.

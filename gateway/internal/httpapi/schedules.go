@@ -11,16 +11,6 @@ import (
 	"github.com/nightshift/nightshift/shared/store"
 )
 
-// scheduleRoutes are what can be done with the schedules of a site.
-func (s *server) scheduleRoutes(v1 *echo.Group) {
-	v1.GET("/sites/:site/schedules", s.schedules)
-	v1.POST("/sites/:site/schedules/:function/trigger", s.trigger)
-	v1.POST("/sites/:site/schedules/:function/backfill", s.backfill)
-	v1.POST("/sites/:site/schedules/:function/pause", s.pause)
-	v1.POST("/sites/:site/schedules/:function/resume", s.resume)
-	v1.GET("/sites/:site/schedules/:function/ledger", s.ledger)
-}
-
 // schedules lists the schedules of a site.
 func (s *server) schedules(c echo.Context) error {
 	list, err := s.Schedules.List(c.Request().Context(), siteParam(c))

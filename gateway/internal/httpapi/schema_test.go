@@ -52,6 +52,7 @@ var names = map[reflect.Type]string{
 // demanded are the fields that a request must have. encoding/json asks for none.
 var demanded = map[reflect.Type][]string{
 	reflect.TypeFor[api.CreateSite]():          {"name"},
+	reflect.TypeFor[api.CreateToken]():         {"name", "scopes"},
 	reflect.TypeFor[api.Backfill]():            {"from", "to"},
 	reflect.TypeFor[api.Variable]():            {"key", "values"},
 	reflect.TypeFor[api.VariableValue]():       {"context", "value"},

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+	"github.com/nightshift/nightshift/gateway/internal/access"
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
@@ -33,8 +34,11 @@ func (s *server) sites(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.Release.Site(ctx, s.Release.DefaultSite); err != nil { // it is made when it is asked for
-		return err
+	who := access.From(ctx)
+	if who.Sees(s.Release.DefaultSite) { // it is made when it is asked for
+		if _, err := s.Release.Site(ctx, s.Release.DefaultSite); err != nil {
+			return err
+		}
 	}
 	sites, err := s.Release.Store.Sites(ctx)
 	if err != nil {
@@ -46,6 +50,9 @@ func (s *server) sites(c echo.Context) error {
 	}
 	out := []api.Site{}
 	for _, site := range sites {
+		if !who.Sees(site.Name) {
+			continue
+		}
 		shown := s.describeSite(site, catalog)
 		switch c.QueryParam("name") {
 		case "", shown.Name:
@@ -70,6 +77,9 @@ func (s *server) createSite(c echo.Context) error {
 	var in api.CreateSite
 	if err := readJSON(c, 1<<20, &in); err != nil {
 		return err
+	}
+	if who := access.From(c.Request().Context()); !who.Sees(in.Name) { // said before it is known whether there is one
+		return fault.New(fault.Forbidden, "the token %s is for other sites and cannot make %.80q; take one that is for all sites, or for this one", who.Name(), in.Name)
 	}
 	site, err := s.Release.CreateSite(c.Request().Context(), in.Name)
 	if err != nil {

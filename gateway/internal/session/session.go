@@ -1,16 +1,17 @@
 // Package session lets people use the control plane with a browser: who shows
-// the installation's token once is given a cookie, and is let in with it for
-// Lifetime.
+// a token once is given a cookie, and is let in with it for Lifetime.
 //
 // The cookie is
 //
-//	base64url( expiry ‖ nonce ‖ HMAC-SHA256(expiry ‖ nonce) )
+//	base64url( expiry ‖ nonce ‖ token ID ‖ HMAC-SHA256(expiry ‖ nonce ‖ token ID) )
 //
-// under a key that is derived from the token. So the token itself never gets
-// into a browser's store, nothing has to be kept on the server, every gateway of
-// an installation accepts what another one gave out, and a new token ends all
-// sessions. Signing out takes the cookie away from the browser; a copy of it
-// would be good until its expiry.
+// under a key that is derived from the root token. So no token ever gets into a
+// browser's store, nothing has to be kept on the server, every gateway of an
+// installation accepts what another one gave out, and a new root token ends all
+// sessions. The session of another token is looked at together with it: one that
+// was revoked, or has expired, lets nobody in at the next request. Signing out
+// takes the cookie away from the browser; a copy of it would be good until its
+// expiry.
 //
 // Browsers send cookies along with whatever pages of other origins make them
 // send. Guard.Require therefore lets a request that may change something pass
@@ -24,13 +25,17 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nightshift/nightshift/gateway/internal/access"
+	"github.com/nightshift/nightshift/shared/fault"
 )
 
 const (
@@ -47,11 +52,12 @@ const (
 	secureCookie = "__Host-nightshift_session"
 )
 
-// Config configures a Guard. All fields but Token are required.
+// Config configures a Guard. All fields but Roots are required.
 type Config struct {
-	// Token is the installation's. Empty: nobody needs to sign in, which only a
-	// control plane on loopback may have.
-	Token string
+	// Access knows who shows a token, and Roots are the root tokens, of which keys
+	// are made. None: nobody needs to sign in.
+	Access *access.Guard
+	Roots  []string
 	// ClientIP is the address of the caller, and HTTPS whether the browser speaks
 	// HTTPS, be it to a proxy before us.
 	ClientIP func(*http.Request) string
@@ -64,44 +70,65 @@ type Config struct {
 type Guard struct {
 	cfg         Config
 	log         *slog.Logger
-	token, key  []byte // what is compared with, and what cookies are signed with
+	keys        [][]byte // what cookies are signed with, one for each root token
 	crossOrigin *http.CrossOriginProtection
-	tries       *tries
 }
 
 // New makes a guard.
 func New(cfg Config) *Guard {
-	digest := sha256.Sum256([]byte(cfg.Token))
-	key, err := hkdf.Key(sha256.New, []byte(cfg.Token), nil, "sessions of Nightshift's control plane", sha256.Size)
-	if err != nil { // the length is a constant that is fine
-		panic(err)
+	g := &Guard{cfg: cfg, log: cfg.Logger.With("component", "session"), crossOrigin: http.NewCrossOriginProtection()}
+	for _, root := range cfg.Roots {
+		key, err := hkdf.Key(sha256.New, []byte(root), nil, "sessions of Nightshift's control plane", sha256.Size)
+		if err != nil { // the length is a constant that is fine
+			panic(err)
+		}
+		g.keys = append(g.keys, key)
 	}
-	return &Guard{
-		cfg: cfg, log: cfg.Logger.With("component", "session"), token: digest[:], key: key,
-		crossOrigin: http.NewCrossOriginProtection(), tries: newTries(),
-	}
+	return g
 }
 
 // Open reports that nobody needs to sign in.
-func (g *Guard) Open() bool { return g.cfg.Token == "" }
+func (g *Guard) Open() bool { return g.cfg.Access.Open() }
 
-// Require lets pass who has a session, or shows the token as a bearer token.
-// Others are sent to sign in, if a page was asked for, and get 401 otherwise. A
-// request of another origin that could change something gets 403.
+// Require lets pass who has a session, or shows a token as a bearer token; what
+// follows finds them with access.From. Others are sent to sign in, if a page was
+// asked for, and get 401 otherwise. A request of another origin that could change
+// something gets 403.
 func (g *Guard) Require(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case !g.own(w, r):
-		case g.Open(), g.valid(r), g.bearer(r):
-			next.ServeHTTP(w, r)
-		case isPage(r):
-			w.Header().Set("Cache-Control", "no-store")
-			http.Redirect(w, r, signInFor(r), http.StatusSeeOther)
-		default:
-			w.Header().Set("Cache-Control", "no-store")
-			http.Error(w, "this needs a session: sign in at "+SignInPath, http.StatusUnauthorized)
+		if !g.own(w, r) {
+			return
 		}
+		who, err := g.who(r)
+		if err == nil {
+			next.ServeHTTP(w, r.WithContext(access.With(r.Context(), who)))
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		if kind := fault.KindOf(err); kind != fault.Unauthorized {
+			message, wait := fault.Public(err)
+			w.Header().Set("Retry-After", seconds(wait))
+			http.Error(w, message, kind.HTTPStatus())
+			return
+		}
+		if isPage(r) {
+			http.Redirect(w, r, signInFor(r), http.StatusSeeOther)
+			return
+		}
+		http.Error(w, "this needs a session: sign in at "+SignInPath, http.StatusUnauthorized)
 	})
+}
+
+// seconds is a time as Retry-After has it.
+func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }
+
+// who is who makes a request: by a session that has not ended, or else by a
+// token as programs show it.
+func (g *Guard) who(r *http.Request) (access.Who, error) {
+	if who, err := g.session(r); err == nil || !fault.Is(err, fault.Unauthorized) {
+		return who, err
+	}
+	return g.cfg.Access.Bearer(r.Context(), r.Header.Get("Authorization"), g.cfg.ClientIP(r))
 }
 
 // own reports whether a request may be one of our own pages, or answers it.
@@ -121,61 +148,82 @@ func isPage(r *http.Request) bool {
 	return mode == "" || mode == "navigate"
 }
 
-// valid reports whether a request carries a session that has not ended.
-func (g *Guard) valid(r *http.Request) bool {
+var errNoSession = fault.New(fault.Unauthorized, "there is no session, or it has ended")
+
+// session is who has the session that a request carries.
+func (g *Guard) session(r *http.Request) (access.Who, error) {
 	name := plainCookie
 	if g.cfg.HTTPS(r) {
 		name = secureCookie
 	}
 	for _, c := range r.CookiesNamed(name) { // one that a neighbour set must not hide ours
-		if g.verify(c.Value, time.Now()) {
-			return true
+		root, id, ok := g.verify(c.Value, time.Now())
+		if !ok {
+			continue
+		}
+		if id == rootID {
+			return access.Root(root), nil
+		}
+		if who, err := g.cfg.Access.Again(r.Context(), id); !fault.Is(err, fault.Unauthorized) {
+			return who, err
 		}
 	}
-	return false
-}
-
-// bearer reports whether a request shows the token as programs do.
-func (g *Guard) bearer(r *http.Request) bool {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.EqualFold(scheme, "Bearer") && g.isToken(token)
-}
-
-// isToken compares with the token, in a time that tells nothing of it.
-func (g *Guard) isToken(text string) bool {
-	digest := sha256.Sum256([]byte(strings.TrimSpace(text)))
-	return !g.Open() && subtle.ConstantTimeCompare(digest[:], g.token) == 1
+	return access.Who{}, errNoSession
 }
 
 // Parts of a session, in bytes.
 const (
 	expirySize = 8 // seconds since 1970
 	nonceSize  = 16
+	idSize     = 8
+	textSize   = expirySize + nonceSize + idSize
 )
 
-// mint makes a session that ends at a time.
-func (g *Guard) mint(expiry time.Time) string {
+// rootID stands for the root token, which has no ID.
+const rootID = "0000000000000000"
+
+// mint makes a session of somebody that ends at a time. That of a root token is
+// signed with its own key, so that it ends together with it.
+func (g *Guard) mint(who access.Who, expiry time.Time) (string, error) {
+	id := rootID
+	key, isRoot := who.RootIndex()
+	if t, ok := who.Token(); ok {
+		id = t.ID
+	} else if !isRoot {
+		return "", fault.New(fault.Internal, "%s needs no session", who.Name())
+	}
+	raw, err := hex.DecodeString(id)
+	if err != nil || len(raw) != idSize {
+		return "", fault.Wrap(err, fault.Internal, "the token ID %q cannot stand in a session", id)
+	}
 	text := binary.BigEndian.AppendUint64(nil, uint64(expiry.Unix()))
 	nonce := make([]byte, nonceSize)
 	rand.Read(nonce) // never fails
-	text = append(text, nonce...)
-	return base64.RawURLEncoding.EncodeToString(append(text, g.mac(text)...))
+	text = append(append(text, nonce...), raw...)
+	return base64.RawURLEncoding.EncodeToString(append(text, mac(g.keys[key], text)...)), nil
 }
 
-// verify reports whether a session is one of ours and has not ended.
-func (g *Guard) verify(session string, now time.Time) bool {
+// verify reports whether a session is one of ours and has not ended; with the
+// root token whose key signed it, and the ID of its token.
+func (g *Guard) verify(session string, now time.Time) (root int, id string, ok bool) {
 	// Strict: else a changed last character could mean the same bytes.
 	data, err := base64.RawURLEncoding.Strict().DecodeString(session)
-	if err != nil || len(data) != expirySize+nonceSize+sha256.Size {
-		return false
+	if err != nil || len(data) != textSize+sha256.Size {
+		return 0, "", false
 	}
-	text, mac := data[:expirySize+nonceSize], data[expirySize+nonceSize:]
-	expiry := time.Unix(int64(binary.BigEndian.Uint64(text)), 0)
-	return hmac.Equal(mac, g.mac(text)) && now.Before(expiry)
+	text, sum := data[:textSize], data[textSize:]
+	for i, key := range g.keys {
+		if !hmac.Equal(sum, mac(key, text)) {
+			continue
+		}
+		expiry := time.Unix(int64(binary.BigEndian.Uint64(text)), 0)
+		return i, hex.EncodeToString(text[expirySize+nonceSize:]), now.Before(expiry)
+	}
+	return 0, "", false
 }
 
-func (g *Guard) mac(text []byte) []byte {
-	h := hmac.New(sha256.New, g.key)
+func mac(key, text []byte) []byte {
+	h := hmac.New(sha256.New, key)
 	h.Write(text)
 	return h.Sum(nil)
 }

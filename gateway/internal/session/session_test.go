@@ -11,14 +11,21 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/nightshift/nightshift/gateway/internal/access"
+	"github.com/nightshift/nightshift/gateway/internal/tries"
 )
 
 const token = "the-token-of-a-test-0123456789"
 
 // newGuard makes a guard. Requests that say so in a header are HTTPS.
-func newGuard(t *testing.T, token string) *Guard {
+func newGuard(t *testing.T, token string) *Guard { return newGuardOf(t, token, nil) }
+
+// newGuardOf makes a guard of an installation that has tokens beside the root one.
+func newGuardOf(t *testing.T, setting string, tokens access.Tokens) *Guard {
+	log, roots := slog.New(slog.NewTextHandler(t.Output(), nil)), access.Roots(setting)
 	return New(Config{
-		Token: token, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Access: access.New(access.Config{Roots: roots, Tokens: tokens, Logger: log}), Roots: roots, Logger: log,
 		ClientIP: func(r *http.Request) string { return r.Header.Get("Test-IP") },
 		HTTPS:    func(r *http.Request) bool { return r.Header.Get("Test-Scheme") == "https" },
 	})
@@ -102,6 +109,13 @@ func TestSessionsThatDoNotLetIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	minted := func(g *Guard, in time.Duration) string {
+		value, err := g.mint(access.Root(0), time.Now().Add(in))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
 	flipped := func(i int) string {
 		changed := append([]byte(nil), data...)
 		changed[i] ^= 1
@@ -110,9 +124,10 @@ func TestSessionsThatDoNotLetIn(t *testing.T) {
 	tests := map[string]string{
 		"none": "", "words": "let-me-in", "the token": token, "a longer expiry": flipped(7), "another nonce": flipped(8),
 		"another signature": flipped(len(data) - 1), "cut": good[:len(good)-4], "grown": good + "AAAA", "padded": good + "=",
-		"of another token": newGuard(t, "another token").mint(time.Now().Add(time.Hour)),
-		"ended":            g.mint(time.Now().Add(-time.Second)),
-		"unsigned":         base64.RawURLEncoding.EncodeToString(append(data[:expirySize+nonceSize:expirySize+nonceSize], make([]byte, 32)...)),
+		"of another token": minted(newGuard(t, "another token"), time.Hour),
+		"ended":            minted(g, -time.Second),
+		"unsigned":         base64.RawURLEncoding.EncodeToString(append(data[:textSize:textSize], make([]byte, 32)...)),
+		"of another ID":    flipped(expirySize + nonceSize),
 	}
 	for name, value := range tests {
 		res := ask(h, "GET", "/deploys?page=2", "", "Cookie", plainCookie+"="+value)
@@ -133,6 +148,31 @@ func TestSessionsThatDoNotLetIn(t *testing.T) {
 	other := console(newGuard(t, token))
 	if res := ask(other, "GET", "/", "", "Cookie", plainCookie+"="+good); text(t, res) != "inside" {
 		t.Errorf("another gateway with the same token = %s", res.Status)
+	}
+}
+
+// While the root token is changed there are two. A session is as good as the one
+// that it was opened with.
+func TestRootTokenIsChanged(t *testing.T) {
+	t.Parallel()
+	before, during, after := newGuard(t, token), newGuard(t, "the-next-token-0123456789, "+token), newGuard(t, "the-next-token-0123456789")
+	inside := func(g *Guard, c *http.Cookie) bool {
+		return ask(console(g), "GET", "/", "", "Cookie", c.Name+"="+c.Value).StatusCode == http.StatusOK
+	}
+	old := signIn(t, console(before))
+	oldToo := signIn(t, console(during))
+	res := ask(console(during), "POST", SignInPath, url.Values{"token": {"the-next-token-0123456789"}}.Encode())
+	if len(res.Cookies()) != 1 {
+		t.Fatalf("signing in with the next one = %s", res.Status)
+	}
+	next := res.Cookies()[0]
+	for name, c := range map[string]*http.Cookie{"opened before": old, "opened with the old one": oldToo} {
+		if !inside(during, c) || inside(after, c) {
+			t.Errorf("a session %s lasts: %t while there are two, %t after", name, inside(during, c), inside(after, c))
+		}
+	}
+	if !inside(during, next) || !inside(after, next) {
+		t.Error("a session of the next one does not last")
 	}
 }
 
@@ -191,7 +231,7 @@ func TestTriesAreLimited(t *testing.T) {
 		try := func(ip, guess string) *http.Response {
 			return ask(h, "POST", SignInPath, "token="+guess, "Test-IP", ip)
 		}
-		for i := range firstTries {
+		for i := range tries.First {
 			if res := try("192.0.2.1", "wrong"); res.StatusCode != http.StatusUnauthorized {
 				t.Fatalf("try %d = %s", i+1, res.Status)
 			}
@@ -203,14 +243,14 @@ func TestTriesAreLimited(t *testing.T) {
 		if res := try("192.0.2.2", token); res.StatusCode != http.StatusSeeOther {
 			t.Errorf("somebody else = %s", res.Status)
 		}
-		time.Sleep(nextTry)
+		time.Sleep(tries.Next)
 		if res := try("192.0.2.1", token); res.StatusCode != http.StatusSeeOther {
 			t.Errorf("later = %s", res.Status)
 		}
 		if res := try("192.0.2.1", "wrong"); res.StatusCode != http.StatusUnauthorized {
 			t.Errorf("after a sign-in tries are counted on: %s", res.Status)
 		}
-		for i := range firstTries { // addresses of one network
+		for i := range tries.First { // addresses of one network
 			try("2001:db8::"+string(rune('a'+i%6))+":"+string(rune('1'+i%9)), "wrong")
 		}
 		if res := try("2001:db8::ffff", token); res.StatusCode != http.StatusTooManyRequests {

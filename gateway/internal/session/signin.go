@@ -3,9 +3,10 @@ package session
 import (
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nightshift/nightshift/shared/fault"
 )
 
 // Form is what the page with the form has to show. It posts "token" and "next"
@@ -27,7 +28,7 @@ func (g *Guard) SignIn(page func(http.ResponseWriter, *http.Request, Form)) http
 		switch r.Method {
 		case http.MethodGet, http.MethodHead:
 			next := safeNext(r.URL.Query().Get("next"))
-			if g.Open() || g.valid(r) {
+			if _, err := g.session(r); err == nil || g.Open() {
 				http.Redirect(w, r, next, http.StatusSeeOther)
 				return
 			}
@@ -47,26 +48,41 @@ func (g *Guard) signIn(w http.ResponseWriter, r *http.Request, page func(http.Re
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	form, ip := Form{Next: safeNext(r.PostFormValue("next"))}, g.cfg.ClientIP(r)
-	// Counted before it is compared: whoever is over the limit learns nothing,
-	// also not that a guess was right.
-	if wait := g.tries.wait(ip); wait > 0 {
-		g.log.Warn("sign-in put off after too many tries", "from", ip)
-		seconds := int((wait + time.Second - 1) / time.Second)
-		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		form.Status, form.Problem = http.StatusTooManyRequests, "Too many tries. Wait "+strconv.Itoa(seconds)+" s and try again."
+	if g.Open() {
+		http.Redirect(w, r, form.Next, http.StatusSeeOther)
+		return
+	}
+	who, err := g.cfg.Access.Secret(r.Context(), r.PostFormValue("token"), ip)
+	if err != nil {
+		form.Status, form.Problem = fault.KindOf(err).HTTPStatus(), problemOf(err)
+		if _, wait := fault.Public(err); wait > 0 {
+			w.Header().Set("Retry-After", seconds(wait))
+		}
 		page(w, r, form)
 		return
 	}
-	if !g.isToken(r.PostFormValue("token")) && !g.Open() {
-		g.log.Warn("sign-in refused", "from", ip)
-		form.Status, form.Problem = http.StatusUnauthorized, "That is not the token of this installation. It is what the gateway was started with as NIGHTSHIFT_TOKEN."
-		page(w, r, form)
+	session, err := g.mint(who, time.Now().Add(Lifetime))
+	if err != nil {
+		g.log.Error("no session made", "error", err)
+		http.Error(w, "No session could be made. The log of the gateway says why.", http.StatusInternalServerError)
 		return
 	}
-	g.tries.forget(ip)
-	g.log.Info("signed in", "from", ip)
-	http.SetCookie(w, g.cookie(r, g.mint(time.Now().Add(Lifetime)), Lifetime))
+	g.log.Info("signed in", "who", who.Name(), "from", ip)
+	http.SetCookie(w, g.cookie(r, session, Lifetime))
 	http.Redirect(w, r, form.Next, http.StatusSeeOther)
+}
+
+// problemOf is what the form says about a token that does not let in.
+func problemOf(err error) string {
+	_, wait := fault.Public(err)
+	switch fault.KindOf(err) {
+	case fault.Throttled:
+		return "Too many tries. Wait " + seconds(wait) + " s and try again."
+	case fault.Unauthorized:
+		return "That is not the token of this installation, nor one that was made for it and still holds."
+	default:
+		return "The token cannot be looked up now, because Redis does not answer. Try again in a moment."
+	}
 }
 
 // SignOut is the handler of POST SignOutPath.
