@@ -15,6 +15,7 @@ import (
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/store"
+	kept "github.com/nightshift/nightshift/shared/token"
 )
 
 var job = function.Function{Name: "job-background", Kind: function.Background}
@@ -250,6 +251,56 @@ func TestPublicStatusOff(t *testing.T) {
 	}
 	if _, err := closed.api.Cancel(t.Context(), id); !fault.Is(err, fault.Conflict) {
 		t.Errorf("second cancel = %v, want conflict", err)
+	}
+}
+
+// An invocation is there on the hosts of its own site only.
+func TestStatusIsOfOneSite(t *testing.T) {
+	t.Parallel()
+	n := setupNeighbours(t)
+	for host, want := range map[string]int{
+		"bravo.localhost": 200, "bravo.localhost:8888": 200, n.bravo["id"] + "--bravo.localhost": 200, "BRAVO.localhost.": 200,
+		"alpha.localhost": 404, "localhost": 404, "127.0.0.1": 404, "charlie.localhost": 404, n.bravo["id"] + "--alpha.localhost": 404,
+	} {
+		for method, path := range map[string]string{"GET": "", "HEAD": "/logs", "DELETE": ""} {
+			req := n.request(strings.Replace(method, "HEAD", "GET", 1), "/.nightshift/invocations/"+n.bravo["invocation"]+path, nil)
+			req.Host = host
+			expect := want
+			if method == "DELETE" && want == 200 {
+				expect = 409 // it is dead
+			}
+			if got := n.do(req); got.status != expect || want == 404 && tells(got, "") {
+				t.Errorf("%s %s on %s = %d %s, want %d", req.Method, path, host, got.status, got.body, expect)
+			}
+		}
+	}
+}
+
+func TestPublicStatusWithToken(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *gateway.Config) { c.PublicStatus = "token" })
+	b.deploy("default", job)
+	secret := func(scope kept.Scope, sites ...string) string {
+		return b.token(api.CreateToken{Scopes: []kept.Scope{scope}, Sites: sites}).Secret
+	}
+	read, invoke, other := secret(kept.Read, "default"), secret(kept.Invoke, "default"), secret(kept.Invoke, "other")
+	for _, tt := range []struct {
+		name, secret, method, path string
+		want                       int
+	}{
+		{"nobody", "", "GET", "", 401}, {"nobody", "", "GET", "/logs", 401}, {"nobody", "", "DELETE", "", 401}, {"a wrong one", "wrong", "GET", "", 401},
+		{"read", read, "GET", "", 200}, {"read", read, "GET", "/logs", 200}, {"read", read, "DELETE", "", 403},
+		{"of another site", other, "GET", "", 404}, {"of another site", other, "DELETE", "", 404},
+		{"invoke", invoke, "GET", "", 200}, {"root", token, "GET", "", 200}, {"invoke", invoke, "DELETE", "", 200},
+	} {
+		id := idOf(b.ask())
+		req := b.request(tt.method, "/.nightshift/invocations/"+id+tt.path, nil)
+		if tt.secret != "" {
+			req.Header.Set("Authorization", "Bearer "+tt.secret)
+		}
+		if got := b.do(req); got.status != tt.want {
+			t.Errorf("%s %s by %s = %d %s, want %d", tt.method, tt.path, tt.name, got.status, got.body, tt.want)
+		}
 	}
 }
 

@@ -58,8 +58,10 @@ type Config struct {
 	PublicURL string `env:"PUBLIC_URL"`
 	// DefaultSite is the site of every host that names none. Default "default".
 	DefaultSite string `env:"DEFAULT_SITE"`
-	// PublicStatus is on or off: whether whoever knows an invocation's ID may
-	// look at it, follow its log and cancel it on the data plane. Default on.
+	// PublicStatus is on, token or off: whether whoever knows an invocation's ID
+	// may look at it, follow its log and cancel it on the data plane, on a host of
+	// its site; with token, only with a token for that site besides, with the scope
+	// read, or invoke to cancel. Default on.
 	PublicStatus string `env:"PUBLIC_STATUS"`
 	// TrustProxy names the proxies before the gateway, as CIDRs and addresses
 	// separated by commas: 10.1.0.0/16,192.0.2.7. What they say of the caller is
@@ -121,7 +123,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	cfg.AdminAddr = cmp.Or(cfg.AdminAddr, host+":8889")
 	cfg.BaseDomain = strings.ToLower(cmp.Or(cfg.BaseDomain, "localhost"))
 	cfg.DefaultSite = cmp.Or(cfg.DefaultSite, "default")
-	cfg.PublicStatus = cmp.Or(cfg.PublicStatus, "on")
+	cfg.PublicStatus = cmp.Or(cfg.PublicStatus, httpapi.StatusOn)
 	cfg.LameDuck = max(0, cmp.Or(cfg.LameDuck, lameDuck))
 	cfg.Drain = cmp.Or(cfg.Drain, 30*time.Second)
 	return cfg, cfg.validate()
@@ -146,8 +148,8 @@ func (cfg *Config) validate() error {
 		return invalid("NIGHTSHIFT_BASE_DOMAIN is %q; it must be a host name without scheme and port, like example.com", cfg.BaseDomain)
 	case !deploy.ValidSite(cfg.DefaultSite):
 		return invalid("NIGHTSHIFT_DEFAULT_SITE is %q; use lower-case letters, digits and inner single hyphens, %d at most", cfg.DefaultSite, deploy.MaxSiteName)
-	case cfg.PublicStatus != "on" && cfg.PublicStatus != "off":
-		return invalid("NIGHTSHIFT_PUBLIC_STATUS is %q; it must be on or off", cfg.PublicStatus)
+	case !slices.Contains([]string{httpapi.StatusOn, httpapi.StatusToken, httpapi.StatusOff}, cfg.PublicStatus):
+		return invalid("NIGHTSHIFT_PUBLIC_STATUS is %q; it must be on, token or off", cfg.PublicStatus)
 	case cfg.Retention != 0 && cfg.Retention < time.Minute, cfg.DeadRetention != 0 && cfg.DeadRetention < time.Minute:
 		return invalid("NIGHTSHIFT_RETENTION and NIGHTSHIFT_DEAD_RETENTION must be 1m or more")
 	case cfg.SiteBacklog < -1:

@@ -198,7 +198,7 @@ func (g *Gateway) serve(records *store.Store) error {
 		}),
 		Release: releases,
 		Catalog: records.Catalog, Logger: g.log, Ready: g.ready, Stopping: g.stopping,
-		Access: callers, Tokens: records, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus == "on", Proxies: proxies,
+		Access: callers, Tokens: records, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus, Proxies: proxies,
 		SiteURL: siteURL, AdminURL: g.cfg.adminURL(), Tracer: g.tracer,
 	})
 	g.control, err = daemon.NewHTTP(daemon.HTTPConfig{

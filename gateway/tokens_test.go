@@ -277,7 +277,7 @@ func TestSessionOfToken(t *testing.T) {
 // made is let in all the same, and one that somebody made up is not.
 func TestWrongTokensAreLimited(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *gateway.Config) { c.TrustProxy = true })
+	b := setup(t, func(c *gateway.Config) { c.TrustProxy = "true" })
 	made := b.token(api.CreateToken{Scopes: []kept.Scope{kept.Read}})
 	from := func(ip, secret string) answer {
 		req := b.request("GET", b.control("/api/v1/user"), nil)

@@ -5,7 +5,7 @@
 //
 //	NIGHTSHIFT_REDIS_URL       redis://host:6379/0; also rediss, unix, redis+sentinel, redis+cluster
 //	NIGHTSHIFT_BLOB_URL        file:///absolute/folder or s3://bucket?region=…; the same place for all services
-//	NIGHTSHIFT_TOKEN           bearer token of the control plane
+//	NIGHTSHIFT_TOKEN           root token of the control plane; two with a comma between them to change it
 //	NIGHTSHIFT_SECRET_KEY      seals environment variables: age identities, from nightshift secret-key; the first
 //	                           seals, all open (comma-separated, to rotate them); the same for gateways and workers
 //	NIGHTSHIFT_REDIS_WAIT_REPLICAS  how many replicas must have a call before its 202, 0 to 10, default 0
@@ -15,7 +15,7 @@
 //	NIGHTSHIFT_BASE_DOMAIN     <site>.<base domain>, default localhost
 //	NIGHTSHIFT_PUBLIC_URL      the base domain as callers see it, when TLS or a proxy stands before it
 //	NIGHTSHIFT_DEFAULT_SITE    site of every other host, default "default"
-//	NIGHTSHIFT_PUBLIC_STATUS   on or off: /.nightshift/invocations/<id> on the data plane, default on
+//	NIGHTSHIFT_PUBLIC_STATUS   on, token or off: /.nightshift/invocations/<id> on the data plane, default on
 //	NIGHTSHIFT_TRUST_PROXY     networks of the proxies whose X-Forwarded-For and -Proto are believed, or true for
 //	                           all private ones; default false
 //	NIGHTSHIFT_MAX_CONNECTIONS  connections at once, of each plane, default 16384

@@ -6,10 +6,13 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/nightshift/nightshift/gateway/internal/access"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
 	"github.com/nightshift/nightshift/gateway/internal/route"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/store"
+	"github.com/nightshift/nightshift/shared/token"
 )
 
 // functionRoute is the context key that marks a request as one for a function.
@@ -158,19 +161,50 @@ func (s *server) scheme(c echo.Context) string {
 	return "http"
 }
 
-// statusAccess closes the invocation routes of the data plane where the
-// operator does not want them.
-func (s *server) statusAccess(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		s.is(c, planeData, kindStatus)
-		if !s.PublicStatus {
-			return fault.New(fault.NotFound, "the status of invocations is not public on this installation; ask the control plane")
+// What Config.PublicStatus may be.
+const (
+	StatusOn    = "on"    // whoever knows an ID may
+	StatusOff   = "off"   // nobody may
+	StatusToken = "token" // whoever shows a token besides, for the site
+)
+
+// statusAccess lets those pass to an invocation on the data plane whom the
+// operator lets. Each site has its own: on the host of another one it is not there.
+func (s *server) statusAccess(scope token.Scope) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			s.is(c, planeData, kindStatus)
+			r, who := c.Request(), access.Who{}
+			switch s.PublicStatus {
+			case StatusOn:
+			case StatusToken:
+				var err error
+				if who, err = s.Access.Bearer(r.Context(), r.Header.Get(echo.HeaderAuthorization), c.RealIP()); err != nil {
+					return err
+				}
+				if err = who.Need(scope); err != nil {
+					return err
+				}
+			default:
+				return noPublicStatus()
+			}
+			inv, err := s.found(c)
+			if err != nil {
+				return err
+			}
+			if inv.Site != s.Router.Site(r.Host) || s.PublicStatus == StatusToken && !who.Sees(inv.Site) {
+				return store.UnknownInvocation(inv.ID)
+			}
+			// The ID in the path is a secret: keep it out of caches and referrers.
+			h := c.Response().Header()
+			h.Set("Cache-Control", "no-store")
+			h.Set("Referrer-Policy", "no-referrer")
+			h.Set("X-Content-Type-Options", "nosniff")
+			return next(c)
 		}
-		// The ID in the path is a secret: keep it out of caches and referrers.
-		h := c.Response().Header()
-		h.Set("Cache-Control", "no-store")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("X-Content-Type-Options", "nosniff")
-		return next(c)
 	}
+}
+
+func noPublicStatus() error {
+	return fault.New(fault.NotFound, "the status of invocations is not public on this installation; ask the control plane")
 }

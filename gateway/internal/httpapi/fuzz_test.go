@@ -45,7 +45,7 @@ func FuzzCreateDeploy(f *testing.F) {
 			}
 		}
 		if err == nil {
-			_, err = environ.Resolve(nil, own, deploy.Production, in.Branch)
+			_, _, err = environ.Resolve(nil, own, deploy.Production, in.Branch)
 		}
 		if err != nil {
 			if message, _ := fault.Public(err); !fault.Is(err, fault.Invalid) || message == "" || strings.Contains(message, "Go value") {

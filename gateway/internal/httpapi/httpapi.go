@@ -90,8 +90,9 @@ type Config struct {
 	Tokens Tokens
 	// Dev checks that callers of the control plane are local and no web page.
 	Dev bool
-	// PublicStatus opens /.nightshift/invocations to whoever knows an ID.
-	PublicStatus bool
+	// PublicStatus is for whom /.nightshift/invocations is: StatusOn, StatusOff or
+	// StatusToken.
+	PublicStatus string
 	// Proxies are believed when they say who calls. nil: nobody is.
 	Proxies *Proxies
 	// SiteURL is the URL of a site, or of a deploy of it; without trailing slash.
@@ -130,11 +131,12 @@ func New(cfg Config) (data, control http.Handler) {
 func (s *server) dataPlane() http.Handler {
 	e := s.echo(planeData)
 	const status, log = "/.nightshift/invocations/:id", "/.nightshift/invocations/:id/logs"
-	e.GET(status, s.invocation, s.statusOrigins, s.statusAccess)
-	e.DELETE(status, s.cancel, s.statusOrigins, s.statusAccess)
-	e.OPTIONS(status, statusMethods("OPTIONS, DELETE, GET"), s.statusOrigins, s.statusAccess)
-	e.GET(log, s.logs(textLog), s.statusOrigins, s.statusAccess)
-	e.OPTIONS(log, statusMethods("OPTIONS, GET"), s.statusOrigins, s.statusAccess)
+	read, change := s.statusAccess(token.Read), s.statusAccess(token.Invoke)
+	e.GET(status, s.invocation, s.statusOrigins, read)
+	e.DELETE(status, s.cancel, s.statusOrigins, change)
+	e.OPTIONS(status, s.statusMethods("OPTIONS, DELETE, GET"), s.statusOrigins)
+	e.GET(log, s.logs(textLog), s.statusOrigins, read)
+	e.OPTIONS(log, s.statusMethods("OPTIONS, GET"), s.statusOrigins)
 	e.RouteNotFound("/.nightshift/*", notFound)
 	e.RouteNotFound("/*", s.call) // any path, any method: sites own them
 	e.Pre(hideSession)

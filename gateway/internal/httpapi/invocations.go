@@ -23,9 +23,24 @@ const (
 	jsonLog = "application/json"
 )
 
+// foundKey is where a request has the record that it is about.
+const foundKey = "invocation"
+
+// found reads the record in the path, once for a request.
+func (s *server) found(c echo.Context) (invocation.Invocation, error) {
+	if inv, ok := c.Get(foundKey).(invocation.Invocation); ok {
+		return inv, nil
+	}
+	inv, err := s.Invocations.Invocation(c.Request().Context(), c.Param("id"))
+	if err == nil {
+		c.Set(foundKey, inv)
+	}
+	return inv, err
+}
+
 // invocation answers with a record.
 func (s *server) invocation(c echo.Context) error {
-	inv, err := s.Invocations.Invocation(c.Request().Context(), c.Param("id"))
+	inv, err := s.found(c)
 	if err != nil {
 		return err
 	}
@@ -50,7 +65,7 @@ func (s *server) cancel(c echo.Context) error {
 // an event stream that goes on until the invocation is finished.
 func (s *server) logs(form string) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		inv, err := s.Invocations.Invocation(c.Request().Context(), c.Param("id"))
+		inv, err := s.found(c)
 		if err != nil {
 			return err
 		}

@@ -154,7 +154,7 @@ func (s *server) there(c echo.Context, who access.Who, about subject) error {
 		}
 		return seen(who, d.Site, store.UnknownDeploy(id))
 	case aboutInvocation:
-		inv, err := s.Invocations.Invocation(ctx, id)
+		inv, err := s.found(c)
 		if err != nil {
 			return err
 		}

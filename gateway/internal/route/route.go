@@ -210,6 +210,12 @@ func (s *snapshot) named(site, label string) string {
 
 var idShape = regexp.MustCompile(`^[0-9a-f]{24}$`)
 
+// Site is the site that a Host header names, whether it is there or not.
+func (r *Router) Site(host string) string {
+	site, _ := r.split(host)
+	return site
+}
+
 // split reads a Host header: the site, and what names a deploy of it.
 func (r *Router) split(host string) (site, label string) {
 	if h, _, err := net.SplitHostPort(host); err == nil {

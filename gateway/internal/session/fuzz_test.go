@@ -8,25 +8,34 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nightshift/nightshift/gateway/internal/access"
 )
 
 // FuzzVerify: nothing is a session but what was given out, as it was given out.
 func FuzzVerify(f *testing.F) {
 	// A token of each process: those that fuzz have the sessions of another one as seeds.
-	g := New(Config{Token: rand.Text(), Logger: slog.New(slog.DiscardHandler), ClientIP: func(*http.Request) string { return "" }, HTTPS: func(*http.Request) bool { return false }})
+	log, roots := slog.New(slog.DiscardHandler), access.Roots(rand.Text())
+	g := New(Config{
+		Access: access.New(access.Config{Roots: roots, Logger: log}), Roots: roots, Logger: log,
+		ClientIP: func(*http.Request) string { return "" }, HTTPS: func(*http.Request) bool { return false },
+	})
 	now := time.Unix(1_900_000_000, 0)
-	good := g.mint(now.Add(time.Hour))
+	good, err := g.mint(access.Root(0), now.Add(time.Hour))
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Add(good, uint16(0), byte(0))
 	f.Add(good[:20], uint16(5), byte(1))
 	f.Add(good+"=", uint16(70), byte(0x20))
 	f.Fuzz(func(t *testing.T, text string, at uint16, flip byte) {
-		if text != good && g.verify(text, now) {
+		if _, _, ok := g.verify(text, now); ok && text != good {
 			t.Errorf("%q is taken for a session", text)
 		}
 		changed := []byte(good)
 		changed[int(at)%len(changed)] ^= flip
-		if got := g.verify(string(changed), now); got != (flip == 0) {
-			t.Errorf("the session changed at %d by %x is valid: %t", int(at)%len(good), flip, got)
+		if _, _, ok := g.verify(string(changed), now); ok != (flip == 0) {
+			t.Errorf("the session changed at %d by %x is valid: %t", int(at)%len(good), flip, ok)
 		}
 	})
 }
