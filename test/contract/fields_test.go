@@ -43,7 +43,7 @@ var fields = []field{
 	{"connection-headers", regexp.MustCompile(`eaders\.connection$`), theyHaveMore},
 	{"deploy-headers", regexp.MustCompile(`eaders\.x-nf-deploy-(id|published|context|branch)$`), weHaveMore},
 	{"site-fields", regexp.MustCompile(`\.site\.(id|name)$`), weHaveMore},
-	{"answer-headers", regexp.MustCompile(`^header (accept-ranges|allow|cache-control|etag|location|nightshift-hint)$`), weHaveMore},
+	{"answer-headers", regexp.MustCompile(`^header (accept-ranges|allow|cache-control|content-security-policy|etag|location|nightshift-hint|x-content-type-options)$`), weHaveMore},
 	{"answer-headers", regexp.MustCompile(`^header content-type$`), func(want, got string) bool {
 		return want == golden.Absent && strings.HasPrefix(got, `"text/plain; charset=`)
 	}},

@@ -79,6 +79,7 @@ func redirect(c echo.Context, to route.Redirect) error {
 	h := c.Response().Header()
 	h.Set("Location", to.Location)
 	h.Set("Cache-Control", "public, max-age=0, must-revalidate")
+	h.Set("X-Content-Type-Options", "nosniff")
 	return c.String(to.Status, "Redirecting to "+to.Location+"\n")
 }
 

@@ -21,6 +21,9 @@ func netlifyText(h http.Header, message string) string {
 	return text + "..."
 }
 
+// pagePolicy lets the page load nothing, run nothing and be framed by nobody.
+const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
 // page shows a failure to somebody who looks at it in a browser.
 var page = template.Must(template.New("error").Parse(`<!doctype html>
 <html lang="en">

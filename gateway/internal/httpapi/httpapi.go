@@ -224,9 +224,14 @@ func (s *server) answerError(err error, c echo.Context, p plane) {
 		panic(http.ErrAbortHandler)
 	}
 	defer func() { s.count(c, p, c.Response().Status) }()
+	// What is ours may repeat what a caller sent: nothing of it is to be taken for
+	// anything but what it says it is.
+	h := c.Response().Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
 	if failed, ok := errors.AsType[*invoke.Failed](err); ok {
-		c.Response().Header().Set("Cache-Control", "no-store")
 		if wants(c, "text/html") {
+			h.Set("Content-Security-Policy", pagePolicy)
 			_ = c.Blob(failed.Status, "text/html", errorPage(failed.Text))
 			return
 		}
@@ -234,11 +239,9 @@ func (s *server) answerError(err error, c echo.Context, p plane) {
 		return
 	}
 	answer, retryAfter := s.describe(err, c)
-	h := c.Response().Header()
 	if retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(retryAfter.Seconds()))))
 	}
-	h.Set("Cache-Control", "no-store")
 	// A write that does not succeed has nobody left to tell.
 	if c.Get(functionRoute) != nil { // Netlify answers in plain text there
 		_ = c.String(answer.Code, netlifyText(h, answer.Message))
