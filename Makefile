@@ -56,7 +56,7 @@ types: $(TYPES)/node_modules/.package-lock.json ## check the TypeScript types of
 	@cd $(TYPES) && node_modules/.bin/tsc -p test --module esnext --moduleResolution bundler
 
 # Packages of tests that start what `make build` makes, for make e2e.
-SYSTEM := e2e(/.*)?|console|contract(/.*)?|examples|manual(/.*)?|monitoring|redis
+SYSTEM := e2e(/.*)?|console|contract(/.*)?|examples|manual(/.*)?|monitoring|redis|secrecy
 
 .PHONY: test
 test: ## run the tests of all modules with the race detector (without redis-server: on miniredis)

@@ -31,6 +31,7 @@ var ErrUnreachable = errors.New("not reachable")
 // Client is safe for concurrent use.
 type Client struct {
 	base  string
+	shown string // base, without a password
 	token string
 	http  *http.Client
 	key   string // Idempotency-Key of its requests; see [Client.once]
@@ -43,6 +44,9 @@ type Client struct {
 func New(baseURL, token string, httpClient *http.Client) (*Client, error) {
 	u, err := url.Parse(baseURL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		if strings.Contains(baseURL, "@") { // there may be a password in front of it
+			baseURL = "…" + baseURL[strings.LastIndex(baseURL, "@"):]
+		}
 		return nil, fault.New(fault.Invalid, "the API URL %q cannot be used; it looks like http://127.0.0.1:8889/api/v1", baseURL)
 	}
 	if httpClient == nil {
@@ -55,7 +59,7 @@ func New(baseURL, token string, httpClient *http.Client) (*Client, error) {
 			MaxIdleConnsPerHost:   8, // as many as a deploy has uploads at once
 		}}
 	}
-	return &Client{base: strings.TrimSuffix(baseURL, "/"), token: token, http: httpClient}, nil
+	return &Client{base: strings.TrimSuffix(baseURL, "/"), shown: strings.TrimSuffix(u.Redacted(), "/"), token: token, http: httpClient}, nil
 }
 
 // Close closes idle connections.
@@ -153,7 +157,7 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, co
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return fault.Wrap(err, fault.BadGateway, "the answer of %s cannot be read; is it the control plane of Nightshift?", c.base)
+		return fault.Wrap(err, fault.BadGateway, "the answer of %s cannot be read; is it the control plane of Nightshift?", c.shown)
 	}
 	return nil
 }
@@ -165,9 +169,9 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	}
 	err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok && dnsErr.IsNotFound {
-		return fault.Wrap(err, fault.Unavailable, "the host of %s is not known", c.base)
+		return fault.Wrap(err, fault.Unavailable, "the host of %s is not known", c.shown)
 	}
-	return fault.Wrap(err, fault.Unavailable, "%s does not answer; is the gateway running, and is the URL its control plane?", c.base)
+	return fault.Wrap(err, fault.Unavailable, "%s does not answer; is the gateway running, and is the URL its control plane?", c.shown)
 }
 
 // failure makes an error of an answer.
