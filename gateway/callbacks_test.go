@@ -8,6 +8,7 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/store"
 )
 
 const (
@@ -28,7 +29,7 @@ func (b *bundle) deadCallbacks(n int) []string {
 	for range n {
 		id := idOf(b.ask("Nightshift-Callback: " + callbackURL))
 		b.finish(function.Background, id, good)
-		claims, err := b.store.ClaimCallbacks(b.t.Context(), 1, time.Minute)
+		claims, _, err := b.store.ClaimCallbacks(b.t.Context(), store.CallbackRoom{Total: 1}, time.Minute)
 		if err != nil || len(claims) != 1 || claims[0].ID != id {
 			b.t.Fatalf("ClaimCallbacks = %v, %v; want that of %s", claims, err, id)
 		}
@@ -74,7 +75,7 @@ func TestDeadCallbacks(t *testing.T) {
 	if list, err := b.api.DeadCallbacks(ctx, "default", "", 0); err != nil || len(list.Callbacks) != 2 || list.Callbacks[0].Invocation.ID != ids[2] || list.Callbacks[1].Invocation.ID != ids[0] {
 		t.Errorf("after the retry = %+v, %v; want the two others", list, err)
 	}
-	claims, err := b.store.ClaimCallbacks(ctx, 10, time.Minute)
+	claims, _, err := b.store.ClaimCallbacks(ctx, store.CallbackRoom{Total: 10}, time.Minute)
 	if err != nil || len(claims) != 1 || claims[0].ID != ids[1] || claims[0].Try != 1 {
 		t.Errorf("due is %+v, %v; want the one that was retried, with all its tries", claims, err)
 	}

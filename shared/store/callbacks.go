@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	_ "embed"
+	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -55,50 +57,77 @@ type CallbackClaim struct {
 	// another time was retried since.
 	End time.Time
 	// At is when it was claimed, by Redis's clock.
-	At time.Time
+	At   time.Time
+	Site string
 }
 
-// ClaimCallbacks claims at most limit callbacks that are due, oldest first.
-// Nobody else is given them before the lease has passed, or the claim is
-// settled. It may return some and an error.
-func (s *Store) ClaimCallbacks(ctx context.Context, limit int, lease time.Duration) ([]CallbackClaim, error) {
-	var claims []CallbackClaim
+// CallbackRoom is how many callbacks somebody has room for.
+type CallbackRoom struct {
+	Total int
+	// Sites says of some sites how many of each there is room for. Callbacks that
+	// are due and find none are put off, so that those of others come forward.
+	Sites map[string]int
+}
+
+// putOff is how long callbacks of a site without room are put off.
+const putOff = 5 * time.Second
+
+// ClaimCallbacks claims callbacks that are due, as many as there is room for,
+// oldest first. Nobody else is given them before the lease has passed, or the
+// claim is settled. behind says that callbacks were put off, behind which others
+// may be due. It may return some and an error.
+func (s *Store) ClaimCallbacks(ctx context.Context, room CallbackRoom, lease time.Duration) (claims []CallbackClaim, behind bool, err error) {
+	left := CallbackRoom{Total: room.Total, Sites: maps.Clone(room.Sites)}
 	for _, kind := range recordKinds() {
-		if len(claims) >= limit {
+		if left.Total <= 0 {
 			break
 		}
-		more, err := s.claimCallbacks(ctx, kind, limit-len(claims), lease)
-		claims = append(claims, more...)
+		more, over, err := s.claimCallbacks(ctx, kind, left, lease)
+		claims, behind = append(claims, more...), behind || over
 		if err != nil {
-			return claims, err
+			return claims, behind, err
+		}
+		left.Total -= len(more)
+		for _, c := range more {
+			if _, limited := left.Sites[c.Site]; limited {
+				left.Sites[c.Site]--
+			}
 		}
 	}
-	return claims, nil
+	return claims, behind, nil
 }
 
-func (s *Store) claimCallbacks(ctx context.Context, kind function.Kind, limit int, lease time.Duration) ([]CallbackClaim, error) {
+func (s *Store) claimCallbacks(ctx context.Context, kind function.Kind, room CallbackRoom, lease time.Duration) (claims []CallbackClaim, over bool, err error) {
 	const doing = "looking for callbacks that are due"
-	now, list, err := s.runList(ctx, callbackClaimScript, doing,
-		[]string{callbacksKey(kind), callbackCountsKey(kind), callbackClaimKey(kind, newToken())},
-		limit, lease.Milliseconds(), (untoldFor + lease).Milliseconds(),
-		recordKey(kind, ""), logKey(kind, ""), deadCallbacksKey(kind, ""))
-	if err != nil {
-		return nil, err
+	args := []any{
+		room.Total, lease.Milliseconds(), (untoldFor + lease).Milliseconds(),
+		recordKey(kind, ""), logKey(kind, ""), deadCallbacksKey(kind, ""), putOff.Milliseconds(),
 	}
-	claims := make([]CallbackClaim, 0, len(list)/4)
-	for ; len(list) >= 4; list = list[4:] {
+	for site, n := range room.Sites {
+		args = append(args, site, n)
+	}
+	now, list, err := s.runList(ctx, callbackClaimScript, doing,
+		[]string{callbacksKey(kind), callbackCountsKey(kind), callbackClaimKey(kind, newToken())}, args...)
+	if err != nil {
+		return nil, false, err
+	}
+	if len(list)%5 != 1 {
+		return nil, false, unexpected(doing, fmt.Sprint(len(list), " parts"))
+	}
+	over = list[0] != "0"
+	for list = list[1:]; len(list) >= 5; list = list[5:] {
 		number := make([]int64, 4)
 		for i, text := range []string{now, list[1], list[2], list[3]} {
 			if number[i], err = strconv.ParseInt(text, 10, 64); err != nil {
-				return nil, unexpected(doing, text)
+				return nil, over, unexpected(doing, text)
 			}
 		}
 		claims = append(claims, CallbackClaim{
 			Kind: kind, ID: list[0], Request: int(number[1]), Try: int(number[2]),
-			End: fromMillis(number[3]), At: fromMillis(number[0]),
+			End: fromMillis(number[3]), At: fromMillis(number[0]), Site: list[4],
 		})
 	}
-	return claims, nil
+	return claims, over, nil
 }
 
 // CallbackDelivered notes that the receiver took the callback. ErrFenced: a

@@ -42,7 +42,7 @@ func (b *backend) endTold(t testing.TB, state invocation.State) string {
 // claim claims the one callback that is due.
 func (b *backend) claim(t testing.TB) CallbackClaim {
 	t.Helper()
-	claims, err := b.ClaimCallbacks(t.Context(), 10, time.Minute)
+	claims, _, err := b.ClaimCallbacks(t.Context(), CallbackRoom{Total: 10}, time.Minute)
 	if err != nil || len(claims) != 1 {
 		t.Fatalf("ClaimCallbacks = %v, %v, want one", claims, err)
 	}
@@ -52,9 +52,27 @@ func (b *backend) claim(t testing.TB) CallbackClaim {
 // noneDue fails if a callback is due.
 func (b *backend) noneDue(t testing.TB) {
 	t.Helper()
-	if claims, err := b.ClaimCallbacks(t.Context(), 10, time.Minute); err != nil || len(claims) != 0 {
+	if claims, _, err := b.ClaimCallbacks(t.Context(), CallbackRoom{Total: 10}, time.Minute); err != nil || len(claims) != 0 {
 		t.Errorf("ClaimCallbacks = %v, %v, want none", claims, err)
 	}
+}
+
+// Callbacks of a site without room are put off, so that those of others behind
+// them are found.
+func TestClaimCallbacksOfSitesWithRoom(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		for range 3 {
+			b.endTold(t, invocation.Succeeded)
+		}
+		claims, behind, err := b.ClaimCallbacks(t.Context(), CallbackRoom{Total: 10, Sites: map[string]int{"shop": 1}}, time.Minute)
+		if err != nil || len(claims) != 1 || !behind || claims[0].Site != "shop" {
+			t.Errorf("ClaimCallbacks with room for one of shop = %+v, %t, %v", claims, behind, err)
+		}
+		claims, behind, err = b.ClaimCallbacks(t.Context(), CallbackRoom{Total: 10}, time.Minute)
+		if err != nil || len(claims) != 0 || behind {
+			t.Errorf("ClaimCallbacks of what was put off = %+v, %t, %v; want none yet", claims, behind, err)
+		}
+	})
 }
 
 // dueNow lets time pass until a callback is due, if it is in the outbox.
@@ -105,7 +123,7 @@ var callbackWrites = []write{
 	{"ClaimCallbacks", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
 		id := b.endTold(t, invocation.Succeeded)
 		return func(ctx context.Context, s *Store) error {
-				_, err := s.ClaimCallbacks(ctx, 10, time.Minute)
+				_, _, err := s.ClaimCallbacks(ctx, CallbackRoom{Total: 10}, time.Minute)
 				return err
 			}, func() bool {
 				in, ok := b.dueIn(t, id)
@@ -294,7 +312,7 @@ func TestNobodyElseGetsAClaim(t *testing.T) {
 		for range 4 {
 			all.Go(func() {
 				for range 2 * len(want) {
-					claims, err := b.ClaimCallbacks(t.Context(), 7, time.Minute)
+					claims, _, err := b.ClaimCallbacks(t.Context(), CallbackRoom{Total: 7}, time.Minute)
 					if err != nil {
 						t.Errorf("ClaimCallbacks = %v", err)
 					}

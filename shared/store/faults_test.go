@@ -474,7 +474,7 @@ func TestTheDriverRepeatsWrites(t *testing.T) {
 		b.load(t)
 		b.endTold(t, invocation.Succeeded)
 		armed.Store(true)
-		claims, err := s.ClaimCallbacks(t.Context(), 10, time.Minute)
+		claims, _, err := s.ClaimCallbacks(t.Context(), CallbackRoom{Total: 10}, time.Minute)
 		if err != nil || len(claims) != 1 || claims[0].Request != 1 {
 			t.Errorf("ClaimCallbacks = %+v, %v, want the first request", claims, err)
 		}

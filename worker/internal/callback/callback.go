@@ -9,6 +9,9 @@
 // tried again after 5 s, 30 s, 2 min, 10 min, 1 h and 6 h, each up to a fifth
 // longer, and is then dead; 410 Gone is dead at once.
 //
+// A site whose receivers are slow gets a part of the requests that are made at
+// once, so that it holds up its own callbacks and not those of others.
+//
 // Receivers are named by whoever may call functions, so where a request goes is
 // guarded; see newClient.
 package callback
@@ -46,7 +49,10 @@ const (
 	requestTimeout = 15 * time.Second // a request with its redirects and its answer
 	storeTimeout   = 5 * time.Second  // one call of the store
 	stopGrace      = 5 * time.Second  // for requests that are being made when the worker stops
-	maxInFlight    = 16               // requests at once
+	maxInFlight    = 64               // requests at once
+	maxPerSlow     = 8                // of one site whose receivers are slow
+	slow           = 5 * time.Second  // is a receiver that has not answered by then
+	slowFor        = 5 * time.Minute  // its site counts as such, from then on
 	maxAnswer      = 4 << 10          // bytes of an answer's body that are read, to use the connection again
 )
 
@@ -56,7 +62,7 @@ var delays = []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute,
 // Store is where callbacks wait: store.Store. All errors are those that package
 // store documents.
 type Store interface {
-	ClaimCallbacks(ctx context.Context, limit int, lease time.Duration) ([]store.CallbackClaim, error)
+	ClaimCallbacks(ctx context.Context, room store.CallbackRoom, lease time.Duration) (claims []store.CallbackClaim, behind bool, err error)
 	Invocation(ctx context.Context, id string) (invocation.Invocation, error)
 	CallbackDelivered(ctx context.Context, site string, c store.CallbackClaim) error
 	CallbackFailed(ctx context.Context, site string, c store.CallbackClaim, reason string, delay time.Duration) error
@@ -89,9 +95,18 @@ type Deliverer struct {
 	kicked  chan struct{}
 	grace   time.Duration // stopGrace
 
-	inFlight atomic.Int32
 	full     atomic.Bool // the last look found as much as there was room for
 	requests sync.WaitGroup
+
+	mu    sync.Mutex
+	sites map[string]*site // that have requests, or are slow
+}
+
+// site is what is known of a site's receivers. Who names receivers that never
+// answer must not keep the callbacks of others from being made.
+type site struct {
+	inFlight int
+	slow     time.Time // until when it counts as slow
 }
 
 // New makes a deliverer.
@@ -99,7 +114,7 @@ func New(cfg Config) *Deliverer {
 	return &Deliverer{
 		cfg: cfg, log: cfg.Logger.With("component", "callback"), metrics: newMetrics(cfg.Metrics),
 		client: newClient(cfg.Allowed, cfg.Resolver, cfg.TLS),
-		kicked: make(chan struct{}, 1), grace: stopGrace,
+		kicked: make(chan struct{}, 1), grace: stopGrace, sites: map[string]*site{},
 	}
 }
 
@@ -134,19 +149,24 @@ func (d *Deliverer) Run(ctx context.Context) {
 // look claims what is due, as far as there is room, and begins to send it. It
 // logs the first of several failures in a row.
 func (d *Deliverer) look(ctx, requests context.Context, healthy bool) bool {
-	room := maxInFlight - int(d.inFlight.Load())
-	if room <= 0 {
+	room := d.room()
+	if room.Total <= 0 {
 		return healthy // whoever ends kicks
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	claims, err := d.cfg.Store.ClaimCallbacks(ctx, room, lease)
-	d.full.Store(len(claims) == room)
+	claims, behind, err := d.cfg.Store.ClaimCallbacks(ctx, room, lease)
+	if behind {
+		d.Kick()
+	}
+	d.full.Store(len(claims) == room.Total)
 	for _, c := range claims {
-		d.inFlight.Add(1)
+		d.begin(c.Site)
 		d.requests.Go(func() {
+			late := time.AfterFunc(slow, func() { d.late(c.Site) })
 			d.deliver(requests, c)
-			d.inFlight.Add(-1)
+			late.Stop()
+			d.end(c.Site)
 			if d.full.Load() {
 				d.Kick()
 			}
@@ -159,6 +179,51 @@ func (d *Deliverer) look(ctx, requests context.Context, healthy bool) bool {
 		d.log.Info("callbacks are made again")
 	}
 	return err == nil
+}
+
+// room is what is left beside the requests that are being made.
+func (d *Deliverer) room() store.CallbackRoom {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	room := store.CallbackRoom{Total: maxInFlight, Sites: map[string]int{}}
+	for name, s := range d.sites {
+		room.Total -= s.inFlight
+		switch {
+		case time.Now().Before(s.slow):
+			room.Sites[name] = maxPerSlow - s.inFlight
+		case s.inFlight == 0:
+			delete(d.sites, name)
+		}
+	}
+	return room
+}
+
+// begin counts a request of a site in.
+func (d *Deliverer) begin(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.sites[name]
+	if s == nil {
+		s = &site{}
+		d.sites[name] = s
+	}
+	s.inFlight++
+}
+
+// end counts a request of a site out.
+func (d *Deliverer) end(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sites[name].inFlight--
+}
+
+// late notes that a receiver of a site is slow.
+func (d *Deliverer) late(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.sites[name]; s != nil {
+		s.slow = time.Now().Add(slowFor)
+	}
 }
 
 // deliver makes one request and records how it went. What it cannot record is

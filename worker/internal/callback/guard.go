@@ -17,6 +17,7 @@ const (
 	maxRedirects    = 3
 	maxHeader       = 16 << 10 // bytes of the answer's header
 	idleConnections = 2        // per receiver
+	maxIdle         = 16       // of all
 	idleTimeout     = 30 * time.Second
 )
 
@@ -57,7 +58,7 @@ func transport(guard *ssrf.Guardian, resolver *net.Resolver, trust *tls.Config) 
 		TLSClientConfig:        trust.Clone(), // the transport writes to its own
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true,
-		MaxIdleConns:           maxInFlight,
+		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    idleConnections,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeader,

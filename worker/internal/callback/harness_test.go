@@ -150,8 +150,14 @@ func run(t testing.TB, d *Deliverer) (stop func()) {
 // end makes an invocation with a callback that has ended, and returns its ID.
 func (w *world) end(t testing.TB, url string) string {
 	t.Helper()
+	return w.endOf(t, "shop", url)
+}
+
+// endOf is end for an invocation of a site.
+func (w *world) endOf(t testing.TB, site, url string) string {
+	t.Helper()
 	inv := invocation.Invocation{
-		ID: ulid.Make().String(), Site: "shop", Deploy: "d1", Function: "send-email", Kind: function.Background,
+		ID: ulid.Make().String(), Site: site, Deploy: "d1", Function: "send-email", Kind: function.Background,
 		Callback: &invocation.Callback{URL: url},
 	}
 	task := queue.Task{ID: inv.ID, Queue: inv.Kind, Target: queue.Target{Site: inv.Site, Deploy: inv.Deploy, Function: inv.Function}, Timeout: time.Minute}
