@@ -41,12 +41,15 @@ func FuzzNew(f *testing.F) {
 		if v.Secret && slices.ContainsFunc(v.Masked().Values, func(value environ.Value) bool { return value.Value != environ.Mask && value.Value != "" }) {
 			t.Errorf("%s shows a value of a secret", data)
 		}
-		values, err := environ.Resolve([]environ.Variable{v}, nil, context, branch)
+		values, secrets, err := environ.Resolve([]environ.Variable{v}, nil, context, branch)
 		if err != nil && !fault.Is(err, fault.Invalid) {
 			t.Errorf("Resolve of %s = %v", data, err)
 		}
 		if want, ok := v.In(context, branch); err == nil && v.ForFunctions() && ok != (len(values) == 1) {
 			t.Errorf("%s for %q, %q resolves to %d values, and has %v there", data, context, branch, len(values), want.ID())
+		}
+		if err == nil && len(values) == 1 && slices.Contains(secrets, v.Key) != v.Secret {
+			t.Errorf("%s is a secret: %t, and resolves to the secrets %q", data, v.Secret, secrets)
 		}
 	})
 }
