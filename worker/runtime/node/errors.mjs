@@ -25,7 +25,7 @@ export function describe(reason, root = '') {
   }
   const report = {
     errorType: String(reason.name || 'Error'),
-    errorMessage: relative(String(reason.message), root),
+    errorMessage: relative(String(reason.message), root) + hint(reason),
     stackTrace: reason.ownStack ? [] : frames(reason, root),
   }
   let cause = reason.cause
@@ -51,6 +51,15 @@ export async function locate(error, file) {
   const place = /^(\S*:\d+\n[^]*?)\n\n?SyntaxError/.exec(stderr)
   if (place) error.stack = `${place[1]}\n${error.stack}`
   return error
+}
+
+// hint helps those whose code, or a package of it, has "/tmp" written into it:
+// that folder belongs to all, so nobody gets in.
+function hint(error) {
+  const own = process.env.TMPDIR
+  const path = String(error.path ?? '')
+  if (!own || error.code !== 'EACCES' || !/^\/tmp(\/|$)/.test(path) || path.startsWith(own)) return ''
+  return ` (a function has a temporary folder of its own, which os.tmpdir() and TMPDIR name: ${own})`
 }
 
 function isError(value) {

@@ -51,3 +51,18 @@ test('errors without a usable stack', () => {
 test('our own errors have no stack', () => {
   assert.deepEqual(describe(new Fault('Runtime.Stalled', 'why')), { errorType: 'Runtime.Stalled', errorMessage: 'why', stackTrace: [] })
 })
+
+test('who asks for /tmp is told where to go', () => {
+  const own = process.env.TMPDIR
+  process.env.TMPDIR = '/tmp/own'
+  try {
+    const fail = (code, path) => Object.assign(new Error('no'), { code, path })
+    assert.match(describe(fail('EACCES', '/tmp/x')).errorMessage, /^no \(.*os\.tmpdir\(\).*\/tmp\/own\)$/)
+    for (const error of [fail('ENOENT', '/tmp/x'), fail('EACCES', '/tmp/own/x'), fail('EACCES', '/tmpfile'), fail('EACCES', undefined)]) {
+      assert.equal(describe(error).errorMessage, 'no')
+    }
+  } finally {
+    if (own === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = own
+  }
+})
