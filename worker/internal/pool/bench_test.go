@@ -5,6 +5,9 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/nightshift/nightshift/worker/internal/jail"
+	"github.com/nightshift/nightshift/worker/internal/jail/jailtest"
 )
 
 // once is a call of a function that does nothing.
@@ -63,6 +66,28 @@ func BenchmarkCold(b *testing.B) {
 			}
 			report(b, took)
 		})
+	}
+}
+
+// BenchmarkWalls is a call in a process that is started for it, with and
+// without walls, in turns, so that what else the machine does counts for both.
+func BenchmarkWalls(b *testing.B) {
+	var pools [2]*Pool
+	for n := range pools {
+		pools[n] = start(b, Config{Max: 3, Jail: jailtest.New(b, func(c *jail.Config) { c.Open = n == 1 })})
+	}
+	code := corpus(b, "noop", "noop.js")
+	var took [2][]time.Duration
+	for b.Loop() {
+		for n, p := range pools {
+			took[n] = append(took[n], once(b, p, code))
+			p.Forget(code.Key)
+			awaitSpares(b, p, 0)
+		}
+	}
+	for n, name := range []string{"walls", "open"} {
+		slices.Sort(took[n])
+		b.ReportMetric(float64(took[n][len(took[n])/2].Microseconds()), name+"-p50-µs")
 	}
 }
 
