@@ -89,7 +89,9 @@ func (w *walls) limits(l Limits) []process.Limit {
 	add(unix.RLIMIT_NOFILE, uint64(l.Files))
 	add(unix.RLIMIT_FSIZE, uint64(l.Tmp))
 	if l.Processes > 0 {
-		add(unix.RLIMIT_NPROC, uint64(l.Processes)+w.tasks)
+		// A last stop for what grows faster than it is counted (package meter): one
+		// that holds at the limit itself would only keep a fork bomb at work.
+		add(unix.RLIMIT_NPROC, uint64(l.Processes)*5/4+w.tasks)
 	}
 	if l.Memory > 0 {
 		// A last stop for what grows faster than it is measured. What counts here
