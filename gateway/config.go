@@ -78,6 +78,10 @@ type Config struct {
 	Retention time.Duration `env:"RETENTION"`
 	// DeadRetention is the same for invocations in state dead. Default 720h.
 	DeadRetention time.Duration `env:"DEAD_RETENTION"`
+	// AuditRetention is how long the audit log keeps what was done on the control
+	// plane, 1h or more: 50,000 entries at most, and 5,000 of what was refused.
+	// Default 2160h, 90 days.
+	AuditRetention time.Duration `env:"AUDIT_RETENTION"`
 	// SiteBacklog is how many invocations of a kind may be queued per site; calls
 	// over it are answered 429. Default 100,000; -1 is no bound.
 	SiteBacklog int `env:"SITE_BACKLOG"`
@@ -124,6 +128,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	cfg.BaseDomain = strings.ToLower(cmp.Or(cfg.BaseDomain, "localhost"))
 	cfg.DefaultSite = cmp.Or(cfg.DefaultSite, "default")
 	cfg.PublicStatus = cmp.Or(cfg.PublicStatus, httpapi.StatusOn)
+	cfg.AuditRetention = cmp.Or(cfg.AuditRetention, 90*24*time.Hour)
 	cfg.LameDuck = max(0, cmp.Or(cfg.LameDuck, lameDuck))
 	cfg.Drain = cmp.Or(cfg.Drain, 30*time.Second)
 	return cfg, cfg.validate()
@@ -152,6 +157,8 @@ func (cfg *Config) validate() error {
 		return invalid("NIGHTSHIFT_PUBLIC_STATUS is %q; it must be on, token or off", cfg.PublicStatus)
 	case cfg.Retention != 0 && cfg.Retention < time.Minute, cfg.DeadRetention != 0 && cfg.DeadRetention < time.Minute:
 		return invalid("NIGHTSHIFT_RETENTION and NIGHTSHIFT_DEAD_RETENTION must be 1m or more")
+	case cfg.AuditRetention < time.Hour:
+		return invalid("NIGHTSHIFT_AUDIT_RETENTION is %v; it must be 1h or more", cfg.AuditRetention)
 	case cfg.SiteBacklog < -1:
 		return invalid("NIGHTSHIFT_SITE_BACKLOG is %d; it must be 1 or more, or -1 for no bound", cfg.SiteBacklog)
 	case cfg.Drain < 0:

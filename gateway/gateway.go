@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/access"
+	"github.com/nightshift/nightshift/gateway/internal/audit"
 	"github.com/nightshift/nightshift/gateway/internal/await"
 	"github.com/nightshift/nightshift/gateway/internal/cancel"
 	"github.com/nightshift/nightshift/gateway/internal/console"
@@ -186,19 +187,20 @@ func (g *Gateway) serve(records *store.Store) error {
 		Store: records, Intake: g.intake, Site: releases.Site, SiteURL: siteURL, Dev: g.cfg.Dev, Now: g.redisNow,
 	})
 	roots := access.Roots(g.cfg.Token)
-	callers := access.New(access.Config{Roots: roots, Tokens: records, Logger: g.log})
-	guard := session.New(session.Config{Access: callers, Roots: roots, ClientIP: proxies.ClientIP, HTTPS: proxies.HTTPS, Logger: g.log})
+	trail := audit.New(audit.Config{Store: records, Keep: g.cfg.AuditRetention, Logger: g.log, Registry: g.registry})
+	callers := access.New(access.Config{Roots: roots, Tokens: records, Logger: g.log, Refused: trail.RefusedToken})
+	guard := session.New(session.Config{Access: callers, Roots: roots, Audit: trail, ClientIP: proxies.ClientIP, HTTPS: proxies.HTTPS, Logger: g.log})
 	data, control = httpapi.New(httpapi.Config{
 		Router: g.router, Limiter: limit.New(records, g.cfg.siteRates(), g.log), Static: static.New(g.artifacts, g.cfg.Limits.Pace()), Invoker: g.invoker, Invocations: records, Cancel: stop, Workers: records,
 		Environment: variables, Callbacks: records, Metrics: metrics.Handler(g.registry, g.log), Registry: g.registry, Refused: refused, Queues: g.queues,
 		Rerun: again, Schedules: plans, Session: guard,
 		Console: console.New(console.Config{
-			Session: guard, Releases: releases, Deploys: records, Records: records, Figures: records, Rerun: again, Cancel: stop,
+			Session: guard, Audit: trail, AuditLog: records, Releases: releases, Deploys: records, Records: records, Figures: records, Rerun: again, Cancel: stop,
 			Schedules: plans, Callbacks: records, Workers: records, SiteURL: siteURL, ClientIP: proxies.ClientIP, Queues: queues.Path, Logger: g.log,
 		}),
 		Release: releases,
 		Catalog: records.Catalog, Logger: g.log, Ready: g.ready, Stopping: g.stopping,
-		Access: callers, Tokens: records, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus, Proxies: proxies,
+		Access: callers, Tokens: records, Audit: trail, AuditLog: records, Dev: g.cfg.Dev, PublicStatus: g.cfg.PublicStatus, Proxies: proxies,
 		SiteURL: siteURL, AdminURL: g.cfg.adminURL(), Tracer: g.tracer,
 	})
 	g.control, err = daemon.NewHTTP(daemon.HTTPConfig{

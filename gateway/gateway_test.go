@@ -210,6 +210,8 @@ func TestNewRefuses(t *testing.T) {
 		{"bad site", "NIGHTSHIFT_DEFAULT_SITE", func(c *gateway.Config) { c.DefaultSite = "a--b" }},
 		{"bad switch", "NIGHTSHIFT_PUBLIC_STATUS", func(c *gateway.Config) { c.PublicStatus = "true" }},
 		{"short retention", "NIGHTSHIFT_RETENTION", func(c *gateway.Config) { c.Retention = time.Second }},
+		{"short audit", "NIGHTSHIFT_AUDIT_RETENTION", func(c *gateway.Config) { c.AuditRetention = time.Minute }},
+		{"empty token", "NIGHTSHIFT_TOKEN", func(c *gateway.Config) { c.Token = "a, " }},
 		{"bad public URL", "NIGHTSHIFT_PUBLIC_URL", func(c *gateway.Config) { c.PublicURL = "example.com" }},
 		{"negative drain", "NIGHTSHIFT_DRAIN", func(c *gateway.Config) { c.Drain = -1 }},
 		{"bad backlog", "NIGHTSHIFT_SITE_BACKLOG", func(c *gateway.Config) { c.SiteBacklog = -2 }},

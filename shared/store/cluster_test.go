@@ -106,6 +106,12 @@ func TestRedisCluster(t *testing.T) {
 	if _, err := b.Token(ctx, ci.ID); err != nil {
 		t.Errorf("Token = %v", err)
 	}
+	if err := errors.Join(b.AppendAudit(ctx, AuditEntry{Status: 200}, time.Hour), b.AppendAudit(ctx, AuditEntry{Status: 403}, time.Hour)); err != nil {
+		t.Errorf("AppendAudit = %v", err)
+	}
+	if all, _, err := b.Audit(ctx, AuditFilter{}, "", 10); err != nil || len(all) != 2 {
+		t.Errorf("Audit = %v, %v, want two", all, err)
+	}
 	if err := b.RevokeToken(ctx, ci.ID); err != nil {
 		t.Errorf("RevokeToken = %v", err)
 	}

@@ -224,6 +224,16 @@ var writes = []write{
 				return err == nil && len(all) == 1 && all[0].ID == made.ID
 			}
 	}, isNil},
+	{"AppendAudit", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		calls := 0
+		return func(ctx context.Context, s *Store) error {
+				calls++
+				return s.AppendAudit(ctx, AuditEntry{Action: "site.create", Status: 201}, time.Hour)
+			}, func() bool { // a caller may append again, the driver may not
+				n := int(b.rdb.XLen(t.Context(), auditKey()).Val())
+				return n >= 1 && n <= calls
+			}
+	}, isNil},
 	{"NoteTokenUse", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
 		id := b.token(t, "ci").ID
 		return func(ctx context.Context, s *Store) error { return s.NoteTokenUse(ctx, id) }, func() bool {
@@ -386,7 +396,7 @@ func (b *backend) load(t testing.TB) {
 		siteCreateScript, lockScript, publishScript, rollbackScript, unpublishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript, suppressScript, pauseScript, resumeScript, environmentScript,
 		expireScript, deployRemoveScript, doomScript, listScript, trimScript, countsScript,
 		callbackClaimScript, callbackSettleScript, callbackRetryScript,
-		tokenCreateScript, tokenReadScript, tokenUsedScript, tokenRevokeScript,
+		tokenCreateScript, tokenReadScript, tokenUsedScript, tokenRevokeScript, auditScript,
 	} {
 		if err := script.Load(t.Context(), b.rdb).Err(); err != nil {
 			t.Fatal(err)
@@ -575,6 +585,8 @@ func TestWithoutRedisEverythingIsUnavailable(t *testing.T) {
 		"Ledger":          func() error { _, _, err := s.Ledger(ctx, "a", "", 1); return err },
 		"TickTotals":      func() error { _, err := s.TickTotals(ctx); return err },
 		"Token":           func() error { _, err := s.Token(ctx, "0123456789abcdef"); return err },
+		"AppendAudit":     func() error { return s.AppendAudit(ctx, AuditEntry{}, time.Hour) },
+		"Audit":           func() error { _, _, err := s.Audit(ctx, AuditFilter{}, "", 1); return err },
 		"Tokens":          func() error { _, err := s.Tokens(ctx); return err },
 		"RevokeToken":     func() error { return s.RevokeToken(ctx, "0123456789abcdef") },
 		"Paused":          func() error { _, err := s.Paused(ctx, "shop"); return err },

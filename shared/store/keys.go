@@ -112,6 +112,12 @@ func tokensKey() string { return "nightshift:{access}:tokens" }
 // tokenUsesKey is the hash of when tokens were used last, by ID.
 func tokenUsesKey() string { return "nightshift:{access}:uses" }
 
+// auditKey is the stream of what was done on the control plane.
+func auditKey() string { return "nightshift:{access}:audit" }
+
+// auditRefusedKey is the stream of what was refused there.
+func auditRefusedKey() string { return "nightshift:{access}:refused" }
+
 // doomedKey is the set of names of blobs that are being deleted.
 func doomedKey() string { return "nightshift:{catalog}:doomed" }
 

@@ -110,11 +110,18 @@ func Inject(ctx context.Context, h http.Header) {
 	}
 }
 
+// TraceID is the ID of the trace that ctx stands in; empty if there is none.
+func TraceID(ctx context.Context) string {
+	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
+		return sc.TraceID().String()
+	}
+	return ""
+}
+
 // Logger is a logger whose lines name the trace that ctx stands in, if any.
 func Logger(ctx context.Context, log *slog.Logger) *slog.Logger {
-	sc := trace.SpanContextFromContext(ctx)
-	if !sc.HasTraceID() {
-		return log
+	if id := TraceID(ctx); id != "" {
+		return log.With("trace_id", id)
 	}
-	return log.With("trace_id", sc.TraceID().String())
+	return log
 }

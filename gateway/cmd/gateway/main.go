@@ -30,6 +30,7 @@
 //	NIGHTSHIFT_IDLE_TIMEOUT    how long a connection is kept between requests, default 2m
 //	NIGHTSHIFT_RETENTION       how long finished records are kept, default 168h
 //	NIGHTSHIFT_DEAD_RETENTION  the same for dead ones, default 720h
+//	NIGHTSHIFT_AUDIT_RETENTION how long the audit log is kept, default 2160h
 //	NIGHTSHIFT_SITE_BACKLOG    how many invocations of a kind may wait per site, default 100000; -1 for any number
 //	NIGHTSHIFT_SITE_RATE       calls of its functions that each site may get, as 600/1m, default none
 //	NIGHTSHIFT_SITE_ADDRESS_RATE  those that one address may make at a site, default none

@@ -32,13 +32,17 @@ type Tokens interface {
 	NoteTokenUse(ctx context.Context, id string) error
 }
 
-// Config configures a Guard. All fields but Roots are required.
+// Config configures a Guard. All fields but Roots and Refused are
+// required.
 type Config struct {
 	// Roots are the root tokens. None: everybody is let in and may do everything,
 	// which only a control plane on loopback may have.
 	Roots  []string
 	Tokens Tokens
-	Logger *slog.Logger
+	// Refused is told of tokens that were not right, with the status that they are
+	// answered; nil: nobody is.
+	Refused func(ctx context.Context, ip string, status int)
+	Logger  *slog.Logger
 }
 
 // Guard lets in whoever shows a token. It is safe for concurrent use.
@@ -109,7 +113,7 @@ func (g *Guard) Secret(ctx context.Context, text, ip string) (Who, error) {
 	root := 0
 	ok, wait := g.tries.Check(ip, func() (ok bool) { root, ok = g.root(text); return ok })
 	if !ok {
-		return Who{}, g.refused(ip, wait)
+		return Who{}, g.refused(ctx, ip, wait)
 	}
 	return Root(root), nil
 }
@@ -132,7 +136,7 @@ func (g *Guard) stored(ctx context.Context, text, ip string) (Who, error) {
 	switch {
 	case fault.Is(err, fault.NotFound),
 		err == nil && subtle.ConstantTimeCompare([]byte(found.Digest), []byte(token.Digest(text))) != 1:
-		return Who{}, g.refused(ip, g.tries.Fail(ip))
+		return Who{}, g.refused(ctx, ip, g.tries.Fail(ip))
 	case err != nil:
 		return Who{}, err
 	}
@@ -165,10 +169,15 @@ func (g *Guard) alive(ctx context.Context, found store.StoredToken) (Who, error)
 }
 
 // refused is the error of a token that is not right.
-func (g *Guard) refused(ip string, wait time.Duration) error {
-	if wait > 0 { // no line of the log: there may be any number
-		return fault.New(fault.Throttled, "too many wrong tokens came from your address; wait and try again").After(wait)
+func (g *Guard) refused(ctx context.Context, ip string, wait time.Duration) error {
+	err := fault.New(fault.Unauthorized, "the token is not one of this installation, or was revoked: Authorization: Bearer <token> (the CLI reads NIGHTSHIFT_TOKEN)")
+	if wait > 0 {
+		err = fault.New(fault.Throttled, "too many wrong tokens came from your address; wait and try again").After(wait)
+	} else { // past the limit there may be any number
+		g.log.Warn("token refused", "from", ip)
 	}
-	g.log.Warn("token refused", "from", ip)
-	return fault.New(fault.Unauthorized, "the token is not one of this installation, or was revoked: Authorization: Bearer <token> (the CLI reads NIGHTSHIFT_TOKEN)")
+	if g.cfg.Refused != nil {
+		g.cfg.Refused(ctx, ip, err.Kind.HTTPStatus())
+	}
+	return err
 }

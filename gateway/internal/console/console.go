@@ -25,6 +25,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/nightshift/nightshift/gateway/internal/audit"
 	"github.com/nightshift/nightshift/gateway/internal/intake"
 	"github.com/nightshift/nightshift/gateway/internal/rerun"
 	"github.com/nightshift/nightshift/gateway/internal/schedules"
@@ -101,9 +102,16 @@ type Workers interface {
 	Workers(ctx context.Context) ([]store.Worker, error)
 }
 
+// AuditReader reads the audit log; see package store.
+type AuditReader interface {
+	Audit(ctx context.Context, f store.AuditFilter, cursor string, limit int) (list []store.AuditEntry, next string, err error)
+}
+
 // Config configures the console. All fields but Queues are required.
 type Config struct {
 	Session   *session.Guard
+	Audit     *audit.Log
+	AuditLog  AuditReader
 	Releases  Releases
 	Deploys   Deploys
 	Records   Records
@@ -138,9 +146,11 @@ func New(cfg Config) *Console {
 
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
 
-// page is what is at a path, and the scope that it takes.
+// page is what is at a path, the scope that it takes, and what it is called in the
+// audit log if it changes something.
 type page struct {
 	scope  token.Scope
+	action string
 	handle func(http.ResponseWriter, *http.Request) error
 }
 
@@ -149,40 +159,42 @@ type page struct {
 func (c *Console) routes() http.Handler {
 	pages := http.NewServeMux()
 	for pattern, p := range map[string]page{
-		"GET /{$}":                    {token.Read, c.sites},
-		"GET /sites/{site}":           {token.Read, c.overview},
-		"GET /sites/{site}/functions": {token.Read, c.functions},
-		"GET /workers":                {token.Read, c.workers},
+		"GET /{$}":                    {token.Read, "", c.sites},
+		"GET /sites/{site}":           {token.Read, "", c.overview},
+		"GET /sites/{site}/functions": {token.Read, "", c.functions},
+		"GET /workers":                {token.Read, "", c.workers},
 
-		"GET /sites/{site}/invocations":                {token.Read, c.invocations},
-		"GET /sites/{site}/invocations/{id}":           {token.Read, c.invocation},
-		"GET /sites/{site}/invocations/{id}/cancel":    {token.Invoke, c.confirmCancel},
-		"POST /sites/{site}/invocations/{id}/cancel":   {token.Invoke, c.cancel},
-		"POST /sites/{site}/invocations/{id}/retry":    {token.Invoke, c.retry},
-		"POST /sites/{site}/invocations/{id}/replay":   {token.Invoke, c.replay},
-		"POST /sites/{site}/invocations/{id}/callback": {token.Invoke, c.retryCallback},
+		"GET /sites/{site}/invocations":                {token.Read, "", c.invocations},
+		"GET /sites/{site}/invocations/{id}":           {token.Read, "", c.invocation},
+		"GET /sites/{site}/invocations/{id}/cancel":    {token.Invoke, "", c.confirmCancel},
+		"POST /sites/{site}/invocations/{id}/cancel":   {token.Invoke, "invocation.cancel", c.cancel},
+		"POST /sites/{site}/invocations/{id}/retry":    {token.Invoke, "invocation.retry", c.retry},
+		"POST /sites/{site}/invocations/{id}/replay":   {token.Invoke, "invocation.replay", c.replay},
+		"POST /sites/{site}/invocations/{id}/callback": {token.Invoke, "callback.retry", c.retryCallback},
 
-		"GET /sites/{site}/schedules":                      {token.Read, c.schedules},
-		"GET /sites/{site}/schedules/{function}":           {token.Read, c.schedule},
-		"POST /sites/{site}/schedules/{function}/trigger":  {token.Invoke, c.trigger},
-		"POST /sites/{site}/schedules/{function}/pause":    {token.Invoke, c.pause},
-		"POST /sites/{site}/schedules/{function}/resume":   {token.Invoke, c.resume},
-		"POST /sites/{site}/schedules/{function}/backfill": {token.Invoke, c.backfill},
+		"GET /sites/{site}/schedules":                      {token.Read, "", c.schedules},
+		"GET /sites/{site}/schedules/{function}":           {token.Read, "", c.schedule},
+		"POST /sites/{site}/schedules/{function}/trigger":  {token.Invoke, "schedule.trigger", c.trigger},
+		"POST /sites/{site}/schedules/{function}/pause":    {token.Invoke, "schedule.pause", c.pause},
+		"POST /sites/{site}/schedules/{function}/resume":   {token.Invoke, "schedule.resume", c.resume},
+		"POST /sites/{site}/schedules/{function}/backfill": {token.Invoke, "schedule.backfill", c.backfill},
 
-		"GET /sites/{site}/deploys":               {token.Read, c.deploys},
-		"GET /sites/{site}/deploys/{id}/publish":  {token.Deploy, c.confirmPublish},
-		"POST /sites/{site}/deploys/{id}/publish": {token.Deploy, c.publish},
-		"POST /sites/{site}/deploys/{id}/lock":    {token.Deploy, c.lock},
-		"POST /sites/{site}/deploys/{id}/unlock":  {token.Deploy, c.unlock},
-		"GET /sites/{site}/rollback":              {token.Deploy, c.confirmRollback},
-		"POST /sites/{site}/rollback":             {token.Deploy, c.rollback},
+		"GET /sites/{site}/deploys":               {token.Read, "", c.deploys},
+		"GET /sites/{site}/deploys/{id}/publish":  {token.Deploy, "", c.confirmPublish},
+		"POST /sites/{site}/deploys/{id}/publish": {token.Deploy, "deploy.publish", c.publish},
+		"POST /sites/{site}/deploys/{id}/lock":    {token.Deploy, "deploy.lock", c.lock},
+		"POST /sites/{site}/deploys/{id}/unlock":  {token.Deploy, "deploy.unlock", c.unlock},
+		"GET /sites/{site}/rollback":              {token.Deploy, "", c.confirmRollback},
+		"POST /sites/{site}/rollback":             {token.Deploy, "site.rollback", c.rollback},
 
-		"GET /sites/{site}/dead":         {token.Read, c.dead},
-		"GET /sites/{site}/dead/replay":  {token.Invoke, c.confirmReplayAll},
-		"POST /sites/{site}/dead/replay": {token.Invoke, c.replayAll},
-		"GET /sites/{site}/callbacks":    {token.Read, c.callbacks},
+		"GET /sites/{site}/dead":         {token.Read, "", c.dead},
+		"GET /sites/{site}/dead/replay":  {token.Invoke, "", c.confirmReplayAll},
+		"POST /sites/{site}/dead/replay": {token.Invoke, "invocation.replay_all", c.replayAll},
+		"GET /sites/{site}/callbacks":    {token.Read, "", c.callbacks},
 
-		"/": {token.Read, c.nothing},
+		"GET /audit": {token.Admin, "", c.audit},
+
+		"/": {token.Read, "", c.nothing},
 	} {
 		pages.Handle(pattern, c.page(p))
 	}

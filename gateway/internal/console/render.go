@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/access"
+	"github.com/nightshift/nightshift/gateway/internal/audit"
 	"github.com/nightshift/nightshift/gateway/internal/session"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
@@ -55,7 +56,7 @@ type frame struct {
 	Queues  string
 	Bare    bool // no navigation: nobody has signed in
 	// What they may do who look at it.
-	AllSites, MayInvoke, MayDeploy bool
+	AllSites, MayInvoke, MayDeploy, MayAdmin bool
 }
 
 func (f frame) chrome() frame { return f }
@@ -65,7 +66,7 @@ func (c *Console) newFrame(r *http.Request, title string) frame {
 	who := access.From(r.Context())
 	f := frame{
 		Title: title, Now: time.Now().UTC(), SignOut: !c.Session.Open(),
-		AllSites: !who.Bound(), MayInvoke: who.May(token.Invoke), MayDeploy: who.May(token.Deploy),
+		AllSites: !who.Bound(), MayInvoke: who.May(token.Invoke), MayDeploy: who.May(token.Deploy), MayAdmin: who.May(token.Admin),
 	}
 	if f.AllSites {
 		f.Queues = c.Queues
@@ -105,14 +106,46 @@ func (c *Console) page(p page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		noted := &answered{ResponseWriter: w}
 		err := permitted(access.From(r.Context()), p.scope, r.PathValue("site"))
 		if err == nil {
-			err = p.handle(w, r)
+			err = p.handle(noted, r)
 		}
 		if err != nil {
-			c.fail(w, r, err)
+			c.fail(noted, r, err)
+		}
+		if p.action != "" {
+			_ = c.Audit.Write(r.Context(), c.entry(r, p.action, noted.status)) // it has been logged
 		}
 	})
+}
+
+// answered notes the status of an answer.
+type answered struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader is http.ResponseWriter.
+func (a *answered) WriteHeader(status int) {
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// entry is what a form has done, for the audit log.
+func (c *Console) entry(r *http.Request, action string, status int) store.AuditEntry {
+	e := audit.Entry(access.From(r.Context()), c.ClientIP(r), action)
+	e.Site, e.Function, e.Status = r.PathValue("site"), r.PathValue("function"), status
+	switch kind, _, _ := strings.Cut(action, "."); kind {
+	case "deploy":
+		e.Deploy = r.PathValue("id")
+	case "invocation", "callback":
+		e.Invocation = r.PathValue("id")
+	}
+	return e
 }
 
 // permitted is an error unless somebody has a scope, and a site is there for

@@ -54,6 +54,8 @@ func (s *server) createDeploy(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	rec := entryOf(c)
+	rec.Deploy, rec.Details = d.ID, in.Title
 	progress := release.Progress{Deploy: d}
 	if in.Functions != nil || in.Files != nil || in.Redirects != nil || in.Headers != nil || in.Environment != nil {
 		if progress, err = s.Release.Describe(ctx, d.Site, d.ID, description); err != nil {
@@ -246,6 +248,7 @@ func (s *server) rollback(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	entryOf(c).Deploy = id
 	d, err := s.Release.Deploy(ctx, siteParam(c), id)
 	if err != nil {
 		return err

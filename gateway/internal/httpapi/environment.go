@@ -263,5 +263,6 @@ func (s *server) logChange(c echo.Context, site, change string, variables ...env
 	for _, v := range variables {
 		keys = append(keys, v.Key)
 	}
+	entryOf(c).Details = strings.Join(keys, ", ")
 	s.log.Info("environment variables "+change, "site", site, "keys", fmt.Sprint(keys), "from", c.RealIP())
 }

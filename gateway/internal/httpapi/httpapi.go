@@ -20,6 +20,7 @@ import (
 
 	"github.com/labstack/echo/v4" // the HTTP framework of the project
 	"github.com/nightshift/nightshift/gateway/internal/access"
+	"github.com/nightshift/nightshift/gateway/internal/audit"
 	"github.com/nightshift/nightshift/gateway/internal/cancel"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
@@ -88,6 +89,9 @@ type Config struct {
 	// Access knows who shows a token, and Tokens keeps those that are made.
 	Access *access.Guard
 	Tokens Tokens
+	// Audit is where entries about what was changed go, and AuditLog has them.
+	Audit    *audit.Log
+	AuditLog AuditReader
 	// Dev checks that callers of the control plane are local and no web page.
 	Dev bool
 	// PublicStatus is for whom /.nightshift/invocations is: StatusOn, StatusOff or

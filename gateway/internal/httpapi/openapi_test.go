@@ -160,6 +160,14 @@ var operations = []operation{
 	{method: "POST", path: "/tokens", id: "createToken", summary: "Make a token", text: "Its secret is in this answer and nowhere else.",
 		body: api.CreateToken{}, answers: map[int]any{201: api.NewToken{}}, refuses: []fault.Kind{fault.Invalid, fault.Conflict}},
 	{method: "GET", path: "/tokens/self", id: "getOwnToken", summary: "Show the token that the call is made with", answers: map[int]any{200: api.Token{}}},
+	{method: "GET", path: "/audit", id: "listAudit", summary: "List what was done on the control plane, and what was refused, newest first",
+		query: append([]parameter{
+			called("site", text("Only what is about this site.")),
+			called("actor", text("Only what was done with this token, by name or ID; root is the root token.")),
+			called("from", instantParameter("Only what happened then or later.")),
+			called("to", instantParameter("Only what happened before.")),
+		}, cursored...),
+		answers: map[int]any{200: api.AuditList{}}, refuses: []fault.Kind{fault.Invalid}},
 	{method: "DELETE", path: "/tokens/{id}", id: "revokeToken", summary: "Revoke a token", text: "It is refused from the next request on.", answers: map[int]any{204: nil}, refuses: []fault.Kind{fault.NotFound}},
 
 	{method: "GET", path: "/workers", id: "listWorkers", summary: "List the workers that are alive", answers: map[int]any{200: []api.Worker{}}},

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -73,6 +74,7 @@ func (s *server) replay(c echo.Context) error {
 		return err
 	}
 	s.logger(c).Info("invocation replayed", "invocation", made.Of, "as", made.ID, "from", c.RealIP())
+	entryOf(c).Details = "as " + made.ID
 	acceptedAs(c, made.ID)
 	return c.JSON(http.StatusAccepted, fromMade(made))
 }
@@ -115,6 +117,10 @@ func (s *server) replayAll(c echo.Context) error {
 	}
 	_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(batchLimit))
 	report, err := s.Rerun.ReplayAll(ctx, batch)
+	entryOf(c).Function, entryOf(c).Details = in.Function, fmt.Sprintf("%d of %d", len(report.Made), len(report.Matched))
+	if in.DryRun {
+		entryOf(c).Details = "dry run"
+	}
 	if !in.DryRun && len(report.Made) > 0 {
 		s.log.Info("invocations replayed", "site", site.Name, "function", in.Function, "count", len(report.Made), "refused", len(report.Refused), "from", c.RealIP())
 	}

@@ -17,8 +17,14 @@ type apiCall struct {
 	method, path string
 	scope        token.Scope
 	about        subject
+	action       string // for the audit log, thing.verb; empty: it changes nothing
 	handle       echo.HandlerFunc
 }
+
+// partOfDeploy is the action of uploads, which have no entry in the audit log: they
+// bring the bytes whose digests the entry's deploy was described with, and there
+// may be thousands.
+const partOfDeploy = "part of a deploy"
 
 // subject says whose thing a call is about: it decides for whom that is there.
 type subject int
@@ -37,53 +43,54 @@ const (
 // thing it is about.
 func (s *server) routes() []apiCall {
 	return []apiCall{
-		{http.MethodGet, "/user", token.Read, aboutCaller, s.user},
-		{http.MethodGet, "/accounts", token.Read, aboutCaller, s.accounts},
-		{http.MethodGet, "/workers", token.Read, aboutAll, s.workers},
+		{http.MethodGet, "/user", token.Read, aboutCaller, "", s.user},
+		{http.MethodGet, "/accounts", token.Read, aboutCaller, "", s.accounts},
+		{http.MethodGet, "/workers", token.Read, aboutAll, "", s.workers},
 
-		{http.MethodGet, "/tokens", token.Admin, aboutAll, s.listTokens},
-		{http.MethodPost, "/tokens", token.Admin, aboutAll, s.createToken},
-		{http.MethodGet, "/tokens/self", token.Read, aboutCaller, s.ownToken},
-		{http.MethodDelete, "/tokens/:id", token.Admin, aboutAll, s.revokeToken},
-		{http.MethodGet, "/secrets/keys", token.Admin, aboutAll, s.secretKeys},
-		{http.MethodPost, "/secrets/reseal", token.Admin, aboutAll, s.reseal},
+		{http.MethodGet, "/tokens", token.Admin, aboutAll, "", s.listTokens},
+		{http.MethodPost, "/tokens", token.Admin, aboutAll, "token.create", s.createToken},
+		{http.MethodGet, "/tokens/self", token.Read, aboutCaller, "", s.ownToken},
+		{http.MethodGet, "/audit", token.Admin, aboutAll, "", s.listAudit},
+		{http.MethodDelete, "/tokens/:id", token.Admin, aboutAll, "token.revoke", s.revokeToken},
+		{http.MethodGet, "/secrets/keys", token.Admin, aboutAll, "", s.secretKeys},
+		{http.MethodPost, "/secrets/reseal", token.Admin, aboutAll, "secrets.reseal", s.reseal},
 
-		{http.MethodGet, "/sites", token.Read, aboutCaller, s.sites},
-		{http.MethodPost, "/sites", token.Deploy, aboutCaller, s.createSite},
-		{http.MethodPost, "/:account/sites", token.Deploy, aboutCaller, s.createSite}, // the way that the netlify CLI takes
-		{http.MethodGet, "/sites/:site", token.Read, aboutSite, s.site},
-		{http.MethodPut, "/sites/:site/unpublish", token.Deploy, aboutSite, s.unpublish},
-		{http.MethodPut, "/sites/:site/rollback", token.Deploy, aboutSite, s.rollback},
-		{http.MethodGet, "/sites/:site/builds", token.Read, aboutSite, s.builds},
-		{http.MethodGet, "/sites/:site/functions", token.Read, aboutSite, s.functions},
-		{http.MethodGet, "/sites/:site/deploys", token.Read, aboutSite, s.deploys},
-		{http.MethodPost, "/sites/:site/deploys", token.Deploy, aboutSite, s.createDeploy},
-		{http.MethodGet, "/sites/:site/deploys/:id", token.Read, aboutSite, s.deploy},
-		{http.MethodPut, "/sites/:site/deploys/:id", token.Deploy, aboutSite, s.updateDeploy},
-		{http.MethodPost, "/sites/:site/deploys/:id/restore", token.Deploy, aboutSite, s.restoreDeploy},
-		{http.MethodGet, "/deploys/:id", token.Read, aboutDeploy, s.deployAlone},
-		{http.MethodPost, "/deploys/:id/lock", token.Deploy, aboutDeploy, s.lockDeploy},
-		{http.MethodPost, "/deploys/:id/unlock", token.Deploy, aboutDeploy, s.unlockDeploy},
-		{http.MethodPost, "/deploys/:id/cancel", token.Deploy, aboutDeploy, s.cancelDeploy},
-		{http.MethodPut, "/deploys/:id/functions/:name", token.Deploy, aboutDeploy, s.uploadFunction},
-		{http.MethodPut, "/deploys/:id/files/*", token.Deploy, aboutDeploy, s.uploadFile},
+		{http.MethodGet, "/sites", token.Read, aboutCaller, "", s.sites},
+		{http.MethodPost, "/sites", token.Deploy, aboutCaller, "site.create", s.createSite},
+		{http.MethodPost, "/:account/sites", token.Deploy, aboutCaller, "site.create", s.createSite}, // the way that the netlify CLI takes
+		{http.MethodGet, "/sites/:site", token.Read, aboutSite, "", s.site},
+		{http.MethodPut, "/sites/:site/unpublish", token.Deploy, aboutSite, "site.unpublish", s.unpublish},
+		{http.MethodPut, "/sites/:site/rollback", token.Deploy, aboutSite, "site.rollback", s.rollback},
+		{http.MethodGet, "/sites/:site/builds", token.Read, aboutSite, "", s.builds},
+		{http.MethodGet, "/sites/:site/functions", token.Read, aboutSite, "", s.functions},
+		{http.MethodGet, "/sites/:site/deploys", token.Read, aboutSite, "", s.deploys},
+		{http.MethodPost, "/sites/:site/deploys", token.Deploy, aboutSite, "deploy.create", s.createDeploy},
+		{http.MethodGet, "/sites/:site/deploys/:id", token.Read, aboutSite, "", s.deploy},
+		{http.MethodPut, "/sites/:site/deploys/:id", token.Deploy, aboutSite, "deploy.describe", s.updateDeploy},
+		{http.MethodPost, "/sites/:site/deploys/:id/restore", token.Deploy, aboutSite, "deploy.publish", s.restoreDeploy},
+		{http.MethodGet, "/deploys/:id", token.Read, aboutDeploy, "", s.deployAlone},
+		{http.MethodPost, "/deploys/:id/lock", token.Deploy, aboutDeploy, "deploy.lock", s.lockDeploy},
+		{http.MethodPost, "/deploys/:id/unlock", token.Deploy, aboutDeploy, "deploy.unlock", s.unlockDeploy},
+		{http.MethodPost, "/deploys/:id/cancel", token.Deploy, aboutDeploy, "deploy.cancel", s.cancelDeploy},
+		{http.MethodPut, "/deploys/:id/functions/:name", token.Deploy, aboutDeploy, partOfDeploy, s.uploadFunction},
+		{http.MethodPut, "/deploys/:id/files/*", token.Deploy, aboutDeploy, partOfDeploy, s.uploadFile},
 
-		{http.MethodGet, "/sites/:site/invocations", token.Read, aboutSite, s.invocations},
-		{http.MethodPost, "/sites/:site/invocations/replay", token.Invoke, aboutSite, s.replayAll},
-		{http.MethodGet, "/sites/:site/callbacks", token.Read, aboutSite, s.callbacks},
-		{http.MethodGet, "/invocations/:id", token.Read, aboutInvocation, s.invocation},
-		{http.MethodGet, "/invocations/:id/logs", token.Read, aboutInvocation, s.logs(jsonLog)},
-		{http.MethodPost, "/invocations/:id/cancel", token.Invoke, aboutInvocation, s.cancel},
-		{http.MethodPost, "/invocations/:id/retry", token.Invoke, aboutInvocation, s.retry},
-		{http.MethodPost, "/invocations/:id/replay", token.Invoke, aboutInvocation, s.replay},
-		{http.MethodPost, "/invocations/:id/callback/retry", token.Invoke, aboutInvocation, s.retryCallback},
+		{http.MethodGet, "/sites/:site/invocations", token.Read, aboutSite, "", s.invocations},
+		{http.MethodPost, "/sites/:site/invocations/replay", token.Invoke, aboutSite, "invocation.replay_all", s.replayAll},
+		{http.MethodGet, "/sites/:site/callbacks", token.Read, aboutSite, "", s.callbacks},
+		{http.MethodGet, "/invocations/:id", token.Read, aboutInvocation, "", s.invocation},
+		{http.MethodGet, "/invocations/:id/logs", token.Read, aboutInvocation, "", s.logs(jsonLog)},
+		{http.MethodPost, "/invocations/:id/cancel", token.Invoke, aboutInvocation, "invocation.cancel", s.cancel},
+		{http.MethodPost, "/invocations/:id/retry", token.Invoke, aboutInvocation, "invocation.retry", s.retry},
+		{http.MethodPost, "/invocations/:id/replay", token.Invoke, aboutInvocation, "invocation.replay", s.replay},
+		{http.MethodPost, "/invocations/:id/callback/retry", token.Invoke, aboutInvocation, "callback.retry", s.retryCallback},
 
-		{http.MethodGet, "/sites/:site/schedules", token.Read, aboutSite, s.schedules},
-		{http.MethodPost, "/sites/:site/schedules/:function/trigger", token.Invoke, aboutSite, s.trigger},
-		{http.MethodPost, "/sites/:site/schedules/:function/backfill", token.Invoke, aboutSite, s.backfill},
-		{http.MethodPost, "/sites/:site/schedules/:function/pause", token.Invoke, aboutSite, s.pause},
-		{http.MethodPost, "/sites/:site/schedules/:function/resume", token.Invoke, aboutSite, s.resume},
-		{http.MethodGet, "/sites/:site/schedules/:function/ledger", token.Read, aboutSite, s.ledger},
+		{http.MethodGet, "/sites/:site/schedules", token.Read, aboutSite, "", s.schedules},
+		{http.MethodPost, "/sites/:site/schedules/:function/trigger", token.Invoke, aboutSite, "schedule.trigger", s.trigger},
+		{http.MethodPost, "/sites/:site/schedules/:function/backfill", token.Invoke, aboutSite, "schedule.backfill", s.backfill},
+		{http.MethodPost, "/sites/:site/schedules/:function/pause", token.Invoke, aboutSite, "schedule.pause", s.pause},
+		{http.MethodPost, "/sites/:site/schedules/:function/resume", token.Invoke, aboutSite, "schedule.resume", s.resume},
+		{http.MethodGet, "/sites/:site/schedules/:function/ledger", token.Read, aboutSite, "", s.ledger},
 	}
 }
 
@@ -92,23 +99,24 @@ func (s *server) routes() []apiCall {
 // those who may deploy, because a build needs them, and to nobody else.
 func (s *server) environmentRoutes() []apiCall {
 	return []apiCall{
-		{http.MethodGet, "", token.Deploy, aboutQuery, s.listVariables},
-		{http.MethodPost, "", token.Deploy, aboutQuery, s.createVariables},
-		{http.MethodGet, "/:key", token.Deploy, aboutQuery, s.variable},
-		{http.MethodPut, "/:key", token.Deploy, aboutQuery, s.replaceVariable},
-		{http.MethodPatch, "/:key", token.Deploy, aboutQuery, s.setVariable},
-		{http.MethodDelete, "/:key", token.Deploy, aboutQuery, s.removeVariable},
-		{http.MethodDelete, "/:key/value/:id", token.Deploy, aboutQuery, s.removeValue},
+		{http.MethodGet, "", token.Deploy, aboutQuery, "", s.listVariables},
+		{http.MethodPost, "", token.Deploy, aboutQuery, "variable.create", s.createVariables},
+		{http.MethodGet, "/:key", token.Deploy, aboutQuery, "", s.variable},
+		{http.MethodPut, "/:key", token.Deploy, aboutQuery, "variable.replace", s.replaceVariable},
+		{http.MethodPatch, "/:key", token.Deploy, aboutQuery, "variable.set", s.setVariable},
+		{http.MethodDelete, "/:key", token.Deploy, aboutQuery, "variable.remove", s.removeVariable},
+		{http.MethodDelete, "/:key/value/:id", token.Deploy, aboutQuery, "variable.remove_value", s.removeValue},
 	}
 }
 
-// add adds calls to the API. It panics where one does not say who may make it.
+// add adds calls to the API. It panics where one does not say who may make it, or
+// what it is called in the audit log.
 func (s *server) add(to *echo.Group, routes []apiCall) {
 	for _, r := range routes {
-		if !slices.Contains(token.Scopes, r.scope) || r.about == 0 {
-			panic("the route " + r.method + " " + r.path + " does not say who may use it")
+		if !slices.Contains(token.Scopes, r.scope) || r.about == 0 || (r.method == http.MethodGet) != (r.action == "") {
+			panic("the route " + r.method + " " + r.path + " does not say who may use it, or what it changes")
 		}
-		to.Add(r.method, r.path, r.handle, s.permitted(r.scope, r.about))
+		to.Add(r.method, r.path, r.handle, s.audited(r), s.permitted(r.scope, r.about))
 	}
 }
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -42,6 +43,7 @@ func (s *server) trigger(c echo.Context) error {
 		return err
 	}
 	s.logger(c).Info("schedule triggered", "site", siteParam(c), "function", c.Param("function"), "invocation", accepted.ID, "from", c.RealIP())
+	entryOf(c).Invocation = accepted.ID
 	acceptedAs(c, accepted.ID)
 	return c.JSON(http.StatusAccepted, api.Accepted{ID: accepted.ID, Existed: accepted.Replayed})
 }
@@ -58,6 +60,7 @@ func (s *server) backfill(c echo.Context) error {
 	}
 	_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(batchLimit))
 	done, err := s.Schedules.Backfill(c.Request().Context(), siteParam(c), c.Param("function"), in.From, in.To, cmp.Or(in.Limit, defaultBatch), key)
+	entryOf(c).Details = fmt.Sprintf("%d ticks", len(done.Made))
 	if len(done.Made) > 0 {
 		s.log.Info("schedule backfilled", "site", siteParam(c), "function", c.Param("function"), "count", len(done.Made), "after", in.From, "before", in.To, "from", c.RealIP())
 	}

@@ -78,6 +78,7 @@ func (s *server) createSite(c echo.Context) error {
 	if err := readJSON(c, 1<<20, &in); err != nil {
 		return err
 	}
+	entryOf(c).Site = in.Name
 	if who := access.From(c.Request().Context()); !who.Sees(in.Name) { // said before it is known whether there is one
 		return fault.New(fault.Forbidden, "the token %s is for other sites and cannot make %.80q; take one that is for all sites, or for this one", who.Name(), in.Name)
 	}

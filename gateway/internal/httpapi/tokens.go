@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -52,11 +54,20 @@ func (s *server) createToken(c echo.Context) error {
 	if err := t.Check(); err != nil {
 		return err
 	}
+	rec := entryOf(c)
+	rec.Details = describeToken(t)
 	t, err := s.Tokens.CreateToken(ctx, t, token.Digest(text))
 	if err != nil {
 		return err
 	}
-	s.log.Info("token created", "token", t.ID, "name", t.Name, "scopes", t.Scopes, "sites", t.Sites, "by", t.CreatedBy, "from", c.RealIP())
+	// There is to be no token that the audit log knows nothing of. Nobody knows
+	// the secret of this one yet, so it is good for nothing if it cannot be revoked.
+	rec.Status, rec.written = http.StatusCreated, true
+	if err := s.Audit.Write(ctx, rec.AuditEntry); err != nil {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardLimit)
+		defer cancel()
+		return errors.Join(err, s.Tokens.RevokeToken(undo, t.ID))
+	}
 	c.Response().Header().Set("Cache-Control", "no-store")
 	return c.JSON(http.StatusCreated, api.NewToken{Token: api.FromToken(t), Secret: text})
 }
@@ -73,9 +84,18 @@ func (s *server) ownToken(c echo.Context) error {
 
 // revokeToken lets a token be good for nothing from now on.
 func (s *server) revokeToken(c echo.Context) error {
+	entryOf(c).Details = c.Param("id")
 	if err := s.Tokens.RevokeToken(c.Request().Context(), c.Param("id")); err != nil {
 		return err
 	}
-	s.log.Info("token revoked", "token", c.Param("id"), "by", access.From(c.Request().Context()).Name(), "from", c.RealIP())
 	return c.NoContent(http.StatusNoContent)
+}
+
+// describeToken says in the audit log what a token is.
+func describeToken(t token.Token) string {
+	out := fmt.Sprintf("%s %q %v", t.ID, t.Name, t.Scopes)
+	if t.Bound() {
+		out += fmt.Sprint(" of ", t.Sites)
+	}
+	return out
 }

@@ -35,6 +35,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/access"
+	"github.com/nightshift/nightshift/gateway/internal/audit"
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
@@ -52,12 +53,15 @@ const (
 	secureCookie = "__Host-nightshift_session"
 )
 
-// Config configures a Guard. All fields but Roots are required.
+// Config configures a Guard. All fields but Roots and Audit are
+// required.
 type Config struct {
 	// Access knows who shows a token, and Roots are the root tokens, of which keys
 	// are made. None: nobody needs to sign in.
 	Access *access.Guard
 	Roots  []string
+	// Audit is told who signs in and out; nil: nobody is.
+	Audit *audit.Log
 	// ClientIP is the address of the caller, and HTTPS whether the browser speaks
 	// HTTPS, be it to a proxy before us.
 	ClientIP func(*http.Request) string

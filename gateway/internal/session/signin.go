@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nightshift/nightshift/gateway/internal/access"
+	"github.com/nightshift/nightshift/gateway/internal/audit"
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
@@ -67,7 +69,7 @@ func (g *Guard) signIn(w http.ResponseWriter, r *http.Request, page func(http.Re
 		http.Error(w, "No session could be made. The log of the gateway says why.", http.StatusInternalServerError)
 		return
 	}
-	g.log.Info("signed in", "who", who.Name(), "from", ip)
+	g.note(r, who, "session.open")
 	http.SetCookie(w, g.cookie(r, session, Lifetime))
 	http.Redirect(w, r, form.Next, http.StatusSeeOther)
 }
@@ -90,10 +92,22 @@ func (g *Guard) SignOut(w http.ResponseWriter, r *http.Request) {
 	if !g.own(w, r) {
 		return
 	}
-	g.log.Info("signed out", "from", g.cfg.ClientIP(r))
+	if who, err := g.session(r); err == nil {
+		g.note(r, who, "session.close")
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	http.SetCookie(w, g.cookie(r, "", -time.Second))
 	http.Redirect(w, r, SignInPath, http.StatusSeeOther)
+}
+
+// note writes into the audit log who signs in or out.
+func (g *Guard) note(r *http.Request, who access.Who, action string) {
+	if g.cfg.Audit == nil {
+		return
+	}
+	e := audit.Entry(who, g.cfg.ClientIP(r), action)
+	e.Status = http.StatusSeeOther
+	_ = g.cfg.Audit.Write(r.Context(), e) // it has been logged
 }
 
 // signInFor is where somebody signs in who asked for something, and comes back
