@@ -92,7 +92,9 @@ func TestBodiesAreBounded(t *testing.T) {
 	b.worker(echo)
 	eventually(t, "the gateway knows the worker", func() bool { return b.get("/.netlify/functions/hello").status == 200 })
 	const last = "GET /last HTTP/1.1\r\nHost: localhost\r\n\r\n"
-	head := func(path, fields string) string { return "POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n" }
+	head := func(path, fields string) string {
+		return "POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n"
+	}
 	chunk := "40000\r\n" + strings.Repeat("x", 256<<10) + "\r\n"
 	const sync = "/.netlify/functions/hello"
 	for _, tt := range []struct {
