@@ -17,6 +17,7 @@ import (
 	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/secret"
 )
 
@@ -24,6 +25,8 @@ import (
 type Config struct {
 	// RedisURL is the Redis that all services share; see redisdb.Open. Required.
 	RedisURL string `env:"REDIS_URL"`
+	// RedisTLS has the certificates for it.
+	RedisTLS redisdb.TLS
 	// RedisWaitReplicas is how many replicas of Redis must have a background call
 	// before it is answered 202, 0 to 10; if they do not confirm it within a second,
 	// the answer is 503, and the call may run all the same. Default 0.

@@ -101,7 +101,7 @@ func (g *Gateway) open() error {
 	if g.metrics, err = metrics.Listen(g.cfg.MetricsAddr, g.registry, g.log); err != nil {
 		return err
 	}
-	if g.redis, err = redisdb.Open(g.cfg.RedisURL); err != nil {
+	if g.redis, err = g.cfg.RedisTLS.Open(g.cfg.RedisURL); err != nil {
 		return err
 	}
 	if g.queue, err = queue.NewClient(g.redis, true); err != nil {
@@ -110,7 +110,7 @@ func (g *Gateway) open() error {
 	if err := g.queue.AwaitReplicas(g.cfg.RedisWaitReplicas); err != nil {
 		return err
 	}
-	shown, err := redisdb.Open(g.cfg.RedisURL, func(o *redis.UniversalOptions) { o.PoolSize = queues.PoolSize })
+	shown, err := g.cfg.RedisTLS.Open(g.cfg.RedisURL, func(o *redis.UniversalOptions) { o.PoolSize = queues.PoolSize })
 	if err != nil {
 		return err
 	}

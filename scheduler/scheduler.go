@@ -44,6 +44,8 @@ import (
 type Config struct {
 	// RedisURL is where everything meets; redisdb.Open lists the forms. Required.
 	RedisURL string `env:"REDIS_URL"`
+	// RedisTLS has the certificates for it.
+	RedisTLS redisdb.TLS
 	// RedisWaitReplicas is how many replicas of Redis must have a tick's invocation
 	// and its cursor before it counts as fired, 0 to 10. Default 0.
 	RedisWaitReplicas int `env:"REDIS_WAIT_REPLICAS"`
@@ -147,12 +149,12 @@ func New(cfg Config) (*Scheduler, error) {
 	if err := cfg.prepare(); err != nil {
 		return nil, err
 	}
-	rdb, err := redisdb.Open(cfg.RedisURL)
+	rdb, err := cfg.RedisTLS.Open(cfg.RedisURL)
 	if err != nil {
 		return nil, err
 	}
 	// The lock has a client of its own: see leader.Config.
-	lockRDB, err := redisdb.Open(cfg.RedisURL, func(o *redis.UniversalOptions) {
+	lockRDB, err := cfg.RedisTLS.Open(cfg.RedisURL, func(o *redis.UniversalOptions) {
 		o.MaxRetries, o.ReadTimeout, o.WriteTimeout, o.PoolSize = 1, time.Second, time.Second, 3
 	})
 	if err != nil {

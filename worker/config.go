@@ -15,6 +15,7 @@ import (
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/callback"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
 )
@@ -47,6 +48,8 @@ const (
 type Config struct {
 	// RedisURL is where queues and records are. Required. See redisdb.Open.
 	RedisURL string `env:"REDIS_URL"`
+	// RedisTLS has the certificates for it.
+	RedisTLS redisdb.TLS
 	// BlobURL is where the code of functions is, the same for all services:
 	// file:// or s3://, see artifact.Open. Required.
 	BlobURL string `env:"BLOB_URL"`

@@ -130,7 +130,7 @@ func (w *Worker) open() (err error) {
 	if w.metrics, err = metrics.Listen(w.cfg.MetricsAddr, w.registry, w.cfg.Logger); err != nil {
 		return err
 	}
-	if w.rdb, err = redisdb.Open(w.cfg.RedisURL); err != nil {
+	if w.rdb, err = w.cfg.RedisTLS.Open(w.cfg.RedisURL); err != nil {
 		return err
 	}
 	if w.artifacts, err = artifact.Open(context.Background(), w.cfg.BlobURL); err != nil {

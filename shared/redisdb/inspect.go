@@ -81,8 +81,10 @@ const (
 
 // Warn waits until Redis answers, inspects it once, and logs each finding as a
 // warning. It returns then, or when ctx ends: run it beside the start of a
-// service, which must not wait for Redis.
+// service, which must not wait for Redis. What waiting will not cure, a wrong
+// password or certificate for one, it logs as an error, once.
 func Warn(ctx context.Context, rdb redis.UniversalClient, log *slog.Logger) {
+	said := ""
 	for pause := firstWarnPause; ; pause = min(2*pause, maxWarnPause) {
 		found, err := Inspect(ctx, rdb)
 		if err == nil {
@@ -94,6 +96,10 @@ func Warn(ctx context.Context, rdb redis.UniversalClient, log *slog.Logger) {
 				log.Warn(f.Problem, attrs...)
 			}
 			return
+		}
+		if advice := advise(err); advice != said && advice != "" && ctx.Err() == nil {
+			log.Error("Redis cannot be used as it is set up: "+advice, "error", err)
+			said = advice
 		}
 		log.Debug("the settings of Redis are not known yet", "error", err)
 		timer := time.NewTimer(pause)

@@ -8,7 +8,6 @@ package redisdb
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net/url"
 	"strings"
@@ -75,6 +74,8 @@ func options(rawURL string) (*redis.UniversalOptions, error) {
 		WriteTimeout:          3 * time.Second,
 		MaxRetries:            2,
 		ContextTimeoutEnabled: true,
+		// A user with no more rights than it needs may not say what library it is.
+		DisableIdentity: true,
 	}
 	if u.User != nil {
 		o.Username = u.User.Username()
@@ -95,7 +96,7 @@ func options(rawURL string) (*redis.UniversalOptions, error) {
 		return nil, fault.New(fault.Invalid, "the Redis URL has the scheme %q; use redis, rediss, unix, redis+sentinel or redis+cluster", u.Scheme)
 	}
 	if base == "rediss" {
-		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()}
+		o.TLSConfig = newTLSConfig()
 	}
 	o.Addrs = strings.Split(u.Host, ",")
 	path := strings.Split(strings.Trim(u.Path, "/"), "/")
@@ -133,7 +134,11 @@ func options(rawURL string) (*redis.UniversalOptions, error) {
 // Ping says whether Redis answers, as a fault that a caller can be shown.
 func Ping(ctx context.Context, rdb redis.UniversalClient) error {
 	if err := rdb.Ping(ctx).Err(); err != nil {
-		return fault.Wrap(err, fault.Unavailable, "Redis does not answer").After(2 * time.Second)
+		message := "Redis does not answer"
+		if advice := advise(err); advice != "" {
+			message += ": " + advice
+		}
+		return fault.Wrap(err, fault.Unavailable, "%s", message).After(2 * time.Second)
 	}
 	return nil
 }

@@ -52,6 +52,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -142,7 +143,7 @@ func failed(ctx context.Context, err error, doing string) error {
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 		return fmt.Errorf("%s: %w", doing, context.DeadlineExceeded)
 	}
-	return fault.Wrap(err, fault.Unavailable, "%s: Redis does not answer as it should; try again in a moment", doing).After(retryAfter)
+	return fault.Wrap(redisdb.Explain(err), fault.Unavailable, "%s: Redis does not answer as it should; try again in a moment", doing).After(retryAfter)
 }
 
 // run runs a script that answers with one word.

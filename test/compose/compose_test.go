@@ -62,9 +62,11 @@ func TestCompose(t *testing.T) {
 		{"containment", s.containment},
 		{"second site", s.secondSite},
 		{"scale", s.scale},
+		{"reach", s.reach},
 		{"a worker is killed", s.workerKilled},
 		{"ticks", s.ticks},
 		{"asynqmon", s.asynqmon},
+		{"redis", s.redis},
 		{"removal", s.removal},
 	} {
 		begun := time.Now()
@@ -172,6 +174,23 @@ func (s *system) console(ctx context.Context, t *testing.T) {
 	}
 }
 
+// redis checks that nobody was refused anything in Redis that he needs.
+func (s *system) redis(ctx context.Context, t *testing.T) {
+	out, err := s.compose(ctx, "exec", "-T", "redis", "sh", "-c", "REDISCLI_AUTH=$(cat /run/nightshift/redis-users/admin) redis-cli --user admin acl log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Services ask how Redis is set up, and do with less where they are not told.
+	// The function of the step before has no name.
+	for _, object := range aclObject.FindAllStringSubmatch(out, -1) {
+		if object[1] != "config|get" {
+			t.Errorf("Redis refused %s:\n%s", object[1], out)
+		}
+	}
+}
+
+var aclObject = regexp.MustCompile(`(?m)^object\n(.*)$`)
+
 // containment checks what the containers may do, by what Docker says of them and
 // by what a process in one of them sees.
 func (s *system) containment(ctx context.Context, t *testing.T) {
@@ -250,6 +269,59 @@ func (s *system) scale(ctx context.Context, t *testing.T) {
 	}
 	if after, err := s.control.Deploys(ctx, "default", 10); err != nil || len(after) != len(before) {
 		t.Errorf("there are %d deploys of the example, %v; want %d, as before", len(after), err, len(before))
+	}
+}
+
+// reach lets a function try what stands on its network: it gets nowhere without
+// what only services have.
+func (s *system) reach(ctx context.Context, t *testing.T) {
+	workers, err := s.control.Workers(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := struct {
+		Redis   string   `json:"redis"`
+		Workers []string `json:"workers"`
+		Control string   `json:"control"`
+	}{Redis: "redis:6379", Control: "gateway:8889"}
+	for _, w := range workers {
+		ask.Workers = append(ask.Workers, w.Addr)
+	}
+	body, err := json.Marshal(ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.data+"/.netlify/functions/reach", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = site + ".localhost"
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var got struct {
+		Redis, Control string
+		Workers        []string
+	}
+	if err := json.NewDecoder(res.Body).Decode(&got); err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("the function answers %s, %v", res.Status, err)
+	}
+	t.Logf("a function gets %+v", got)
+	if !strings.HasPrefix(got.Redis, "-NOAUTH") {
+		t.Errorf("Redis answers a function %q", got.Redis)
+	}
+	if len(got.Workers) != len(workers) || len(workers) == 0 {
+		t.Errorf("%d workers have answered, of %d", len(got.Workers), len(workers))
+	}
+	for _, line := range got.Workers {
+		if line != "HTTP/1.1 401 Unauthorized" {
+			t.Errorf("a worker answers a function %q", line)
+		}
+	}
+	if got.Control != "HTTP/1.1 401 Unauthorized" {
+		t.Errorf("the control plane answers a function %q", got.Control)
 	}
 }
 

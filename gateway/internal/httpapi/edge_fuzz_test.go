@@ -126,7 +126,7 @@ func newEdge(f *testing.F) *edge {
 	})
 	data, _ := New(Config{
 		Router: router, Limiter: limit.New(nil, limit.Rates{}, log), Static: static.New(e, daemon.Limits{}.Pace()), Invoker: invoker,
-		Invocations: noInvocations{}, PublicStatus: true, Logger: log, Metrics: http.NotFoundHandler(),
+		Invocations: noInvocations{}, PublicStatus: StatusOn, Logger: log, Metrics: http.NotFoundHandler(),
 	})
 	server, err := daemon.NewHTTP(daemon.HTTPConfig{
 		Addr: "127.0.0.1:0", Handler: data, Logger: log,
