@@ -38,10 +38,12 @@ func newClient(allowed []netip.Prefix, resolver *net.Resolver, trust *tls.Config
 			v6 = append(v6, prefix)
 		}
 	}
-	options := []ssrf.Option{ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...)}
+	// Hosts of Azure ask this address for what is theirs; it is public by its form.
+	azure := netip.MustParsePrefix("168.63.129.16/32")
+	options := []ssrf.Option{ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(azure), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...)}
 	public := ssrf.New(options...)
 	private := ssrf.New(append(options,
-		ssrf.WithDeniedV4Prefixes(netip.MustParsePrefix("0.0.0.0/0")),
+		ssrf.WithDeniedV4Prefixes(azure, netip.MustParsePrefix("0.0.0.0/0")),
 		ssrf.WithDeniedV6Prefixes(netip.MustParsePrefix("::/0")))...)
 	return &http.Client{
 		Transport:     byScheme{https: transport(public, resolver, trust), http: transport(private, resolver, nil)},

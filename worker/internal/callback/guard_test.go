@@ -1,13 +1,16 @@
 package callback
 
 import (
+	"errors"
 	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
+	"code.dny.dev/ssrf"
 	"github.com/nightshift/nightshift/shared/invocation"
 )
 
@@ -172,5 +175,32 @@ func TestCertificates(t *testing.T) {
 	}
 	if len(r.got()) != 0 {
 		t.Error("a receiver with another's certificate got the request")
+	}
+}
+
+// TestMetadataOfCloudsIsRefused: what clouds answer to whoever asks from a machine
+// of theirs, credentials among it, in all the ways to write its address.
+func TestMetadataOfCloudsIsRefused(t *testing.T) {
+	t.Parallel()
+	client := newClient(nil, net.DefaultResolver, nil)
+	client.Timeout = 5 * time.Second
+	defer client.CloseIdleConnections()
+	for _, addr := range []string{
+		"169.254.169.254", "169.254.170.2", "169.254.170.23", "[fd00:ec2::254]", "[fd00:ec2::23]", "168.63.129.16", "100.100.100.200", "192.0.0.192",
+		"[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "[fe80::a9fe:a9fe]",
+	} {
+		for _, scheme := range []string{"https", "http"} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, scheme+"://"+addr+"/latest/meta-data/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := client.Do(req)
+			if err == nil {
+				res.Body.Close()
+			}
+			if !errors.Is(err, ssrf.ErrProhibitedIP) {
+				t.Errorf("%s = %v, want it refused before it is connected to", req.URL, err)
+			}
+		}
 	}
 }
