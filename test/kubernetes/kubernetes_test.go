@@ -40,6 +40,7 @@ var overlays = []overlay{
 	{name: "local"},
 	{name: "production"},
 	{name: "production", edit: [2]string{"- ../../components/keda #", "- ../../components/hpa-worker #"}},
+	{name: "production", edit: [2]string{"# - ../../components/redis-users #", "- ../../components/redis-users #"}},
 	{name: "production", edit: [2]string{"# - ../../components/tracing #", "- ../../components/tracing #"}},
 	{name: "production", edit: [2]string{"# - ../../components/control-ingress #", "- ../../components/control-ingress #"}},
 }

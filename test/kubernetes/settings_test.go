@@ -156,6 +156,8 @@ func here(t *testing.T, environment map[string]string) map[string]string {
 			environment[name] = "10.244.2.2" // a pod's
 		case name == "NIGHTSHIFT_REDIS_URL" && value == secretValue:
 			environment[name] = "redis://127.0.0.1:1/0"
+		case name == "NIGHTSHIFT_REDIS_CA": // may be missing, and is
+			delete(environment, name)
 		case strings.HasSuffix(name, "_ADDR"):
 			environment[name] = "127.0.0.1:0"
 		}
@@ -200,6 +202,30 @@ func TestSettingsAreSettings(t *testing.T) {
 					t.Errorf("the ConfigMap sets %s, which no service reads", key)
 				}
 			}
+		}
+	})
+}
+
+// TestUsersOfRedis: with the component, no service is given what is another's.
+func TestUsersOfRedis(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, set *manifest.Set) {
+		if !strings.Contains(t.Name(), "redis-users") {
+			return
+		}
+		keys := map[string]string{}
+		for _, name := range services {
+			for _, v := range find(t, set, name).template.Spec.Containers[0].Env {
+				if v.ValueFrom != nil && v.ValueFrom.SecretKeyRef != nil && strings.HasSuffix(v.ValueFrom.SecretKeyRef.Key, "_REDIS_URL") {
+					keys[name+" "+v.Name] = v.ValueFrom.SecretKeyRef.Key
+				}
+			}
+		}
+		want := map[string]string{
+			"gateway NIGHTSHIFT_REDIS_URL": "GATEWAY_REDIS_URL", "worker NIGHTSHIFT_REDIS_URL": "WORKER_REDIS_URL", "scheduler NIGHTSHIFT_REDIS_URL": "SCHEDULER_REDIS_URL",
+		}
+		if !maps.Equal(keys, want) {
+			t.Errorf("services are given %v, want %v", keys, want)
 		}
 	})
 }
