@@ -29,16 +29,22 @@ func BenchmarkBackgroundCall(b *testing.B) {
 	}
 }
 
-// BenchmarkSyncCall is one HTTP exchange with a worker, on a warm process.
+// BenchmarkSyncCall is one HTTP exchange with a worker, on a warm process: signed
+// as gateways do, and, for the difference, on a worker that takes it unsigned.
 func BenchmarkSyncCall(b *testing.B) {
-	f := newFleet(b)
-	w := f.worker(b)
-	client := &http.Client{}
-	defer client.CloseIdleConnections()
-	for b.Loop() {
-		answer, body := f.call(b, client, w, "hello", "you")
-		if answer.Header.Get(wire.HeaderOutcome) != "succeeded" || !strings.Contains(body, "hi you") {
-			b.Fatalf("answer = %d %q", answer.StatusCode, body)
-		}
+	for _, unsigned := range []string{unsignedRefuse, unsignedAccept} {
+		b.Run("unsigned="+unsigned, func(b *testing.B) {
+			f := newFleet(b)
+			f.unsigned = unsigned == unsignedAccept
+			w := f.worker(b, func(c *Config) { c.UnsignedCalls = unsigned })
+			client := &http.Client{}
+			defer client.CloseIdleConnections()
+			for b.Loop() {
+				answer, body := f.call(b, client, w, "hello", "you")
+				if answer.Header.Get(wire.HeaderOutcome) != "succeeded" || !strings.Contains(body, "hi you") {
+					b.Fatalf("answer = %d %q", answer.StatusCode, body)
+				}
+			}
+		})
 	}
 }

@@ -39,6 +39,8 @@ type fleet struct {
 	queue  *queue.Client
 	deploy deploy.Deploy
 	signs  wire.Key
+	// unsigned leaves calls without a signature.
+	unsigned bool
 }
 
 // sources are the functions of the deploy, all background ones with short
@@ -353,7 +355,9 @@ func (f *fleet) call(t testing.TB, client *http.Client, w *Worker, name, body st
 	r.Header.Set(wire.HeaderDeploy, "d1")
 	r.Header.Set(wire.HeaderFunction, name)
 	r.Header.Set(wire.HeaderWorker, w.ID())
-	f.key(t).Sign(r, time.Now(), event)
+	if !f.unsigned {
+		f.key(t).Sign(r, time.Now(), event)
+	}
 	answer, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)

@@ -36,6 +36,7 @@ func (c StandaloneConfig) HealthAddr() string { return cmp.Or(c.Addr, standalone
 // so could be nobody but the default user.
 type Standalone struct {
 	redis redis.UniversalClient
+	mon   http.Handler
 	http  *daemon.HTTP
 }
 
@@ -62,7 +63,7 @@ func NewStandalone(cfg StandaloneConfig) (*Standalone, error) {
 	if err != nil {
 		return nil, errors.Join(err, rdb.Close())
 	}
-	return &Standalone{redis: rdb, http: server}, nil
+	return &Standalone{redis: rdb, mon: mon, http: server}, nil
 }
 
 // Addr is the bound host:port.
