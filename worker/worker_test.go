@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -291,6 +293,28 @@ func TestACancelledCallEndsAtOnce(t *testing.T) {
 	}
 	if got := fmt.Sprint(outcomes(inv)); got != "[cancelled]" {
 		t.Errorf("outcomes = %s, want cancelled", got)
+	}
+}
+
+// A worker that is told to have all walls does not start without one.
+func TestRequiredIsolation(t *testing.T) {
+	t.Parallel()
+	closed := t.TempDir() // root's functions cannot have user IDs of their own below it
+	if err := os.Chmod(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w, err := New(Config{
+		RedisURL: "redis://127.0.0.1:1", BlobURL: "file://" + t.TempDir(), DataDir: filepath.Join(closed, "data"),
+		Isolation: IsolationRequired, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err == nil {
+		defer func() { _ = w.Stop(t.Context()) }()
+	}
+	if os.Getuid() != 0 && err == nil {
+		return // there is nothing missing for a user
+	}
+	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "NIGHTSHIFT_WORKER_ISOLATION") {
+		t.Errorf("New = %v, want it refused with the name of the setting", err)
 	}
 }
 

@@ -44,6 +44,7 @@ NIGHTSHIFT_CALLBACK_SECRET, or else with what is in DIR/.nightshift/callback.sec
 			}
 			cfg.Dir, cfg.Token, cfg.Logger = directory(args), w.Getenv("NIGHTSHIFT_TOKEN"), logger
 			cfg.CallbackSecret, cfg.CallbackAllow = secret.Text(w.Getenv(callback.Setting)), w.Getenv("NIGHTSHIFT_CALLBACK_ALLOW")
+			cfg.Isolation, cfg.FunctionReadable = w.Getenv("NIGHTSHIFT_WORKER_ISOLATION"), w.Getenv("NIGHTSHIFT_FUNCTION_READABLE")
 			cfg.Out, cfg.Style = w.Stdout, view.StyleOf(w.Stdout)
 			return dev.Run(cmd.Context(), cfg)
 		},

@@ -72,6 +72,8 @@ type Config struct {
 	// CallbackAllow lists the networks, as CIDRs separated by commas, that
 	// callbacks may reach although they are not public. Default: loopback.
 	CallbackAllow string
+	// Isolation and FunctionReadable are the worker's settings of these names.
+	Isolation, FunctionReadable string
 	// Out takes what is printed.
 	Out   io.Writer
 	Style view.Style

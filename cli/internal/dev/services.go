@@ -99,6 +99,7 @@ func newServices(cfg Config, redisURL, dataDir string, keys secrets) (_ *service
 	w, err := worker.New(worker.Config{
 		RedisURL: redisURL, BlobURL: blobs, DataDir: filepath.Join(dataDir, "worker"),
 		SecretKey: keys.environment, CallbackSecret: keys.callbacks, CallbackAllow: allow,
+		Isolation: worker.Isolation(cfg.Isolation), FunctionReadable: cfg.FunctionReadable,
 		Drain: drain, IdleTimeout: idle, Dev: true, Logger: cfg.Logger.With("service", "worker"),
 	})
 	if err != nil {
