@@ -66,21 +66,7 @@ func (c *Cell) Lock(cfg *process.Config, readable ...string) {
 	}
 	cfg.Confine = func() error { return c.jail.walls.confine(c, readable) }
 	cfg.Limits = c.jail.walls.limits(c.jail.cfg.Limits)
-	cfg.Held = c.own
-}
-
-// own lets a process of another user open its output again, as programs do that
-// write to /dev/stderr.
-func (c *Cell) own(pid int) error {
-	if c.user == 0 {
-		return nil
-	}
-	for fd := 1; fd <= 2; fd++ {
-		if err := os.Chown(fmt.Sprintf("/proc/%d/fd/%d", pid, fd), c.user, c.user); err != nil {
-			return fmt.Errorf("giving a function's process its output: %w", err)
-		}
-	}
-	return nil
+	cfg.Owner = c.user
 }
 
 // CanAdopt reports whether a process that was started without code can be

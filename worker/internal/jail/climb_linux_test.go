@@ -100,7 +100,7 @@ var climbs = []struct {
 		return new Promise((ok, no) => net.connect(t.socket, () => ok('connected')).on('error', no))`, "calls", false},
 	{"become root by a program", `
 		const id = cp.execFileSync(t.setUser, ['-u'], { encoding: 'utf8' }).trim()
-		if (id !== '0') throw new Error('still ' + id)`, "privileges files calls", true},
+		if (id !== '0' || process.getuid() === 0) throw new Error('still ' + id)`, "privileges files calls", true},
 	{"open more files than the limit", `
 		const open = []
 		try { for (let n = 0; n < 2000; n++) open.push(fs.openSync('/dev/null')) } finally { for (const fd of open) fs.closeSync(fd) }`, "limits", false},

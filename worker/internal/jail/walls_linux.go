@@ -113,7 +113,11 @@ func noNewPrivileges() error {
 // program.
 func dropBounds() error {
 	for capability := uintptr(0); capability <= unix.CAP_LAST_CAP; capability++ {
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) { // which the kernel does not know
+		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, capability, 0, 0, 0)
+		if err != nil || has == 0 { // the kernel does not know it, or it is gone
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil {
 			return fmt.Errorf("giving up capability %d: %w", capability, err)
 		}
 	}

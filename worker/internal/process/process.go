@@ -44,6 +44,9 @@ type Config struct {
 	Dir string
 	// Env is the whole environment, KEY=value. Nothing of ours is added.
 	Env []string
+	// Owner is the user and group ID that the child's output belongs to, so that
+	// a child of another user can open it again, as /dev/stderr. Default: ours.
+	Owner int
 	// Brand is the child's. Default: a new one.
 	Brand Brand
 	// Confine, if set, is called on the thread that then forks the child and does
@@ -122,6 +125,9 @@ func Start(cfg Config) (*Process, error) {
 			child = append(child, w)
 			p.readers[i] = newReader(r, stream, marker, p.output)
 			p.marks[i], err = reopen(w)
+		}
+		if err == nil && cfg.Owner != 0 {
+			err = w.Chown(cfg.Owner, cfg.Owner)
 		}
 		if err != nil {
 			p.closePipes()
