@@ -12,7 +12,7 @@ import (
 )
 
 // maxFill is how many files and folders code may have to be linked into a cell.
-// That many take a fifth of the time that starting Node takes.
+// That many take a quarter of the time that starting Node takes.
 const maxFill = 2000
 
 // Cell is the folder of one process: Tmp is for the process to write to, Code
