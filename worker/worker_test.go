@@ -89,7 +89,7 @@ func newFleet(t testing.TB) *fleet {
 			Entry: name + ".mjs", Artifact: digest, TimeoutMS: 20_000, RetryDelaysMS: []int64{10},
 		}
 		if name == "spins" {
-			fn.TimeoutMS = 1000
+			fn.TimeoutMS = 5000 // time enough to start on a busy machine
 			fn.Retries = new(int)
 		}
 		f.deploy.Functions = append(f.deploy.Functions, fn)
