@@ -203,7 +203,7 @@ func (w *world) program(place, program string, env []string, args ...string) (pr
 func (w *world) nightshift(args ...string) string {
 	w.Helper()
 	printed, code := w.program("the command line: "+strings.Join(args[:min(2, len(args))], " "), "nightshift",
-		append([]string{"NIGHTSHIFT_API_URL=" + w.services.Admin[0] + "/api/v1", "NIGHTSHIFT_TOKEN=" + w.secrets["the token"]}), args...)
+		[]string{"NIGHTSHIFT_API_URL=" + w.services.Admin[0] + "/api/v1", "NIGHTSHIFT_TOKEN=" + w.secrets["the token"]}, args...)
 	if code != 0 {
 		w.Logf("nightshift %s ended with %d: %s", args[0], code, printed)
 	}

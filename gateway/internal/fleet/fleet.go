@@ -175,7 +175,9 @@ func (f *Fleet) pick(warmKey string, tried []string) (lease *Lease, changed <-ch
 		case order == 0:
 			// Among equals each is as likely, so that gateways that start
 			// together do not all choose the same worker.
-			if ties++; rand.IntN(ties) == 0 {
+			ties++
+			chosen := rand.IntN(ties) == 0 // #nosec G404 -- no secret
+			if chosen {
 				best = m
 			}
 		}

@@ -65,7 +65,7 @@ func New(cfg Config) *Elector {
 func (e *Elector) margin() time.Duration { return e.ttl / 10 }
 
 // jitter spreads a wait by a quarter, so that standbys do not try in step.
-func jitter(d time.Duration) time.Duration { return d + rand.N(d/4+1) }
+func jitter(d time.Duration) time.Duration { return d + rand.N(d/4+1) } // #nosec G404 -- no secret
 
 // Lead competes until ctx ends and calls work for each term that it wins, with
 // the term's number. work must return soon after its context has ended. When it

@@ -291,7 +291,7 @@ func (d *Deliverer) settle(ctx context.Context, inv invocation.Invocation, c sto
 		return d.cfg.Store.CallbackDead(ctx, inv.Site, c, met.Error())
 	default:
 		delay := delays[max(c.Try, 1)-1]
-		return d.cfg.Store.CallbackFailed(ctx, inv.Site, c, met.Error(), delay+rand.N(delay/5))
+		return d.cfg.Store.CallbackFailed(ctx, inv.Site, c, met.Error(), delay+rand.N(delay/5)) // #nosec G404 -- it spreads tries and keeps no secret
 	}
 }
 
