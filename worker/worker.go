@@ -70,7 +70,8 @@ type Worker struct {
 	cfg       Config
 	node      string // the executable
 	id        string
-	addr      string // as gateways are told
+	addr      string   // as gateways are told
+	keys      []string // names of those that open environments
 	startedAt time.Time
 
 	rdb       redis.UniversalClient
@@ -207,8 +208,8 @@ func (w *Worker) assemble() (err error) {
 	if err != nil {
 		return err
 	}
-	if keys := box.Keys(); len(keys) > 0 {
-		w.cfg.Logger.Info("environment variables are opened", "keys", len(keys), "first", keys[0])
+	if w.keys = box.Keys(); len(w.keys) > 0 {
+		w.cfg.Logger.Info("environment variables are opened", "keys", len(w.keys), "first", w.keys[0])
 	}
 	w.loader = code.NewSource(w.store, w.bundles, box, w.cfg.Dev)
 	w.reporter = presence.NewReporter(w.store, w.snapshot, w.cfg.Logger)
@@ -394,7 +395,7 @@ func (w *Worker) snapshot() store.Worker {
 	return store.Worker{
 		ID: w.id, Addr: w.addr, StartedAt: w.startedAt,
 		Concurrency: w.cfg.Concurrency, Capacity: w.cfg.Processes,
-		Busy: stats.Busy, Warm: stats.Warm, Draining: w.draining.Load(),
+		Busy: stats.Busy, Warm: stats.Warm, Draining: w.draining.Load(), Keys: w.keys,
 	}
 }
 

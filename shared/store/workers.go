@@ -32,6 +32,8 @@ type Worker struct {
 	Busy        int            `json:"busy"`        // processes running an attempt
 	Warm        map[string]int `json:"warm"`        // idle processes by WarmKey
 	Draining    bool           `json:"draining"`
+	// Keys names the keys that it opens environments with (secret.Box.Keys).
+	Keys []string `json:"keys,omitempty"`
 }
 
 // WarmKey names a function of a deploy in Worker.Warm.

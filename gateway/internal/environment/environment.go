@@ -35,6 +35,7 @@ type Store interface {
 	ChangeVariables(ctx context.Context, site string, limit int, changes ...store.VariableChange) error
 
 	// What sealing anew needs beside them.
+	Workers(ctx context.Context) ([]store.Worker, error)
 	SecretSites(ctx context.Context) ([]string, error)
 	DeployEnvironment(ctx context.Context, deployID string) ([]byte, error)
 	EachDeployEnvironment(ctx context.Context, site string, fn func(deployID string, sealed []byte) error) error

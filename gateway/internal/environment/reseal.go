@@ -3,9 +3,12 @@ package environment
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/environ"
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/secret"
 	"github.com/nightshift/nightshift/shared/store"
 )
 
@@ -49,10 +52,21 @@ func (k *Keeper) Keys(ctx context.Context) (Keys, error) { return k.walk(ctx, ti
 // instant, and says what there is after it. What it did not come to is done by
 // the next call, which begins anew and finds most of it done; nothing is ever
 // without a key that the gateway has. It may run beside changes and deploys, and
-// beside itself: each thing is replaced only if it is as it was read.
+// beside itself: each thing is replaced only if it is as it was read. While a
+// live worker has keys and not the first one, it is fault.Conflict: that worker
+// could not run functions any more.
 func (k *Keeper) Reseal(ctx context.Context, until time.Time) (Keys, error) {
 	if _, err := k.box.Seal(nil); err != nil { // it has no key
 		return Keys{}, err
+	}
+	workers, err := k.store.Workers(ctx)
+	if err != nil {
+		return Keys{}, err
+	}
+	for _, w := range workers {
+		if first := k.box.Keys()[0]; len(w.Keys) > 0 && !slices.Contains(w.Keys, first) {
+			return Keys{}, fault.New(fault.Conflict, "worker %s at %s does not have the first key (%s) and could not open what is sealed with it; restart it with the %s that the gateway has, then try again", w.ID, w.Addr, first, secret.Setting)
+		}
 	}
 	return k.walk(ctx, until)
 }

@@ -270,3 +270,26 @@ func TestResealGoesOn(t *testing.T) {
 		}
 	}
 }
+
+// What a live worker could not open is not made.
+func TestResealWaitsForWorkers(t *testing.T) {
+	t.Parallel()
+	r := newRotation(t)
+	r.fill(t, 1, 1)
+	k := New(r.records, r.both)
+	for name, tt := range map[string]struct {
+		keys  []string
+		waits bool
+	}{"old key": {r.before.Keys(), true}, "both": {r.swapped.Keys(), false}, "none, so it runs nothing that is sealed": {nil, false}} {
+		if err := r.records.Heartbeat(t.Context(), store.Worker{ID: "w1", Addr: "10.0.0.1:8890", Keys: tt.keys}, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		_, err := k.Reseal(t.Context(), time.Now()) // without time, so that each case finds the same
+		if tt.waits != fault.Is(err, fault.Conflict) || !tt.waits && err != nil {
+			t.Errorf("with a worker that has %s: %v", name, err)
+		}
+		if tt.waits && !strings.Contains(err.Error(), "worker w1 at 10.0.0.1:8890") {
+			t.Errorf("%v does not say which worker", err)
+		}
+	}
+}
