@@ -303,7 +303,7 @@ func TestSlowRequestsEnd(t *testing.T) {
 // and a client that hangs up is noticed.
 func TestHandlersOutliveTheBody(t *testing.T) {
 	t.Parallel()
-	const timeout = 200 * time.Millisecond
+	const timeout = 500 * time.Millisecond
 	ended := make(chan error, 1)
 	e := serve(t, func(c *daemon.HTTPConfig) {
 		c.Limits = daemon.Limits{BodyTimeout: timeout}
