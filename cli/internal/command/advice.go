@@ -57,9 +57,9 @@ func sentence(text string) string {
 // otherToken says what is wrong with the token.
 func (w World) otherToken() string {
 	if w.Getenv("NIGHTSHIFT_TOKEN") == "" {
-		return "the installation needs a token, and NIGHTSHIFT_TOKEN is not set; set it to the one that the gateway was started with"
+		return "the installation needs a token, and NIGHTSHIFT_TOKEN is not set; set it to the one that the gateway was started with, or one that nightshift token create has made"
 	}
-	return "the installation does not accept the token in NIGHTSHIFT_TOKEN; set it to the one that the gateway was started with"
+	return "the installation does not accept the token in NIGHTSHIFT_TOKEN, or no longer; set it to the one that the gateway was started with, or one that nightshift token create has made"
 }
 
 // missingSite is the error of a command whose site is not there, with the names

@@ -82,7 +82,7 @@ func (w World) root() *cobra.Command {
   nightshift deploy    send it to an installation
 
 NIGHTSHIFT_API_URL is the installation's control plane (default ` + defaultAPI + `),
-NIGHTSHIFT_TOKEN the token for it.
+NIGHTSHIFT_TOKEN a token for it.
 
 Exit codes: 0 done; 2 wrong usage or input; 3 refused as things stand, such as
 by a lock; 4 the installation cannot be reached or is busy, and trying again
@@ -105,7 +105,7 @@ but dev and completion has --json.`,
 	root.AddCommand(
 		w.dev(), w.deploy(), w.build(), w.functions(), w.invoke(), w.logs(), w.cancel(), w.version(),
 		w.deploys(), w.publish(), w.rollback(), w.unpublish(), w.lock(), w.unlock(), w.sites(),
-		w.env(), w.secretKey(),
+		w.env(), w.secretKey(), w.token(), w.audit(),
 		w.invocations(), w.retry(), w.replay(), w.schedules(), w.callbacks(), w.workers(),
 	)
 	w.complete(root)

@@ -46,6 +46,7 @@ func (w World) complete(root *cobra.Command) {
 	flags := map[string]offer{
 		"site": offerSites, "function": offerFunctions(nil), "deploy": offerDeploys,
 		"state":   words("queued", "running", "failed", "succeeded", "dead", "cancelled"),
+		"scope":   words("read", "invoke", "deploy", "admin"),
 		"context": words(environ.All, environ.Production, environ.DeployPreview, environ.BranchDeploy, environ.Dev, "branch:"),
 	}
 	scheduled := offered{offer: offerFunctions(func(kind string) bool { return kind == "scheduled" })}
@@ -67,6 +68,7 @@ func (w World) complete(root *cobra.Command) {
 		"env get":            {offer: offerVariables},
 		"env set":            {offer: offerVariables},
 		"env unset":          {offer: offerVariables},
+		"token revoke":       {offerTokens, true},
 	}
 	files := map[string]bool{"env import": true}
 
@@ -166,6 +168,15 @@ func offerSites(ctx context.Context, control *client.Client, _ string) ([]cobra.
 	var out []cobra.Completion
 	for _, site := range list {
 		out = append(out, described(site.Name, site.URL))
+	}
+	return out, err
+}
+
+func offerTokens(ctx context.Context, control *client.Client, _ string) ([]cobra.Completion, error) {
+	list, err := control.Tokens(ctx)
+	var out []cobra.Completion
+	for _, t := range list {
+		out = append(out, described(t.ID, t.Name))
 	}
 	return out, err
 }

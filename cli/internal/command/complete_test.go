@@ -68,6 +68,9 @@ func TestComplete(t *testing.T) {
 		{control.URL, "retry DEAD |", ""},
 		{control.URL, "callbacks retry |", "DEAD"},
 		{control.URL, "logs |", "DEAD"},
+		{control.URL, "token revoke |", "0123456789abcdef"},
+		{control.URL, "token create --scope |", "read invoke deploy admin"},
+		{release.URL, "token create --site |", "default kept shop"},
 		{"http://127.0.0.1:1", "invoke |", ""},
 	}
 	for _, tt := range tests {

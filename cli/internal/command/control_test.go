@@ -13,6 +13,7 @@ import (
 	"github.com/nightshift/nightshift/cli/internal/command"
 	"github.com/nightshift/nightshift/shared/api"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/token"
 )
 
 // controlled is an installation with one dead invocation, a schedule and a dead
@@ -66,6 +67,12 @@ func newControlled(t *testing.T) *controlled {
 	answer("GET /api/v1/sites/default/callbacks", 200, api.DeadCallbackList{Callbacks: []api.DeadCallback{{DiedAt: at, Invocation: dead}}})
 	answer("GET /api/v1/sites/empty/callbacks", 200, api.DeadCallbackList{})
 	answer("POST /api/v1/invocations/DEAD/callback/retry", 202, dead)
+	made := api.Token{ID: "0123456789abcdef", Name: "CI \x1b[2J", Scopes: []token.Scope{token.Deploy}, Sites: []string{"shop"}, CreatedAt: &at, ExpiresAt: &at, CreatedBy: "root"}
+	answer("GET /api/v1/tokens", 200, []api.Token{made})
+	answer("POST /api/v1/tokens", 201, api.NewToken{Token: made, Secret: "nst_secret"})
+	answer("DELETE /api/v1/tokens/0123456789abcdef", 204, nil)
+	answer("DELETE /api/v1/tokens/nope", 404, api.Error{Code: 404, Kind: "not_found", Message: "there is no token"})
+	answer("GET /api/v1/audit", 200, api.AuditList{Entries: []api.AuditEntry{{At: at, Actor: "CI", Action: "deploy.publish", Site: "shop", Deploy: "d1", Status: 200}, {At: at, Action: "token.refused", Status: 401, Missed: 3}}})
 	c.Server = httptest.NewServer(mux)
 	t.Cleanup(c.Close)
 	return c
@@ -126,6 +133,24 @@ func TestControl(t *testing.T) {
 		{"callbacks retry DEAD --json", 0, "POST /invocations/DEAD/callback/retry", `"id": "DEAD"`, ""},
 		{"schedules pause tick --json", 0, "GET /sites/default/schedules", `"paused_since": "2026-01-02T03:04:05Z"`, ""},
 		{"schedules resume tick --json", 0, "GET /sites/default/schedules", `"function": "tick"`, ""},
+		{"token", 0, "GET /tokens", "deploy  shop   expired", ""},
+		{"token list --json", 0, "GET /tokens", `"created_by": "root"`, ""},
+		{"token create --name ci --scope deploy,read --site shop --site blog --expires 2030-01-31T08:00:00Z", 0, `POST /tokens {"name":"ci","scopes":["deploy","read"],"sites":["shop","blog"],"expires_at":"2030-01-31T08:00:00Z"}`, "nst_secret\n", "ends 2026-01-02T03:04:05Z; this is its secret"},
+		{"token create --name ci --scope admin --expires never --json", 0, `POST /tokens {"name":"ci","scopes":["admin"]}`, `"secret": "nst_secret"`, ""},
+		{"token create --scope read", 2, "", "", "the name of a token"},
+		{"token create --name ci", 2, "", "", "needs a scope"},
+		{"token create --name ci --scope write", 2, "", "", "no scope \"write\""},
+		{"token create --name ci --scope read --expires soon", 2, "", "", "--expires is \"soon\""},
+		{"token create --name ci --scope read --expires 0d", 2, "", "", "--expires is \"0d\""},
+		{"token revoke", 2, "", "", "needs the ID"},
+		{"token revoke 0123456789abcdef", 0, "DELETE /tokens/0123456789abcdef", "0123456789abcdef is revoked", ""},
+		{"token revoke 0123456789abcdef --json", 0, "DELETE /tokens/0123456789abcdef", `"revoked": [`, ""},
+		{"token revoke nope", 1, "DELETE /tokens/nope", "", "there is no token"},
+		{"audit --site shop --actor CI --since 2026-01-01T00:00:00Z --limit 5", 0, "GET /audit?actor=CI&from=2026-01-01T00%3A00%3A00Z&limit=5&site=shop", "CI       deploy.publish  200           shop d1", ""},
+		{"audit", 0, "GET /audit?limit=50", "(3 before it were left out)", ""},
+		{"audit --json", 0, "GET /audit?limit=50", `"action": "token.refused"`, ""},
+		{"audit --since then", 2, "", "", "--since is \"then\""},
+		{"audit --limit 0", 2, "", "", "--limit is 0"},
 		{"callbacks retry DEAD", 0, "POST /invocations/DEAD/callback/retry", "the callback of DEAD is due", ""},
 	}
 	for _, tt := range tests {
