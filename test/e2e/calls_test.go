@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -26,10 +28,16 @@ func newFlags(verb string) *flag.FlagSet {
 }
 
 // client gives up on a call that hangs, follows no redirect and keeps no
-// connection, so that no process is kept from ending by a test.
+// connection, so that no process is kept from ending by a test. Names below
+// localhost are this machine, as browsers have it.
 var client = &http.Client{
-	Timeout:       60 * time.Second,
-	Transport:     &http.Transport{DisableKeepAlives: true},
+	Timeout: 60 * time.Second,
+	Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if host, port, err := net.SplitHostPort(addr); err == nil && strings.HasSuffix(host, ".localhost") {
+			addr = net.JoinHostPort("127.0.0.1", port)
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
@@ -75,6 +83,9 @@ func verbHTTP(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Setenv("STATUS", strconv.Itoa(res.StatusCode))
 	if location, err := res.Location(); err == nil {
+		if host := res.Request.Host; host != "" && !strings.Contains(host, ":") { // it is good on the host of its site only
+			location.Host = net.JoinHostPort(host, location.Port())
+		}
 		ts.Setenv("LOCATION", location.String())
 	}
 	_, err = ts.Stdout().Write(dump)

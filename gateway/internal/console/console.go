@@ -23,6 +23,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/audit"
@@ -196,6 +198,9 @@ func (c *Console) routes() http.Handler {
 
 		"/": {token.Read, "", c.nothing},
 	} {
+		if !slices.Contains(token.Scopes, p.scope) || strings.HasPrefix(pattern, "POST ") == (p.action == "") {
+			panic("the page " + pattern + " does not say who may see it, or what it changes")
+		}
 		pages.Handle(pattern, c.page(p))
 	}
 	all := http.NewServeMux()

@@ -251,6 +251,31 @@ func TestOpenAPIHasEveryRoute(t *testing.T) {
 	}
 }
 
+// A call that does not say who may make it, or what it changes, is not routed.
+func TestRoutesSayWhoMay(t *testing.T) {
+	t.Parallel()
+	good := apiCall{"POST", "/x", token.Read, aboutAll, "thing.make", func(echo.Context) error { return nil }}
+	for name, change := range map[string]func(*apiCall){
+		"none":         func(*apiCall) {},
+		"no scope":     func(c *apiCall) { c.scope = "" },
+		"no such":      func(c *apiCall) { c.scope = "write" },
+		"no subject":   func(c *apiCall) { c.about = 0 },
+		"no action":    func(c *apiCall) { c.action = "" },
+		"a GET of one": func(c *apiCall) { c.method = "GET" },
+	} {
+		call := good
+		change(&call)
+		refused := func() (refused bool) {
+			defer func() { refused = recover() != nil }()
+			(&server{}).add(echo.New().Group(""), []apiCall{call})
+			return false
+		}()
+		if refused == (name == "none") {
+			t.Errorf("%s: refused %t", name, refused)
+		}
+	}
+}
+
 // document is the whole of it.
 func document(t *testing.T) any {
 	t.Helper()
