@@ -189,8 +189,8 @@ func TestConsoleOfOneSite(t *testing.T) {
 		gone["/sites/alpha"+path] = 404
 	}
 	for path, want := range gone {
-		if p := v.open(path); p.status != want || tells(p.answer, path) {
-			t.Errorf("%s = %d %s, want %d and nothing of bravo", path, p.status, p.text(), want)
+		if p := v.open(path); p.status != want || tells(p.answer, path) || p.path != path { // nor does it lead to where it is
+			t.Errorf("%s leads to %s = %d %s, want %d and nothing of bravo", path, p.path, p.status, p.text(), want)
 		}
 	}
 	before := n.state()

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"github.com/nightshift/nightshift/gateway/internal/access"
 	"github.com/nightshift/nightshift/gateway/internal/invoke"
 	"github.com/nightshift/nightshift/gateway/internal/limit"
 	"github.com/nightshift/nightshift/gateway/internal/route"
@@ -169,43 +168,47 @@ const (
 	StatusToken = "token" // whoever shows a token besides, for the site
 )
 
+// statusOpen closes the invocation routes of the data plane where the operator
+// does not want them.
+func (s *server) statusOpen(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		s.is(c, planeData, kindStatus)
+		if s.PublicStatus != StatusOn && s.PublicStatus != StatusToken {
+			return fault.New(fault.NotFound, "the status of invocations is not public on this installation; ask the control plane")
+		}
+		// The ID in the path is a secret: keep it out of caches and referrers.
+		h := c.Response().Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		return next(c)
+	}
+}
+
 // statusAccess lets those pass to an invocation on the data plane whom the
 // operator lets. Each site has its own: on the host of another one it is not there.
 func (s *server) statusAccess(scope token.Scope) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			s.is(c, planeData, kindStatus)
-			r, who := c.Request(), access.Who{}
-			switch s.PublicStatus {
-			case StatusOn:
-			case StatusToken:
-				var err error
-				if who, err = s.Access.Bearer(r.Context(), r.Header.Get(echo.HeaderAuthorization), c.RealIP()); err != nil {
+			r, sees := c.Request(), func(string) bool { return true }
+			if s.PublicStatus == StatusToken {
+				who, err := s.Access.Bearer(r.Context(), r.Header.Get(echo.HeaderAuthorization), c.RealIP())
+				if err != nil {
 					return err
 				}
-				if err = who.Need(scope); err != nil {
+				if err := who.Need(scope); err != nil {
 					return err
 				}
-			default:
-				return noPublicStatus()
+				sees = who.Sees
 			}
 			inv, err := s.found(c)
 			if err != nil {
 				return err
 			}
-			if inv.Site != s.Router.Site(r.Host) || s.PublicStatus == StatusToken && !who.Sees(inv.Site) {
+			if inv.Site != s.Router.Site(r.Host) || !sees(inv.Site) {
 				return store.UnknownInvocation(inv.ID)
 			}
-			// The ID in the path is a secret: keep it out of caches and referrers.
-			h := c.Response().Header()
-			h.Set("Cache-Control", "no-store")
-			h.Set("Referrer-Policy", "no-referrer")
-			h.Set("X-Content-Type-Options", "nosniff")
 			return next(c)
 		}
 	}
-}
-
-func noPublicStatus() error {
-	return fault.New(fault.NotFound, "the status of invocations is not public on this installation; ask the control plane")
 }

@@ -136,11 +136,11 @@ func (s *server) dataPlane() http.Handler {
 	e := s.echo(planeData)
 	const status, log = "/.nightshift/invocations/:id", "/.nightshift/invocations/:id/logs"
 	read, change := s.statusAccess(token.Read), s.statusAccess(token.Invoke)
-	e.GET(status, s.invocation, s.statusOrigins, read)
-	e.DELETE(status, s.cancel, s.statusOrigins, change)
-	e.OPTIONS(status, s.statusMethods("OPTIONS, DELETE, GET"), s.statusOrigins)
-	e.GET(log, s.logs(textLog), s.statusOrigins, read)
-	e.OPTIONS(log, s.statusMethods("OPTIONS, GET"), s.statusOrigins)
+	e.GET(status, s.invocation, s.statusOrigins, s.statusOpen, read)
+	e.DELETE(status, s.cancel, s.statusOrigins, s.statusOpen, change)
+	e.OPTIONS(status, statusMethods("OPTIONS, DELETE, GET"), s.statusOrigins, s.statusOpen)
+	e.GET(log, s.logs(textLog), s.statusOrigins, s.statusOpen, read)
+	e.OPTIONS(log, statusMethods("OPTIONS, GET"), s.statusOrigins, s.statusOpen)
 	e.RouteNotFound("/.nightshift/*", notFound)
 	e.RouteNotFound("/*", s.call) // any path, any method: sites own them
 	e.Pre(hideSession)
