@@ -147,9 +147,9 @@ func inQuery(escaped string) string {
 }
 
 // URL is the place with the query that goes with it: its own, or that of the
-// request.
+// request, in which nothing is left that cannot stand in a header.
 func (p Place) URL(requestQuery string) string {
-	query := requestQuery
+	query := printable(requestQuery)
 	if p.HasQuery {
 		query = p.Query
 	}
