@@ -95,6 +95,9 @@ func TestStandaloneNeedsNoMoreThanItsUser(t *testing.T) {
 			t.Errorf("%s %s = %d, want 405", r.methods[0], r.path, status)
 		}
 	}
+	if status := ask("PROPFIND", "/"); status != http.StatusMethodNotAllowed {
+		t.Errorf("PROPFIND / = %d, want 405", status)
+	}
 	for key, value := range b.everything() {
 		if before[key] != value {
 			t.Errorf("%s is not what it was", key)
