@@ -4,6 +4,8 @@
 // It takes its settings from the environment; the required ones first:
 //
 //	NIGHTSHIFT_REDIS_URL       redis://host:6379/0; also rediss, unix, redis+sentinel, redis+cluster
+//	NIGHTSHIFT_REDIS_CA        the authority that the certificate of Redis comes from, in PEM; default: the system's
+//	NIGHTSHIFT_REDIS_CERT      and NIGHTSHIFT_REDIS_KEY, what it shows to a Redis that asks, in PEM; default none
 //	NIGHTSHIFT_BLOB_URL        file:///absolute/folder or s3://bucket?region=…; the same place for all services
 //	NIGHTSHIFT_TOKEN           root token of the control plane; two with a comma between them to change it
 //	NIGHTSHIFT_SECRET_KEY      seals environment variables: age identities, from nightshift secret-key; the first

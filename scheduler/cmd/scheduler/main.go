@@ -10,6 +10,8 @@
 // It is configured by its environment:
 //
 //	NIGHTSHIFT_REDIS_URL               redis://…, rediss://…, unix://…, redis+sentinel://…, redis+cluster://… (required)
+//	NIGHTSHIFT_REDIS_CA                the authority that the certificate of Redis comes from, in PEM; default: the system's
+//	NIGHTSHIFT_REDIS_CERT              and NIGHTSHIFT_REDIS_KEY, what it shows to a Redis that asks, in PEM; default none
 //	NIGHTSHIFT_REDIS_WAIT_REPLICAS     how many replicas must have an invocation before its tick counts as fired; 0 to 10 (default 0)
 //	NIGHTSHIFT_SCHEDULER_LOCK_TTL      how long a killed leader blocks its successor; 2s to 60s (default 5s)
 //	NIGHTSHIFT_SCHEDULER_ADDR          host:port for /healthz and /readyz (default: no listener)

@@ -13,12 +13,15 @@
 // # Settings
 //
 //	NIGHTSHIFT_REDIS_URL             redis://, rediss://, unix://, redis+sentinel://, redis+cluster://; required
+//	NIGHTSHIFT_REDIS_CA              the authority that the certificate of Redis comes from, in PEM; default: the system's
+//	NIGHTSHIFT_REDIS_CERT            and NIGHTSHIFT_REDIS_KEY, what it shows to a Redis that asks, in PEM; default none
 //	NIGHTSHIFT_BLOB_URL              file:///absolute/dir or s3://bucket?region=…, the same for all services; required
 //	NIGHTSHIFT_SECRET_KEY            opens environment variables of deploys, as on the gateways; default none
 //	NIGHTSHIFT_CALLBACK_SECRET       whsec_…, signs callbacks, as on the gateways; without it this worker makes none
 //	NIGHTSHIFT_CALLBACK_ALLOW        networks, not public, that callbacks may reach: 10.1.0.0/16,fd00::/8; default none
 //	NIGHTSHIFT_WORKER_ADDR           where gateways reach it, host:port; default 127.0.0.1:0, a free port
 //	NIGHTSHIFT_WORKER_ADVERTISE_ADDR host or host:port that gateways are told; default: the address above
+//	NIGHTSHIFT_WORKER_UNSIGNED_CALLS refuse, or accept while gateways are upgraded that cannot sign; default refuse
 //	NIGHTSHIFT_METRICS_ADDR          host:port for /metrics, without a token; default none
 //	NIGHTSHIFT_WORKER_CONCURRENCY    queued invocations at once; default 8
 //	NIGHTSHIFT_WORKER_PROCESSES      function processes at once; default three times the concurrency
