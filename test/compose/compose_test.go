@@ -181,8 +181,11 @@ func (s *system) redis(ctx context.Context, t *testing.T) {
 		t.Fatal(err)
 	}
 	// Services ask how Redis is set up, and do with less where they are not told.
-	// The function of the step before has no name.
-	for _, object := range aclObject.FindAllStringSubmatch(out, -1) {
+	refused := aclObject.FindAllStringSubmatch(out, -1)
+	if len(refused) == 0 {
+		t.Errorf("the log of Redis cannot be read:\n%s", out)
+	}
+	for _, object := range refused {
 		if object[1] != "config|get" {
 			t.Errorf("Redis refused %s:\n%s", object[1], out)
 		}

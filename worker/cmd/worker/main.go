@@ -61,7 +61,7 @@
 // A second signal ends it at once; its tasks are then taken up by other workers
 // after some 30 s. Function processes end with it in both cases.
 //
-// Its address is for gateways only: whoever reaches it can call any function.
+// Its address is for gateways only. Calls that none of them has signed are refused.
 package main
 
 import (
