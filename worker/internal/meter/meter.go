@@ -84,8 +84,11 @@ func New(cfg Config) *Meter {
 	census, err := process.NewCensus()
 	if err != nil {
 		m.log.Warn("what functions use cannot be measured: memory, processes and temporary files are limited only as far as the system does", "error", err)
-	} else {
-		m.census = census
+		return m
+	}
+	m.census = census
+	if m.limits != (Limits{}) {
+		m.log.Info("functions are measured", "memory", mebibytes(m.limits.Memory), "tasks", m.limits.Tasks, "tmp", mebibytes(m.limits.Tmp), "swap", m.swaps)
 	}
 	return m
 }

@@ -56,7 +56,7 @@ func (w world) await(t *testing.T) *Excess {
 	select {
 	case <-w.proc.Done():
 	case <-time.After(30 * time.Second):
-		t.Fatalf("still running: %+v", w.members(w.watch.root))
+		t.Fatalf("%d processes still run", len(w.members(w.watch.root)))
 	}
 	e := w.watch.Excess()
 	if e == nil {
