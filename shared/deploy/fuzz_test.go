@@ -41,7 +41,7 @@ func FuzzBranchLabel(f *testing.F) {
 func FuzzValidate(f *testing.F) {
 	sum := strings.Repeat("a", 64)
 	f.Add([]byte(`{"site":"shop","files":{"a/b.html":{"digest":"` + sum + `","size":3},"../x":{"sha1":"b"}}}`))
-	f.Add([]byte(`{"site":"shop","functions":[{"name":"a","artifact":"` + sum + `","runtime":"node","api":"v1","entry":"a.js","kind":"sync"}]}`))
+	f.Add([]byte(`{"site":"shop","functions":[{"name":"a","artifact":"` + sum + `","runtime":"node","api":1,"entry":"a.js","kind":"sync"}]}`))
 	f.Add([]byte(`{"site":"shop","files":{"C:\\x":{},"a\u0000":{},"a//b":{},"/a":{}},"redirects":[{"from":"/a","to":"/b","status":301}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var d deploy.Deploy

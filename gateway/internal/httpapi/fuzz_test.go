@@ -23,8 +23,8 @@ func FuzzCreateDeploy(f *testing.F) {
 	digest := strings.Repeat("a", 64)
 	for _, seed := range []string{
 		`{}`, `{"functions":[null]}`, `{"files":{"a":{"digest":"` + digest + `","size":9223372036854775807},"b":{"digest":"` + digest + `","size":1}}}`,
-		`{"functions":[{"name":"send","artifact":"` + digest + `","runtime":"node","api":"v2","entry":"a.mjs","kind":"background","timeout_ms":900000,"paths":["/a/:b"],"methods":["GET"]}],"branch":"b"}`,
-		`{"functions":[{"name":"t","artifact":"` + digest + `","runtime":"node","api":"v1","entry":"../a.js","kind":"scheduled","schedule":"@hourly","timezone":"../../etc/passwd"}]}`,
+		`{"functions":[{"name":"send","artifact":"` + digest + `","runtime":"node","api":2,"entry":"a.mjs","kind":"background","timeout_ms":900000,"paths":["/a/:b"],"methods":["GET"]}],"branch":"b"}`,
+		`{"functions":[{"name":"t","artifact":"` + digest + `","runtime":"node","api":1,"entry":"../a.js","kind":"scheduled","schedule":"@hourly","timezone":"../../etc/passwd"}]}`,
 		`{"redirects":[{"from":"/a","to":"/b","status":301}],"headers":[{"for":"/*","values":{"A":"b\r\nC: d"}}]}`,
 		`{"environment":[{"key":"A","value":"1"}]}{}`, `[`, `{"functions":{}}`,
 	} {
