@@ -72,6 +72,7 @@ func FuzzHide(f *testing.F) {
 	f.Add("__Host-nightshift_session=x")
 	f.Add("nightshift_session=x;nightshift_session =y; nightshift_sessions=z")
 	f.Add(`a="; nightshift_session=x; "; b`)
+	f.Add("nightshift_session;\v0")
 	f.Fuzz(func(t *testing.T, line string) {
 		before := (&http.Request{Header: http.Header{"Cookie": {line}}}).Cookies()
 		h := http.Header{"Cookie": {line}}

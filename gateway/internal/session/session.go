@@ -30,6 +30,7 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"net/http"
+	"net/textproto"
 	"strconv"
 	"strings"
 	"time"
@@ -256,9 +257,9 @@ func Hide(h http.Header) {
 		var kept []string
 		for pair := range strings.SplitSeq(line, ";") {
 			name, _, _ := strings.Cut(pair, "=")
-			name = strings.TrimSpace(name) // as whoever reads it does
+			name = textproto.TrimString(name) // as whoever reads it does
 			if name != plainCookie && name != secureCookie {
-				kept = append(kept, strings.TrimSpace(pair))
+				kept = append(kept, textproto.TrimString(pair))
 			}
 		}
 		lines[i] = strings.Join(kept, "; ")
