@@ -53,7 +53,6 @@ import (
 	"github.com/nightshift/nightshift/worker/internal/execute"
 	"github.com/nightshift/nightshift/worker/internal/jail"
 	"github.com/nightshift/nightshift/worker/internal/logs"
-	"github.com/nightshift/nightshift/worker/internal/meter"
 	"github.com/nightshift/nightshift/worker/internal/pool"
 	"github.com/nightshift/nightshift/worker/internal/presence"
 	"github.com/nightshift/nightshift/worker/runtime/node"
@@ -92,7 +91,7 @@ type Worker struct {
 	cancels   *daemon.Loop // cancellations of what runs
 	callbacks *daemon.Loop // callbacks of what ended
 	beats     *daemon.Loop // heartbeats
-	keys      *daemon.Loop // of calls
+	ring      *daemon.Loop // of calls
 	check     *daemon.Loop // of the settings of Redis
 
 	started  atomic.Bool
@@ -197,7 +196,6 @@ func (w *Worker) assemble() (err error) {
 		MaxOutput:   w.cfg.MaxOutput,
 		Jail:        w.jail,
 		Node:        w.node,
-		Limits:      meter.Limits{Memory: int64(w.cfg.FunctionMemory) << 20, Tasks: w.cfg.FunctionProcesses, Tmp: int64(w.cfg.FunctionTmp) << 20},
 		Metrics:     w.registry,
 		Logger:      w.cfg.Logger.With("component", "pool"),
 	})
@@ -225,7 +223,7 @@ func (w *Worker) assemble() (err error) {
 		Logger: w.cfg.Logger, Changed: w.reporter.Changed, Ended: ended,
 	})
 	ring := keyring.New(w.store, w.cfg.Logger)
-	w.keys = daemon.NewLoop(ring.Run)
+	w.ring = daemon.NewLoop(ring.Run)
 	if w.cfg.UnsignedCalls == unsignedAccept {
 		w.cfg.Logger.Warn("whoever reaches this worker can run any function: NIGHTSHIFT_WORKER_UNSIGNED_CALLS is accept; unset it once all gateways sign")
 	}
@@ -280,7 +278,7 @@ func (w *Worker) Start(ctx context.Context) error {
 		return fmt.Errorf("starting the process pool: %w", err)
 	}
 	// Gateways are told last, when everything answers.
-	err := errors.Join(w.keys.Start(ctx), w.http.Start(ctx), w.cancels.Start(ctx), w.callbacks.Start(ctx), w.queue.Start(), w.beats.Start(ctx), w.check.Start(ctx))
+	err := errors.Join(w.ring.Start(ctx), w.http.Start(ctx), w.cancels.Start(ctx), w.callbacks.Start(ctx), w.queue.Start(), w.beats.Start(ctx), w.check.Start(ctx))
 	if err != nil {
 		return err
 	}
@@ -323,7 +321,7 @@ func (w *Worker) drain(ctx context.Context) error {
 		named("ending the watch for cancellations", w.cancels.Stop(ctx)),
 		named("ending callbacks", w.callbacks.Stop(ctx)),
 		named("ending the check of Redis", w.check.Stop(ctx)),
-		named("ending the reading of keys", w.keys.Stop(ctx)),
+		named("ending the reading of keys", w.ring.Stop(ctx)),
 		named("withdrawing the worker", w.reporter.Withdraw(ctx)),
 	)
 }

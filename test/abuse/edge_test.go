@@ -98,10 +98,10 @@ type said struct {
 	closed   bool // by the server, at the end
 }
 
-// end is a request whose answer tells that the connection is in good order.
-const end = "GET /end HTTP/1.1\r\nHost: localhost\r\n\r\n"
+// lastRequest is one whose answer tells that the connection is in good order.
+const lastRequest = "GET /end HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-// say sends bytes, and end behind them, and reads until that is answered or the
+// say sends bytes, and lastRequest behind them, and reads until that is answered or the
 // connection ends. What comes back must be HTTP.
 func (e *edge) say(t *testing.T, raw string) (out said) {
 	t.Helper()
@@ -113,7 +113,7 @@ func (e *edge) say(t *testing.T, raw string) (out said) {
 	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = io.WriteString(conn, raw+end) // an early answer may have closed it
+	_, _ = io.WriteString(conn, raw+lastRequest) // an early answer may have closed it
 	answers := bufio.NewReader(conn)
 	for {
 		if _, err := answers.Peek(1); err != nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
-// Proxies are the peers that are believed when they say for whom they ask.
+// Proxies are the peers that are believed when they say for whom they ask. Of nil
+// none is.
 type Proxies struct {
 	networks []netip.Prefix
 	clientIP echo.IPExtractor
@@ -46,10 +47,6 @@ func ParseProxies(text string) (*Proxies, error) {
 			p.networks = append(p.networks, network)
 		}
 	}
-	if len(p.networks) == 0 {
-		p.clientIP = echo.ExtractIPDirect()
-		return p, nil
-	}
 	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
 	for _, n := range p.networks {
 		options = append(options, echo.TrustIPRange(&net.IPNet{IP: n.Addr().AsSlice(), Mask: net.CIDRMask(n.Bits(), n.Addr().BitLen())}))
@@ -68,6 +65,9 @@ func parseNetwork(text string) (netip.Prefix, error) {
 
 // Trusts reports whether an address is that of a proxy.
 func (p *Proxies) Trusts(addr netip.Addr) bool {
+	if p == nil {
+		return false
+	}
 	addr = addr.Unmap().WithZone("")
 	return slices.ContainsFunc(p.networks, func(n netip.Prefix) bool { return n.Contains(addr) })
 }
@@ -79,7 +79,14 @@ func (p *Proxies) trustsPeer(r *http.Request) bool {
 
 // ClientIP is the address of the caller: the peer, or, of those that proxies say
 // they have it from, the last one that is no proxy.
-func (p *Proxies) ClientIP(r *http.Request) string { return p.clientIP(r) }
+func (p *Proxies) ClientIP(r *http.Request) string {
+	if !p.trustsPeer(r) {
+		return direct(r)
+	}
+	return p.clientIP(r)
+}
+
+var direct = echo.ExtractIPDirect()
 
 // HTTPS reports whether the caller speaks HTTPS, be it to a proxy.
 func (p *Proxies) HTTPS(r *http.Request) bool {

@@ -248,6 +248,38 @@ func TestNobodyLooksWithoutNeed(t *testing.T) {
 	}
 }
 
+// Where we may not look into a process, its user has to do, which then is its own.
+func TestSocketOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	const user = 0x4E5FFFFF
+	cfg := process.Config{Path: "/bin/sleep", Args: []string{"300"}}
+	if os.Getuid() == 0 {
+		cfg.Confine = func() error { return process.Become(user, user) }
+	}
+	p, err := process.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := New(Config{})
+	w := m.Watch(Target{PID: p.PID(), Brand: p.Brand()})
+	t.Cleanup(func() {
+		p.Stop(0)
+		w.End()
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if got, want := w.ownUser(user), os.Getuid() == 0; got != want {
+		t.Errorf("a socket of the process's user is its own: %v, want %v", got, want)
+	}
+	if w.ownUser(uint32(os.Getuid())) || w.ownUser(user+1) {
+		t.Error("a socket of ours, or of a third user's, is taken for the process's")
+	}
+	if w.HasSocket(1, user+1) {
+		t.Error("it has a socket that does not exist")
+	}
+}
+
 // BenchmarkRound is one look at 24 functions with a child each and some files.
 func BenchmarkRound(b *testing.B) {
 	limits := Limits{Memory: 1 << 30, Tasks: 1024, Tmp: 512 * mib}

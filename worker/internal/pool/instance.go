@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -113,7 +114,8 @@ func cannotExecute(err error) bool {
 }
 
 // launch starts a process with its API and its folder, and whoever mourns it. If
-// that does not work, the slot is freed. Only our own bootstrap can be told a secret.
+// that does not work, the slot is freed. Only our own bootstrap can be told a
+// secret.
 func (p *Pool) launch(key string, secret bool, config func(i *instance) process.Config) (*instance, error) {
 	i := &instance{key: key, busy: key != "", outOfMemory: new(atomic.Bool), started: make(chan struct{}), gone: make(chan struct{})}
 	err := func() (err error) {
@@ -158,9 +160,13 @@ func (p *Pool) launch(key string, secret bool, config func(i *instance) process.
 func (p *Pool) door(i *instance, secret bool) runtimeapi.Config {
 	cfg := runtimeapi.Config{Secret: secret, Refused: p.metrics.refusedAPI}
 	if p.peers {
-		cfg.Owner = func(s runtimeapi.Socket) bool {
-			<-i.started
-			return i.use != nil && i.use.HasSocket(s.Inode, s.UID)
+		cfg.Owner = func(ctx context.Context, s runtimeapi.Socket) bool {
+			select {
+			case <-i.started:
+				return i.use != nil && i.use.HasSocket(s.Inode, s.UID)
+			case <-ctx.Done():
+				return false
+			}
 		}
 	}
 	return cfg

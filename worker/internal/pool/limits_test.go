@@ -8,8 +8,8 @@ import (
 
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/worker/internal/jail"
 	"github.com/nightshift/nightshift/worker/internal/jail/jailtest"
-	"github.com/nightshift/nightshift/worker/internal/meter"
 )
 
 // source is a Node function with the given code.
@@ -22,13 +22,20 @@ func source(t testing.TB, key, text string) Code {
 	return Code{Key: key, Dir: dir, Function: function.Function{Name: key, Kind: function.Sync, API: function.APIv1, Runtime: "node", Entry: "f.js"}}
 }
 
+// limited is a jail with limits that are soon met.
+func limited(t testing.TB) *jail.Jail {
+	return jailtest.New(t, func(c *jail.Config) {
+		c.Limits = jail.Limits{Memory: 200 << 20, Tmp: 20 << 20, Processes: 64, Files: 256}
+	})
+}
+
 func TestFunctionsOverALimitAreEnded(t *testing.T) {
 	t.Parallel()
 	const (
 		hold = `const kept = []; const wait = () => new Promise(() => setInterval(() => {}, 1000)); `
 		perl = `const child = (script) => require('child_process').spawn('/usr/bin/perl', ['-e', script], { detached: true, stdio: 'ignore' }); `
 	)
-	p := start(t, Config{Max: 3, Spares: 1, Limits: meter.Limits{Memory: 200 << 20, Tasks: 64}})
+	p := start(t, Config{Max: 3, Spares: 1, Jail: limited(t)})
 	for _, tc := range []struct {
 		name, code string
 		outcome    invocation.Outcome
@@ -51,6 +58,10 @@ func TestFunctionsOverALimitAreEnded(t *testing.T) {
 			"processes", hold + perl + `exports.handler = () => { child('fork for (1..8); sleep 300'); return wait() }`,
 			invocation.Crashed, "Runtime.TooManyProcesses", "its limit is 64 (NIGHTSHIFT_FUNCTION_PROCESSES)",
 		},
+		{
+			"files", hold + `exports.handler = () => { const fs = require('fs'); for (let i = 0; i < 5; i++) fs.writeFileSync(process.env.TMPDIR + '/' + i, Buffer.alloc(5e6, 1)); return wait() }`,
+			invocation.Crashed, "Runtime.TmpFull", "its limit is 20 MiB (NIGHTSHIFT_FUNCTION_TMP)",
+		},
 	} {
 		code := source(t, tc.name, tc.code)
 		_, log, err := do(t.Context(), p, code, "x", true)
@@ -71,7 +82,7 @@ func TestFunctionsOverALimitAreEnded(t *testing.T) {
 // What a function leaves running between calls counts too.
 func TestIdleFunctionsOverALimitAreEnded(t *testing.T) {
 	t.Parallel()
-	p := start(t, Config{Max: 2, Limits: meter.Limits{Memory: 200 << 20}})
+	p := start(t, Config{Max: 2, Jail: limited(t)})
 	code := source(t, "later", `const kept = []; exports.handler = async () => { setInterval(() => kept.push(Buffer.alloc(10e6, 1)), 5); return { statusCode: 200, body: 'ok' } }`)
 	if got := must(t, p, code, "x"); got != "ok" {
 		t.Fatalf("got %q", got)

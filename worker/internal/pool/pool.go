@@ -52,8 +52,6 @@ type Config struct {
 	MaxOutput int64
 	// Jail is where processes live, and what they may do and use. Required.
 	Jail *jail.Jail
-	// Limits are what one process, with all that it starts, may use.
-	Limits meter.Limits
 	// Node is the node executable, as FindNode returned it. Empty: only "provided" runtimes.
 	Node   string
 	Logger *slog.Logger
@@ -188,7 +186,9 @@ func New(cfg Config) (*Pool, error) {
 	} else {
 		p.log.Warn("the runtime API of a function cannot tell who connects: functions that bring their own runtime can be impersonated by others on this machine", "error", err)
 	}
-	p.meter = meter.New(meter.Config{Limits: cfg.Limits, Metrics: cfg.Metrics, Logger: cfg.Logger.With("component", "meter")})
+	l := cfg.Jail.Limits()
+	limits := meter.Limits{Memory: l.Memory, Tasks: l.Processes, Tmp: l.Tmp}
+	p.meter = meter.New(meter.Config{Limits: limits, Metrics: cfg.Metrics, Logger: cfg.Logger.With("component", "meter")})
 	return p, nil
 }
 

@@ -49,13 +49,13 @@ type Socket struct {
 // door is a listener that only the owner of an API gets through.
 type door struct {
 	net.Listener
-	owner   func(Socket) bool
+	owner   func(context.Context, Socket) bool
 	refused func(Reason)
 	closed  context.Context
 }
 
 // newDoor lets everybody in if owner is nil.
-func newDoor(l net.Listener, owner func(Socket) bool, refused func(Reason), closed context.Context) net.Listener {
+func newDoor(l net.Listener, owner func(context.Context, Socket) bool, refused func(Reason), closed context.Context) net.Listener {
 	if owner == nil {
 		return netutil.LimitListener(l, maxConns)
 	}
@@ -86,7 +86,7 @@ func (d *door) Accept() (net.Conn, error) {
 // stands when its owner is known.
 func (d *door) admits(conn net.Conn) bool {
 	socket, err := otherEnd(conn)
-	return err == nil && d.owner(socket) && stands(conn)
+	return err == nil && d.owner(d.closed, socket) && stands(conn)
 }
 
 // PeerCheck says whether it can be told here whose connection one is; nil: it can.

@@ -2,6 +2,7 @@ package runtimeapi
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -64,7 +65,7 @@ func TestOwnerIsAskedAboutTheSocketThatConnected(t *testing.T) {
 	}
 	asked := make(chan Socket, 1)
 	var admit atomic.Bool
-	s, refused := guarded(t, Config{Owner: func(s Socket) bool { asked <- s; return admit.Load() }})
+	s, refused := guarded(t, Config{Owner: func(_ context.Context, s Socket) bool { asked <- s; return admit.Load() }})
 	for _, let := range []bool{true, false} {
 		admit.Store(let)
 		conn := dial(t, s)
@@ -93,7 +94,7 @@ func TestOwnerIsAskedAboutTheSocketThatConnected(t *testing.T) {
 func TestClosedConnectionIsNobodys(t *testing.T) {
 	t.Parallel()
 	conns := make(chan net.Conn, 1)
-	s, refused := guarded(t, Config{Owner: func(Socket) bool {
+	s, refused := guarded(t, Config{Owner: func(context.Context, Socket) bool {
 		conn := (<-conns).(*net.TCPConn)
 		_ = conn.SetLinger(0)
 		_ = conn.Close()
@@ -203,7 +204,7 @@ func TestHostileChildren(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			victim, _ := guarded(t, Config{})
-			s, _ := guarded(t, Config{Owner: func(Socket) bool { return true }})
+			s, _ := guarded(t, Config{Owner: func(context.Context, Socket) bool { return true }})
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
@@ -279,7 +280,7 @@ func BenchmarkConnection(b *testing.B) {
 		b.Run(fmt.Sprintf("checked=%v", checked), func(b *testing.B) {
 			cfg := Config{}
 			if checked {
-				cfg.Owner = func(Socket) bool { return true }
+				cfg.Owner = func(context.Context, Socket) bool { return true }
 			}
 			s, _ := guarded(b, cfg)
 			for b.Loop() {

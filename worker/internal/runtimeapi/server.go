@@ -86,9 +86,10 @@ type Config struct {
 	// Secret makes a secret a part of the path. Without it Endpoint is host:port.
 	Secret bool
 	// Owner reports whether a socket is the child's. It is called for each
-	// connection, one after the other, and may wait until the child is known. Nil:
-	// everybody may connect, where it cannot be told (see [PeerCheck]).
-	Owner func(Socket) bool
+	// connection, one after the other, and may wait until the child is known or ctx
+	// ends, with the Server. Nil: everybody may connect, where it cannot be told
+	// (see [PeerCheck]).
+	Owner func(ctx context.Context, s Socket) bool
 	// Refused, if set, is told why somebody was refused.
 	Refused func(Reason)
 }
