@@ -53,7 +53,7 @@ func (s *server) routes() []apiCall {
 		{http.MethodGet, "/audit", token.Admin, aboutAll, "", s.listAudit},
 		{http.MethodDelete, "/tokens/:id", token.Admin, aboutAll, "token.revoke", s.revokeToken},
 		{http.MethodGet, "/secrets/keys", token.Admin, aboutAll, "", s.secretKeys},
-		{http.MethodPost, "/secrets/reseal", token.Admin, aboutAll, "secrets.reseal", s.reseal},
+		{http.MethodPost, "/secrets/reseal", token.Admin, aboutAll, "secret.reseal", s.reseal},
 
 		{http.MethodGet, "/sites", token.Read, aboutCaller, "", s.sites},
 		{http.MethodPost, "/sites", token.Deploy, aboutCaller, "site.create", s.createSite},
