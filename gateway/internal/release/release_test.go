@@ -437,7 +437,7 @@ func TestRefusals(t *testing.T) {
 		{"no such file", file(described.ID, "nope", ""), fault.NotFound, "has no static file"},
 		{"another content", file(described.ID, "index.html", "x"), fault.Invalid, "SHA-1"},
 		{"publish on no site", b.Publish(ctx, "nowhere", described.ID), fault.NotFound, "nightshift sites create"},
-		{"publish another site's", b.Publish(ctx, other, described.ID), fault.Conflict, "another site"},
+		{"publish another site's", b.Publish(ctx, other, described.ID), fault.NotFound, described.ID},
 		{"publish half a deploy", b.Publish(ctx, site, described.ID), fault.Conflict, "not complete"},
 		{"publish nothing", b.Publish(ctx, site, none), fault.NotFound, none},
 		{"unpublish no site", b.Unpublish(ctx, "nowhere"), fault.NotFound, "nightshift sites create"},
