@@ -41,7 +41,7 @@ func (w *walls) newUser() int {
 	if !w.user {
 		return 0
 	}
-	return firstUser + rand.IntN(users)
+	return firstUser + rand.IntN(users) // #nosec G404 -- it is no secret
 }
 
 // confine puts up the walls on the calling thread. The order counts: each takes

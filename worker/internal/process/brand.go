@@ -18,7 +18,7 @@ type Brand uint64
 const brandBit = 1 << 60
 
 // NewBrand makes one that no other process has.
-func NewBrand() Brand { return Brand(brandBit | rand.Uint64N(brandBit)) }
+func NewBrand() Brand { return Brand(brandBit | rand.Uint64N(brandBit)) } // #nosec G404 -- whoever knows it can do nothing with it
 
 func (b Brand) String() string { return fmt.Sprintf("%x", uint64(b)) }
 
