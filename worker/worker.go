@@ -152,7 +152,8 @@ func (w *Worker) open() (err error) {
 			Memory: int64(w.cfg.FunctionMemory) << 20, Tmp: int64(w.cfg.FunctionTmp) << 20,
 			Processes: w.cfg.FunctionProcesses, Files: w.cfg.FunctionFiles,
 		},
-		Open: w.cfg.Isolation == IsolationOff, Required: w.cfg.Isolation == IsolationRequired,
+		ControlGroups: !w.cfg.Dev, // a developer's shell has others in its group
+		Open:          w.cfg.Isolation == IsolationOff, Required: w.cfg.Isolation == IsolationRequired,
 	})
 	if err != nil {
 		return err

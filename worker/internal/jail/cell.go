@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/nightshift/nightshift/shared/artifact"
+	"github.com/nightshift/nightshift/worker/internal/cgroup"
 	"github.com/nightshift/nightshift/worker/internal/process"
 )
 
@@ -21,14 +22,19 @@ type Cell struct {
 	jail  *Jail
 	dir   string
 	brand process.Brand
-	user  int // the user and group ID of the process; 0: ours
+	user  int           // the user and group ID of the process; 0: ours
+	group *cgroup.Group // nil: none
 }
 
 // Cell makes an empty cell.
 func (j *Jail) Cell() (*Cell, error) {
 	brand := process.NewBrand()
 	c := &Cell{jail: j, brand: brand, user: j.walls.newUser(), dir: filepath.Join(j.folder.Path, brand.String())}
-	if err := c.build(); err != nil {
+	err := c.build()
+	if err == nil && j.groups != nil {
+		c.group, err = j.groups.Group(brand.String())
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("making a folder for a function's process: %w", err), c.Remove())
 	}
 	return c, nil
@@ -67,7 +73,14 @@ func (c *Cell) Lock(cfg *process.Config, readable ...string) {
 	cfg.Confine = func() error { return c.jail.walls.confine(c, readable) }
 	cfg.Limits = c.jail.walls.limits(c.jail.cfg.Limits)
 	cfg.Owner = c.user
+	if c.group != nil {
+		cfg.Held = c.group.Add
+	}
 }
+
+// OutOfMemory reports whether the kernel has ended the process because it, and
+// what it had started, used up their memory. That is known until Remove.
+func (c *Cell) OutOfMemory() bool { return c.group != nil && c.group.OutOfMemory() }
 
 // CanAdopt reports whether a process that was started without code can be
 // given the code in a folder. It may look through the folder.
@@ -114,4 +127,10 @@ func (c *Cell) Adopt(code string) (dir string, err error) {
 }
 
 // Remove removes the cell. Its process must have ended.
-func (c *Cell) Remove() error { return artifact.Remove(c.dir) }
+func (c *Cell) Remove() error {
+	var err error
+	if c.group != nil {
+		err = c.group.Remove()
+	}
+	return errors.Join(err, artifact.Remove(c.dir))
+}

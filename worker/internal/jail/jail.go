@@ -27,6 +27,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2" // a bounded map
 	"github.com/nightshift/nightshift/shared/artifact"
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/worker/internal/cgroup"
 	"github.com/nightshift/nightshift/worker/internal/claim"
 	"github.com/nightshift/nightshift/worker/internal/process"
 )
@@ -52,6 +53,9 @@ type Config struct {
 	Limits Limits
 	// Max is how many function processes there may be at once.
 	Max int
+	// ControlGroups gives each process a control group, if the worker's own can be
+	// shaped. One jail of a process can have them.
+	ControlGroups bool
 	// Open leaves out all walls; cells there are still.
 	Open bool
 	// Required refuses to open a jail that lacks a wall.
@@ -63,6 +67,7 @@ type Jail struct {
 	cfg    Config
 	folder *claim.Folder
 	walls  walls
+	groups *cgroup.Tree // nil: none
 	report []Wall
 	fits   *lru.Cache[string, bool] // by folder of code
 }
@@ -83,12 +88,48 @@ func New(cfg Config) (*Jail, error) {
 	err = j.clean()
 	if err == nil {
 		j.walls, j.report = probe(cfg, folder.Path)
+		j.openGroups()
 		err = j.complete()
 	}
 	if err != nil {
-		return nil, errors.Join(err, folder.Release())
+		return nil, errors.Join(err, j.closeGroups(), folder.Release())
 	}
 	return j, nil
+}
+
+// openGroups makes the control groups of processes possible, if it can.
+func (j *Jail) openGroups() {
+	if !j.cfg.ControlGroups || j.cfg.Open {
+		return
+	}
+	wall := Wall{
+		Name: "control groups", Spare: true, // package meter does it, a little later
+		Follows: "the memory of all processes of a function together is measured, so that a function may have too much of it for some tenths of a second",
+		Remedy:  "give the worker a part of cgroup v2 that it may shape: Delegate=yes in its systemd unit, or a container that can write to its groups",
+	}
+	var err error
+	if j.groups, err = cgroup.Open(j.groupLimits()); err != nil {
+		wall.Why = err.Error()
+	}
+	j.report = append(j.report, wall)
+}
+
+// groupLimits are a little higher than those that are measured, which say what
+// went wrong. Files in memory count where the cells are in memory.
+func (j *Jail) groupLimits() cgroup.Limits {
+	l := j.cfg.Limits
+	memory := l.Memory + l.Memory/16
+	if l.Memory > 0 && inMemory(j.folder.Path) {
+		memory += l.Tmp
+	}
+	return cgroup.Limits{Memory: memory, Tasks: l.Processes * 5 / 4}
+}
+
+func (j *Jail) closeGroups() error {
+	if j.groups == nil {
+		return nil
+	}
+	return j.groups.Close()
 }
 
 // complete checks that no wall is missing if all are required.
@@ -136,7 +177,7 @@ func (j *Jail) Limits() Limits { return j.cfg.Limits }
 
 // Close removes what is in the jail's folder, and gives it free. Its processes
 // must have ended.
-func (j *Jail) Close() error { return errors.Join(j.clean(), j.folder.Release()) }
+func (j *Jail) Close() error { return errors.Join(j.clean(), j.closeGroups(), j.folder.Release()) }
 
 // Wall is one of the things that keep a function from what is not its own.
 type Wall struct {

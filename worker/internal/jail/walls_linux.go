@@ -316,6 +316,12 @@ func sameDisk(a, b string) bool {
 	return unix.Stat(a, &one) == nil && unix.Stat(b, &other) == nil && one.Dev == other.Dev
 }
 
+// inMemory reports whether files of a folder are kept in memory.
+func inMemory(dir string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(dir, &fs) == nil && fs.Type == unix.TMPFS_MAGIC
+}
+
 // Shield keeps other processes of our user, functions among them, from reading
 // our memory, environment and open files, whatever other walls there are.
 func Shield() error {

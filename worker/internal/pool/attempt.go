@@ -246,7 +246,8 @@ func (a *attempt) crash() *Failed {
 		outcome, kind := over.Failure()
 		return failed(outcome, kind, over.String())
 	}
-	if a.instance.outOfMemory.Load() || exit.Signal == syscall.SIGKILL && a.pool.oom.grew() {
+	// Of the cell first: it is noted before that goes.
+	if a.instance.cell.OutOfMemory() || a.instance.outOfMemory.Load() || exit.Signal == syscall.SIGKILL && a.pool.oom.grew() {
 		return failed(invocation.OutOfMemory, "Runtime.OutOfMemory", "the function's process ran out of memory and was stopped")
 	}
 	switch {

@@ -26,7 +26,7 @@ type instance struct {
 	use  *meter.Watch // set before started is closed; nil if the process could not be started
 	// started is closed when the process runs, or does not.
 	started chan struct{}
-	// outOfMemory is set when the language runtime says so itself.
+	// outOfMemory is set when the language runtime says so itself, or its control group.
 	outOfMemory *atomic.Bool
 	gone        chan struct{} // closed when it has ended and left the pool
 
@@ -176,6 +176,9 @@ func (p *Pool) door(i *instance, secret bool) runtimeapi.Config {
 func (p *Pool) mourn(i *instance) {
 	<-i.proc.Done()
 	i.use.End()
+	if i.cell.OutOfMemory() {
+		i.outOfMemory.Store(true)
+	}
 	if err := i.api.Close(); err != nil {
 		p.log.Warn("closing a runtime api", "error", err)
 	}
