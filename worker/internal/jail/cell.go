@@ -1,6 +1,7 @@
 package jail
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,7 +30,7 @@ type Cell struct {
 // Cell makes an empty cell.
 func (j *Jail) Cell() (*Cell, error) {
 	brand := process.NewBrand()
-	c := &Cell{jail: j, brand: brand, user: j.walls.newUser(), dir: filepath.Join(j.folder.Path, brand.String())}
+	c := &Cell{jail: j, brand: brand, user: j.walls.newUser(), dir: filepath.Join(j.folder.Path, cellName(brand))}
 	err := c.build()
 	if err == nil && j.groups != nil {
 		c.group, err = j.groups.Group(brand.String())
@@ -39,6 +40,12 @@ func (j *Jail) Cell() (*Cell, error) {
 	}
 	return c, nil
 }
+
+// cellName is that of a process's cell: its brand, by which what it leaves is found,
+// and what no other function can guess, since brands can be seen.
+func cellName(brand process.Brand) string { return brand.String() + nameEnd + rand.Text() }
+
+const nameEnd = "-" // of the brand
 
 func (c *Cell) build() error {
 	if err := os.Mkdir(c.dir, 0o700); err != nil {

@@ -96,6 +96,10 @@ var climbs = []struct {
 	{"end another function", `process.kill(t.other, 0)`, "files user", false},
 	{"end all processes", `process.kill(-1, 0); if (!fs.existsSync('/proc/' + t.other)) throw new Error('nobody')
 		process.kill(t.other, 0)`, "files user", false},
+	{"limit another function", `cp.execFileSync('prlimit', ['--pid', t.other, '--msgqueue=4096:4096'])`, "calls user", false},
+	{"slow another function down", `cp.execFileSync('renice', ['-n', '19', '-p', t.other])`, "calls user", false},
+	{"watch a folder that may not be listed", `fs.watch('/tmp').close()`, "calls", false},
+	{"cut off a file of the worker's", `cp.execFileSync('/usr/bin/perl', ['-e', 'truncate($ARGV[0], 1) or die $!', t.secret])`, "files calls user", false},
 	{"connect to a socket in the file system", `
 		return new Promise((ok, no) => net.connect(t.socket, () => ok('connected')).on('error', no))`, "calls", false},
 	{"become root by a program", `
@@ -165,6 +169,8 @@ type course struct {
 	pool   *pool.Pool
 	code   string
 	target target
+	// signals is why that wall is missing, as on kernels before Linux 6.12 without root.
+	signals string
 	// spare is whether functions get processes that were started before.
 	spare bool
 	calls int
@@ -205,7 +211,13 @@ func setup(t *testing.T, spare bool, down ...string) *course {
 		}
 	})
 	dir := jailtest.Dir(t)
-	c := &course{pool: p, spare: spare, code: filepath.Join(dir, "code"), target: target{
+	signals := ""
+	for _, w := range j.Report() {
+		if w.Name == "signals" {
+			signals = w.Why
+		}
+	}
+	c := &course{pool: p, spare: spare, signals: signals, code: filepath.Join(dir, "code"), target: target{
 		Worker: os.Getpid(), Cells: j.Dir(), Secret: filepath.Join(dir, "secret"), Public: filepath.Join(dir, "public"),
 		Socket: filepath.Join(dir, "socket"), SetUser: filepath.Join(dir, "code", "id"),
 	}}
@@ -293,13 +305,16 @@ func eachStart(t *testing.T, f func(t *testing.T, spare bool)) {
 	}
 }
 
-var refused = regexp.MustCompile(`^out: (EACCES|EPERM|EXDEV|EAFNOSUPPORT|EMFILE|EFBIG|ESRCH)? `)
+var refused = regexp.MustCompile(`^out: (EACCES|EPERM|EXDEV|EAFNOSUPPORT|EMFILE|EFBIG|ESRCH|ENOSYS)? `)
 
 func TestNoClimbGetsIn(t *testing.T) {
 	t.Parallel()
 	eachStart(t, func(t *testing.T, spare bool) {
 		c := setup(t, spare)
 		for _, climb := range climbs {
+			if c.signals != "" && strings.HasPrefix(climb.name, "end ") {
+				continue // the report says so, which is the promise there
+			}
 			if got := c.run(t, "climber", climb.script); !refused.MatchString(got) {
 				t.Errorf("%s: %s, want it refused", climb.name, got)
 			}

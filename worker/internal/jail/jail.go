@@ -149,7 +149,7 @@ func (j *Jail) complete() error {
 	return fault.New(fault.Invalid, "NIGHTSHIFT_WORKER_ISOLATION is required, and this machine lacks: %s", strings.Join(missing, "; "))
 }
 
-// clean removes what is left in the folder. The name of a cell is the brand of
+// clean removes what is left in the folder. The name of a cell begins with the brand of
 // its processes: a worker that was killed could not end those that had left
 // their group.
 func (j *Jail) clean() error {
@@ -158,7 +158,8 @@ func (j *Jail) clean() error {
 		return fault.Wrap(err, fault.Invalid, "the data directory %s cannot be read", j.folder.Path)
 	}
 	for _, entry := range left {
-		if brand, ok := process.ParseBrand(entry.Name()); ok {
+		name, _, _ := strings.Cut(entry.Name(), nameEnd)
+		if brand, ok := process.ParseBrand(name); ok {
 			process.KillStrays(brand)
 		}
 		if err := artifact.Remove(filepath.Join(j.folder.Path, entry.Name())); err != nil {

@@ -66,7 +66,8 @@ var never = append([]uintptr{
 // has a name that others know.
 var missing = []uintptr{
 	unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
-	unix.SYS_CLONE3, // its flags are in memory, where a filter cannot look
+	unix.SYS_INOTIFY_INIT1, // tells the names of files in folders that may not be listed
+	unix.SYS_CLONE3,        // its flags are in memory, where a filter cannot look
 	unix.SYS_MEMFD_CREATE, unix.SYS_MEMFD_SECRET,
 	unix.SYS_SHMGET, unix.SYS_SEMGET, unix.SYS_MSGGET, unix.SYS_MQ_OPEN,
 }
@@ -74,12 +75,28 @@ var missing = []uintptr{
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
+// ioprioWhoUser means all processes of a user, as PRIO_USER does elsewhere.
+const ioprioWhoUser = 3
+
 // sockType is the part of a socket's type that is not flags.
 const sockType = 0xf
 
-// rules are all of them. With unixSockets, Landlock guards sockets in the file
-// system.
-func rules(unixSockets bool) []rule {
+// guarded is what the kernel's Landlock sees to itself, if it is new enough.
+type guarded struct {
+	unixSockets bool // in the file system
+	truncation  bool // of files that a process may not write
+}
+
+// nobodyElse refuses a call that is about another process, named by the argument
+// who, or by its own number: 0 is the caller itself. Some of what may be changed
+// that way ends a process (a limit of processor time) or holds it up for good, and
+// user IDs are all that the kernel asks for.
+func nobodyElse(call uintptr, who int, more ...[]test) rule {
+	return rule{call, unix.EPERM, append([][]test{{{arg: who, value: 0, not: true}}}, more...)}
+}
+
+// rules are all of them.
+func rules(by guarded) []rule {
 	var all []rule
 	for _, call := range never {
 		all = append(all, rule{call: call, errno: unix.EPERM})
@@ -92,7 +109,21 @@ func rules(unixSockets bool) []rule {
 		{arg: 0, value: unix.AF_INET6, not: true},
 		{arg: 0, value: unix.AF_NETLINK, not: true}, // lists addresses, for names and os.networkInterfaces
 	}
-	if unixSockets {
+	if !by.truncation {
+		// Landlock then looks at what a file is opened for, and cutting one off is not
+		// among that.
+		all = append(all,
+			rule{call: unix.SYS_TRUNCATE, errno: unix.EPERM},
+			rule{call: unix.SYS_OPENAT2, errno: unix.ENOSYS}) // its flags are in memory
+		for call, flags := range opens {
+			const mode = unix.O_TRUNC | unix.O_ACCMODE
+			all = append(all, rule{call, unix.EPERM, [][]test{
+				{{arg: flags, mask: mode, value: unix.O_TRUNC}},
+				{{arg: flags, mask: mode, value: mode}},
+			}})
+		}
+	}
+	if by.unixSockets {
 		families = append(families, test{arg: 0, value: unix.AF_UNIX, not: true})
 	}
 	brand := test{arg: 0, value: unix.RLIMIT_RTTIME}
@@ -109,7 +140,16 @@ func rules(unixSockets bool) []rule {
 		rule{unix.SYS_PRLIMIT64, unix.EPERM, [][]test{
 			{{arg: 1, value: unix.RLIMIT_RTTIME}, {arg: 2, value: 0, not: true}},
 			{{arg: 1, value: unix.RLIMIT_RTTIME}, {arg: 2, upper: true, value: 0, not: true}},
+			// Nor are limits of other processes anybody's to set.
+			{{arg: 0, value: 0, not: true}, {arg: 2, value: 0, not: true}},
+			{{arg: 0, value: 0, not: true}, {arg: 2, upper: true, value: 0, not: true}},
 		}},
+		nobodyElse(unix.SYS_SETPRIORITY, 1, []test{{arg: 0, value: unix.PRIO_USER}}),
+		nobodyElse(unix.SYS_IOPRIO_SET, 1, []test{{arg: 0, value: ioprioWhoUser}}),
+		nobodyElse(unix.SYS_SCHED_SETAFFINITY, 0),
+		nobodyElse(unix.SYS_SCHED_SETSCHEDULER, 0),
+		nobodyElse(unix.SYS_SCHED_SETPARAM, 0),
+		nobodyElse(unix.SYS_SCHED_SETATTR, 0),
 		rule{unix.SYS_SOCKET, unix.EAFNOSUPPORT, [][]test{
 			families,
 			{{arg: 0, value: unix.AF_NETLINK}, {arg: 2, value: unix.NETLINK_ROUTE, not: true}},
@@ -125,7 +165,7 @@ func rules(unixSockets bool) []rule {
 }
 
 // newFilter makes the filter; load says if it could not be made.
-func newFilter(unixSockets bool) filter {
+func newFilter(by guarded) filter {
 	program := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: offArch, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: auditArch, SkipTrue: 1},
@@ -134,7 +174,7 @@ func newFilter(unixSockets bool) filter {
 		bpf.JumpIf{Cond: bpf.JumpLessThan, Val: x32Bit, SkipTrue: 1},
 		deny(unix.ENOSYS),
 	}
-	for _, r := range rules(unixSockets) {
+	for _, r := range rules(by) {
 		program = append(program, r.instructions()...)
 	}
 	raw, err := bpf.Assemble(append(program, bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}))

@@ -31,7 +31,7 @@ func behind(t *testing.T, filtered bool, call uintptr, args ...uintptr) (errno u
 	args = append(args, make([]uintptr, 6-len(args))...)
 	thread.Do(func() {
 		if filtered {
-			if err := errors.Join(noNewPrivileges(), newFilter(false).load()); err != nil {
+			if err := errors.Join(noNewPrivileges(), newFilter(guarded{}).load()); err != nil {
 				t.Error(err)
 				return
 			}
@@ -43,7 +43,7 @@ func behind(t *testing.T, filtered bool, call uintptr, args ...uintptr) (errno u
 
 func TestNoCallOfTheListGetsThrough(t *testing.T) {
 	t.Parallel()
-	for _, r := range rules(false) {
+	for _, r := range rules(guarded{}) {
 		if r.rows != nil {
 			continue
 		}
@@ -86,6 +86,20 @@ func TestFilteredArguments(t *testing.T) {
 		{"the brand by prlimit", unix.SYS_PRLIMIT64, []uintptr{0, unix.RLIMIT_RTTIME, bad}, unix.EPERM, unix.EFAULT},
 		{"the brand by prlimit, upper bits set", unix.SYS_PRLIMIT64, []uintptr{0, upper | unix.RLIMIT_RTTIME, bad}, unix.EPERM, unix.EFAULT},
 		{"reading the brand", unix.SYS_PRLIMIT64, []uintptr{0, unix.RLIMIT_RTTIME, 0, limitAt}, ok, ok},
+		{"a limit of another process", unix.SYS_PRLIMIT64, []uintptr{1 << 29, unix.RLIMIT_CPU, bad}, unix.EPERM, unix.EFAULT},
+		{"a limit of another process, upper bits of the address", unix.SYS_PRLIMIT64, []uintptr{1 << 29, unix.RLIMIT_CPU, 1 << 63}, unix.EPERM, unix.EFAULT},
+		{"reading a limit of another process", unix.SYS_PRLIMIT64, []uintptr{1 << 29, unix.RLIMIT_CPU, 0, limitAt}, unix.ESRCH, unix.ESRCH},
+		{"another process's priority", unix.SYS_SETPRIORITY, []uintptr{unix.PRIO_PROCESS, 1 << 29, 0}, unix.EPERM, unix.ESRCH},
+		{"the priority of all of a user's", unix.SYS_SETPRIORITY, []uintptr{unix.PRIO_USER, 0, 99}, unix.EPERM, ok},
+		{"its own priority", unix.SYS_SETPRIORITY, []uintptr{unix.PRIO_PROCESS, 0, 0}, ok, ok},
+		{"another process's processors", unix.SYS_SCHED_SETAFFINITY, []uintptr{1 << 29, 8, limitAt}, unix.EPERM, unix.ESRCH},
+		{"another process's scheduler", unix.SYS_SCHED_SETSCHEDULER, []uintptr{1 << 29, 0, bad}, unix.EPERM, unix.EFAULT},
+		{"another process's disk priority", unix.SYS_IOPRIO_SET, []uintptr{1, 1 << 29, 0}, unix.EPERM, unix.ESRCH},
+		{"watching files", unix.SYS_INOTIFY_INIT1, []uintptr{1}, unix.ENOSYS, unix.EINVAL},
+		{"cutting off a file by its path", unix.SYS_TRUNCATE, []uintptr{bad, 0}, unix.EPERM, unix.EFAULT},
+		{"cutting off a file by opening it to read", unix.SYS_OPENAT, []uintptr{0, bad, unix.O_TRUNC}, unix.EPERM, unix.EFAULT},
+		{"the same with no mode at all", unix.SYS_OPENAT, []uintptr{0, bad, unix.O_TRUNC | unix.O_ACCMODE}, unix.EPERM, unix.EFAULT},
+		{"opening a file to write it anew", unix.SYS_OPENAT, []uintptr{0, bad, unix.O_TRUNC | unix.O_WRONLY}, unix.EFAULT, unix.EFAULT},
 		{"another limit", unix.SYS_PRLIMIT64, []uintptr{0, unix.RLIMIT_NOFILE, bad}, unix.EFAULT, unix.EFAULT},
 
 		{"a unix socket", unix.SYS_SOCKET, []uintptr{unix.AF_UNIX, unix.SOCK_STREAM}, unix.EAFNOSUPPORT, ok},
@@ -137,7 +151,7 @@ func TestNoOtherABI(t *testing.T) {
 		<-p.Done()
 		return out.String(), p.Exit()
 	}
-	if out, exit := run(func() error { return errors.Join(noNewPrivileges(), newFilter(false).load()) }); exit.Code == 0 || strings.Contains(out, "ran") {
+	if out, exit := run(func() error { return errors.Join(noNewPrivileges(), newFilter(guarded{}).load()) }); exit.Code == 0 || strings.Contains(out, "ran") {
 		t.Errorf("behind the filter a program for 32 bits %s: %s", exit, out)
 	}
 	if out, exit := run(nil); exit.Code == 0 != strings.Contains(out, "ran") {
@@ -149,7 +163,7 @@ func TestNoOtherABI(t *testing.T) {
 func TestTheFilterKnowsOneABI(t *testing.T) {
 	t.Parallel()
 	var program []bpf.Instruction
-	for _, in := range newFilter(false) {
+	for _, in := range newFilter(guarded{}) {
 		program = append(program, bpf.RawInstruction{Op: in.Code, Jt: in.Jt, Jf: in.Jf, K: in.K}.Disassemble())
 	}
 	vm, err := bpf.NewVM(program)
@@ -237,7 +251,7 @@ func TestTheBrandStays(t *testing.T) {
 			Path: "/proc/self/exe", Args: []string{"-test.run=^TestTheBrandStays$"}, Env: []string{"NIGHTSHIFT_TEST_BRAND=1"}, MaxOutput: 1 << 20,
 		}
 		if filtered {
-			cfg.Confine = func() error { return errors.Join(noNewPrivileges(), newFilter(false).load()) }
+			cfg.Confine = func() error { return errors.Join(noNewPrivileges(), newFilter(guarded{}).load()) }
 		}
 		tried := make(chan struct{}, 1)
 		cfg.Log = func(_, text string) {

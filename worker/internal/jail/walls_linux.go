@@ -170,7 +170,7 @@ func probe(cfg Config, dir string) (walls, []Wall) {
 	}
 	add(user, userErr)
 
-	w.calls = newFilter(w.files.handles(resolveUnix))
+	w.calls = newFilter(guarded{unixSockets: w.files.handles(resolveUnix), truncation: w.files.handles(unix.LANDLOCK_ACCESS_FS_TRUNCATE)})
 	if !add(Wall{
 		Name:    "system calls (seccomp)",
 		Follows: "functions can use the whole of the kernel, and connect to sockets in the file system, such as Redis' or Docker's",
