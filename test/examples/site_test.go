@@ -259,7 +259,12 @@ func (s *site) ended(id string) api.Invocation {
 	s.Helper()
 	var inv api.Invocation
 	eventually(s.T, func() error {
-		res, err := http.Get("http://" + s.data + "/.nightshift/invocations/" + id)
+		req, err := http.NewRequestWithContext(s.Context(), http.MethodGet, "http://"+s.data+"/.nightshift/invocations/"+id, nil)
+		if err != nil {
+			return err
+		}
+		req.Host = strings.TrimPrefix(s.url, "http://") // an invocation is there on the hosts of its own site only
+		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return err
 		}

@@ -142,6 +142,14 @@ func TestOpenAPI(t *testing.T) {
 	ask("GET", "/sites/default/builds", nil, 200)
 	ask("GET", "/sites/default/functions", nil, 200)
 	ask("GET", "/workers", nil, 200)
+	ask("GET", "/tokens/self", nil, 200)
+	var made api.NewToken
+	in.must(json.Unmarshal(ask("POST", "/tokens", map[string]any{"name": "a reader", "scopes": []string{"read"}}, 201), &made))
+	ask("GET", "/tokens", nil, 200)
+	ask("DELETE", "/tokens/"+made.ID, nil, 204)
+	ask("GET", "/secrets/keys", nil, 200)
+	ask("POST", "/secrets/reseal", nil, 200)
+	ask("GET", "/audit?limit=5", nil, 200)
 	var deploys []api.Deploy
 	in.must(json.Unmarshal(ask("GET", "/sites/default/deploys?per_page=50", nil, 200), &deploys))
 	ask("GET", "/deploys/"+deploys[0].ID, nil, 200)
