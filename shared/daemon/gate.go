@@ -41,8 +41,22 @@ func (g *gate) Accept() (net.Conn, error) {
 	}
 }
 
-// network is what an address is counted by: itself, and of IPv6 the network, of
-// which everybody has as many addresses as they like. A proxy is not counted.
+// Network is what a client is counted by: its address, and of IPv6 the network,
+// of which everybody has as many addresses as they like.
+func Network(ip netip.Addr) netip.Prefix {
+	ip = ip.Unmap().WithZone("")
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = 64
+	}
+	network, err := ip.Prefix(bits)
+	if err != nil { // for an address that is none
+		return netip.Prefix{}
+	}
+	return network
+}
+
+// network is what an address is counted by. A proxy is not counted.
 func (g *gate) network(addr net.Addr) (network netip.Prefix, counted bool) {
 	peer, err := netip.ParseAddrPort(addr.String())
 	if err != nil {
@@ -52,12 +66,8 @@ func (g *gate) network(addr net.Addr) (network netip.Prefix, counted bool) {
 	if g.trusted != nil && g.trusted(ip) {
 		return netip.Prefix{}, false
 	}
-	bits := ip.BitLen()
-	if ip.Is6() {
-		bits = 64
-	}
-	network, err = ip.Prefix(bits)
-	return network, err == nil
+	network = Network(ip)
+	return network, network.IsValid()
 }
 
 // enter counts a connection in, or says why not.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/route"
+	"github.com/nightshift/nightshift/shared/daemon"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/store"
@@ -162,14 +163,10 @@ func (c Caller) by(parts []string) string {
 // addresses as they like.
 func network(ip string) string {
 	addr, err := netip.ParseAddr(ip)
-	if err != nil || addr.Unmap().Is4() {
-		return ip
-	}
-	prefix, err := addr.WithZone("").Prefix(64)
 	if err != nil {
 		return ip
 	}
-	return prefix.String()
+	return daemon.Network(addr).String()
 }
 
 // domain is a Host header without its port.

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru" // a map that is bounded
-	"golang.org/x/time/rate"                       // token buckets
+	"github.com/nightshift/nightshift/shared/daemon"
+	"golang.org/x/time/rate" // token buckets
 )
 
 // A client may fail First times, and then once each Next. That is per gateway. A
@@ -83,12 +84,8 @@ func untilNext(limiter *rate.Limiter) time.Duration {
 // of which everybody has as many addresses as they like.
 func clientOf(ip string) string {
 	addr, err := netip.ParseAddr(ip)
-	if err != nil || addr.Unmap().Is4() {
-		return ip
-	}
-	network, err := addr.WithZone("").Prefix(64)
 	if err != nil {
 		return ip
 	}
-	return network.String()
+	return daemon.Network(addr).String()
 }
