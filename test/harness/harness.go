@@ -12,12 +12,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -132,14 +134,31 @@ func (f *Fleet) Close() error {
 	return errors.Join(errs...)
 }
 
-// FreePort finds a TCP port on loopback that nobody uses now.
+// Ports that FreePort gives out are below those that Linux gives to whoever
+// connects or asks for any (from 32,768 on): one of those may be somebody's again
+// before it is used.
+const (
+	firstPort = 12_000
+	lastPort  = 32_000
+)
+
+var givenPorts sync.Map // to nobody twice
+
+// FreePort finds a TCP port on loopback that nobody uses now, and that it has not
+// given out before.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	var err error
+	for range 100 {
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("no port is free: %w", err)
 }
 
 // Eventually calls try until it returns nil. When ctx ends first, the last
