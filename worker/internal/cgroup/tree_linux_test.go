@@ -10,8 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"github.com/nightshift/nightshift/worker/internal/polltest"
 	"golang.org/x/sys/unix"
 )
 
@@ -99,7 +99,7 @@ func TestTree(t *testing.T) {
 		}
 		return strings.Fields(string(text))
 	}
-	eventually(t, "all three are in the group", func() bool { return len(procs()) == 3 })
+	polltest.Until(t, "all three are in the group", func() bool { return len(procs()) == 3 })
 	inside := procs()
 	if g.OutOfMemory() {
 		t.Error("it is out of memory before it used any")
@@ -108,7 +108,7 @@ func TestTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, pid := range inside {
-		eventually(t, pid+" has ended", func() bool {
+		polltest.Until(t, pid+" has ended", func() bool {
 			stat, err := os.ReadFile("/proc/" + pid + "/stat")
 			return err != nil || strings.Contains(string(stat), ") Z ")
 		})
@@ -230,19 +230,5 @@ func TestWriteMakesNoFile(t *testing.T) {
 	dir := t.TempDir()
 	if err := write(dir, "memory.mex", "1"); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("write = %v, want no such file", err)
-	}
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline:
-			t.Fatalf("timed out waiting until %s", what)
-		case <-tick.C:
-		}
 	}
 }

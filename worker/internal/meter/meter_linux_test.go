@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nightshift/nightshift/worker/internal/polltest"
 	"github.com/nightshift/nightshift/worker/internal/process"
 	"golang.org/x/sys/unix"
 )
@@ -62,29 +63,14 @@ func (w world) await(t *testing.T) *Excess {
 	if e == nil {
 		t.Fatalf("the process %s, not because of a limit", w.proc.Exit())
 	}
-	eventually(t, "nothing is left", func() bool { return len(w.members(w.watch.root)) == 0 })
+	polltest.Until(t, "nothing is left", func() bool { return len(w.members(w.watch.root)) == 0 })
 	return e
-}
-
-// eventually polls, because real processes have no clock of ours.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(30 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline:
-			t.Fatalf("timed out waiting until %s", what)
-		case <-tick.C:
-		}
-	}
 }
 
 // exists waits for a file that the script makes in its temporary folder.
 func (w world) exists(t testing.TB, name string) {
 	t.Helper()
-	eventually(t, "there is "+name, func() bool {
+	polltest.Until(t, "there is "+name, func() bool {
 		_, err := os.Lstat(filepath.Join(w.tmp, name))
 		return err == nil
 	})
@@ -177,7 +163,7 @@ func TestWithinTheLimits(t *testing.T) {
 		t.Errorf("found %+v, want 15 MB in 6 files", found)
 	}
 	rounds := w.rounds.Load()
-	eventually(t, "it was looked at", func() bool { return w.rounds.Load() > rounds+2 })
+	polltest.Until(t, "it was looked at", func() bool { return w.rounds.Load() > rounds+2 })
 	select {
 	case <-w.proc.Done():
 		t.Errorf("the process %s", w.proc.Exit())
@@ -242,7 +228,7 @@ func TestNobodyLooksWithoutNeed(t *testing.T) {
 		t.Errorf("ended for %v", e)
 	}
 	w.End()
-	eventually(t, "nobody looks any more", func() bool { return !looks() })
+	polltest.Until(t, "nobody looks any more", func() bool { return !looks() })
 	if err := m.Close(); err != nil {
 		t.Error(err)
 	}

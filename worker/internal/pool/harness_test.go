@@ -146,21 +146,6 @@ func must(t *testing.T, p *Pool, code Code, body string) string {
 	return got
 }
 
-// eventually polls, because processes have no clock of ours.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(15 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline:
-			t.Fatalf("timed out waiting until %s", what)
-		case <-tick.C:
-		}
-	}
-}
-
 func failedOf(err error) *Failed {
 	f, _ := errors.AsType[*Failed](err)
 	return f

@@ -10,6 +10,7 @@ import (
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/worker/internal/jail"
 	"github.com/nightshift/nightshift/worker/internal/jail/jailtest"
+	"github.com/nightshift/nightshift/worker/internal/polltest"
 )
 
 // source is a Node function with the given code.
@@ -87,7 +88,7 @@ func TestIdleFunctionsOverALimitAreEnded(t *testing.T) {
 	if got := must(t, p, code, "x"); got != "ok" {
 		t.Fatalf("got %q", got)
 	}
-	eventually(t, "it is gone", func() bool { return len(p.Stats().Warm) == 0 })
+	polltest.Until(t, "it is gone", func() bool { return len(p.Stats().Warm) == 0 })
 	if got := must(t, p, code, "x"); got != "ok" {
 		t.Errorf("the next call: %q", got)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/worker/internal/jail"
+	"github.com/nightshift/nightshift/worker/internal/polltest"
 )
 
 func TestNewChecksItsConfiguration(t *testing.T) {
@@ -67,7 +68,7 @@ func TestCeiling(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "both run", func() bool { return p.Stats().Busy == 2 })
+	polltest.Until(t, "both run", func() bool { return p.Stats().Busy == 2 })
 	if _, _, err := do(t.Context(), p, code, "1", false); !errors.Is(err, ErrBusy) {
 		t.Errorf("third call without waiting: %v, want ErrBusy", err)
 	}
@@ -76,7 +77,7 @@ func TestCeiling(t *testing.T) {
 		_, _, err := do(t.Context(), p, corpus(t, "other", "sleep.js"), "1", true)
 		waited <- err
 	}()
-	eventually(t, "the third call waits", func() bool {
+	polltest.Until(t, "the third call waits", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return len(p.waiters) == 1
@@ -96,7 +97,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	defer free(nil)
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _, _ = do(busy, p, code, "60000", true) })
-	eventually(t, "one runs", func() bool { return p.Stats().Busy == 1 })
+	polltest.Until(t, "one runs", func() bool { return p.Stats().Busy == 1 })
 
 	for _, tc := range []struct {
 		cause error
@@ -129,7 +130,7 @@ func TestEvictionTakesTheLeastRecentlyUsed(t *testing.T) {
 	}
 	// A ceiling full of spares gives way to what cannot use one.
 	full := start(t, Config{Max: 1, Spares: 1})
-	eventually(t, "the spare stands ready", func() bool { return full.Stats().Spares == 1 })
+	polltest.Until(t, "the spare stands ready", func() bool { return full.Stats().Spares == 1 })
 	code := corpus(t, "own", "count.js")
 	code.Env = []string{"NODE_OPTIONS=--no-warnings"}
 	must(t, full, code, "x")
@@ -141,7 +142,7 @@ func TestIdleProcessesAreReaped(t *testing.T) {
 	for _, key := range []string{"a", "b"} {
 		must(t, p, corpus(t, key, "count.js"), "x")
 	}
-	eventually(t, "no process is left", func() bool {
+	polltest.Until(t, "no process is left", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return p.slots == 0 && len(p.all) == 0
@@ -153,15 +154,15 @@ func TestSparesAreRefilledWithinTheCeiling(t *testing.T) {
 	t.Parallel()
 	p := start(t, Config{Max: 3, Spares: 2})
 	spares := func(n int) func() bool { return func() bool { return p.Stats().Spares == n } }
-	eventually(t, "two spares", spares(2))
+	polltest.Until(t, "two spares", spares(2))
 	must(t, p, corpus(t, "a", "count.js"), "x")
-	eventually(t, "two spares and one warm", spares(2))
+	polltest.Until(t, "two spares and one warm", spares(2))
 	must(t, p, corpus(t, "b", "count.js"), "x")
-	eventually(t, "one spare and two warm", spares(1))
+	polltest.Until(t, "one spare and two warm", spares(1))
 	must(t, p, corpus(t, "c", "count.js"), "x")
-	eventually(t, "no spare and three warm", spares(0))
+	polltest.Until(t, "no spare and three warm", spares(0))
 	p.Forget("a")
-	eventually(t, "a spare in its place", spares(1))
+	polltest.Until(t, "a spare in its place", spares(1))
 }
 
 func TestForget(t *testing.T) {
@@ -170,16 +171,16 @@ func TestForget(t *testing.T) {
 	code := corpus(t, "sleep", "sleep.js")
 	must(t, p, code, "1")
 	p.Forget("sleep")
-	eventually(t, "the idle process has ended", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.all) == 0 })
+	polltest.Until(t, "the idle process has ended", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.all) == 0 })
 
 	done := make(chan error, 1)
 	go func() { _, _, err := do(t.Context(), p, code, "200", true); done <- err }()
-	eventually(t, "one runs", func() bool { return p.Stats().Busy == 1 })
+	polltest.Until(t, "one runs", func() bool { return p.Stats().Busy == 1 })
 	p.Forget("sleep")
 	if err := <-done; err != nil {
 		t.Errorf("the running call: %v, want it to finish", err)
 	}
-	eventually(t, "its process has ended", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.all) == 0 })
+	polltest.Until(t, "its process has ended", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.all) == 0 })
 }
 
 func TestDeadProcessesAreReplaced(t *testing.T) {
@@ -210,7 +211,7 @@ func TestStopDrainsRunningCalls(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "both run", func() bool { return p.Stats().Busy == 2 })
+	polltest.Until(t, "both run", func() bool { return p.Stats().Busy == 2 })
 	began := time.Now()
 	stop(t, p)
 	wg.Wait()
@@ -273,7 +274,7 @@ func TestDeadlineCountsForAnUnreadBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the process has been stopped", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.slots == 0 })
+	polltest.Until(t, "the process has been stopped", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.slots == 0 })
 	if _, err = io.ReadAll(response.Body); failedOf(err) == nil || failedOf(err).Outcome != invocation.TimedOut {
 		t.Errorf("reading late: %v, want TimedOut", err)
 	}
@@ -322,7 +323,7 @@ func TestACancelledCallHasLittleGrace(t *testing.T) {
 		}, true)
 		ended <- err
 	}()
-	eventually(t, "it does not listen", func() bool { return log.String() != "" })
+	polltest.Until(t, "it does not listen", func() bool { return log.String() != "" })
 	cancel(ErrCancelled)
 	select {
 	case err := <-ended:

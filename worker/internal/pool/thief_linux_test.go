@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nightshift/nightshift/worker/internal/polltest"
 	"github.com/nightshift/nightshift/worker/internal/runtimeapi"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
@@ -35,7 +36,7 @@ func TestRuntimeAPIOfAnotherFunction(t *testing.T) {
 	must(t, p, own, "hello") // which then waits for work
 	ended := make(chan error, 1)
 	go func() { _, _, err := do(ctx, p, victim, "60000", true); ended <- err }()
-	eventually(t, "the victim runs", func() bool { return p.Stats().Busy == 1 })
+	polltest.Until(t, "the victim runs", func() bool { return p.Stats().Busy == 1 })
 	for _, key := range []string{"victim", "go"} {
 		url := "http://" + endpoint(p, key) + "/2018-06-01/runtime/invocation/next"
 		if (key == "victim") != (strings.Count(url, "/") == 7) {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/nightshift/nightshift/worker/internal/polltest"
 )
 
 func newCensus(t testing.TB) *Census {
@@ -51,7 +53,7 @@ func TestCensusFindsDescendantsAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []int{p.PID()}
-	eventually(t, "all are told", func() bool { return len(told.snapshot()) == 3 })
+	polltest.Until(t, "all are told", func() bool { return len(told.snapshot()) == 3 })
 	for _, line := range told.snapshot() {
 		pid, err := strconv.Atoi(strings.TrimPrefix(line, "stdout:"))
 		if err != nil {
@@ -60,7 +62,7 @@ func TestCensusFindsDescendantsAndNothingElse(t *testing.T) {
 		want = append(want, pid)
 	}
 	slices.Sort(want)
-	eventually(t, "the tree is whole", func() bool { return slices.Equal(pids(take(t, c, root)), want) })
+	polltest.Until(t, "the tree is whole", func() bool { return slices.Equal(pids(take(t, c, root)), want) })
 	for _, m := range take(t, c, root) {
 		if m.Threads != 1 || m.Resident == 0 || m.Zombie || m.Started == 0 || m.PID == other.PID() {
 			t.Errorf("member %+v", m)
@@ -83,7 +85,7 @@ func TestCensusSeesThreadsAndZombies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "there is a zombie", func() bool {
+	polltest.Until(t, "there is a zombie", func() bool {
 		tree := take(t, c, root)
 		return len(tree) == 2 && tree[0].Zombie != tree[1].Zombie
 	})
@@ -135,7 +137,7 @@ func TestCensusKnowsStraysByTheirBrand(t *testing.T) {
 	t.Cleanup(func() { _ = syscall.Kill(stray, syscall.SIGKILL) })
 	want := []int{leader, stray}
 	slices.Sort(want)
-	eventually(t, "the stray is in the tree", func() bool {
+	polltest.Until(t, "the stray is in the tree", func() bool {
 		m, err := c.stat(stray)
 		return err == nil && m.Parent != leader && slices.Equal(pids(take(t, c, root)), want)
 	})

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/nightshift/nightshift/worker/internal/polltest"
 )
 
 // The worker may be killed without a chance to clean up.
@@ -38,5 +40,5 @@ func TestChildDiesWithItsParent(t *testing.T) {
 	if err := parent.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("parent: %v", err)
 	}
-	eventually(t, "the child is gone", func() bool { return !alive(pid) })
+	polltest.Until(t, "the child is gone", func() bool { return !alive(pid) })
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nightshift/nightshift/worker/internal/polltest"
 	"golang.org/x/sys/unix"
 )
 
@@ -107,7 +108,7 @@ func TestChildHasNothingOpenButItsOutput(t *testing.T) {
 	}
 	defer p.Stop(0)
 	var open []string
-	eventually(t, "sleep has been loaded", func() bool {
+	polltest.Until(t, "sleep has been loaded", func() bool {
 		open = nil
 		fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.PID()))
 		if err != nil {
@@ -131,7 +132,7 @@ func TestChildHasNothingOpenButItsOutput(t *testing.T) {
 func TestBranded(t *testing.T) {
 	t.Parallel()
 	p := start(t, "setsid sleep 300 & sleep 300")
-	eventually(t, "both are found", func() bool { return len(Branded()[p.Brand()]) >= 3 })
+	polltest.Until(t, "both are found", func() bool { return len(Branded()[p.Brand()]) >= 3 })
 	if !slices.Contains(Branded()[p.Brand()], p.PID()) {
 		t.Error("the child does not carry its brand")
 	}
@@ -153,7 +154,7 @@ func TestZombiesAreNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	p := start(t, "sleep 300")
 	_ = syscall.Kill(p.PID(), syscall.SIGKILL)
-	eventually(t, "it is dead", func() bool { return !alive(p.PID()) })
+	polltest.Until(t, "it is dead", func() bool { return !alive(p.PID()) })
 	if pids := Branded()[p.Brand()]; len(pids) > 0 {
 		t.Errorf("Branded lists the dead: %v", pids)
 	}

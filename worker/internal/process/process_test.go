@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nightshift/nightshift/worker/internal/polltest"
 )
 
 // lines collects what a process writes.
@@ -44,21 +46,6 @@ func start(t *testing.T, script string, log ...func(stream, text string)) *Proce
 	}
 	t.Cleanup(func() { p.Stop(0) })
 	return p
-}
-
-// eventually polls, because real processes have no clock of ours.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline:
-			t.Fatalf("timed out waiting until %s", what)
-		case <-tick.C:
-		}
-	}
 }
 
 func alive(pid int) bool {
@@ -109,7 +96,7 @@ func TestFlushAttributesEveryLine(t *testing.T) {
 	t.Parallel()
 	var got lines
 	p := start(t, `i=0; while [ $i -lt 200 ]; do echo out$i; echo err$i >&2; i=$((i+1)); done; printf partial; kill -STOP $$; echo late; sleep 60`, got.add)
-	eventually(t, "the script stopped itself", func() bool {
+	polltest.Until(t, "the script stopped itself", func() bool {
 		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
 		return strings.Contains(string(stat), ") T ")
 	})
@@ -124,7 +111,7 @@ func TestFlushAttributesEveryLine(t *testing.T) {
 	var second lines
 	p.Attach(second.add, 1<<20)
 	_ = syscall.Kill(p.PID(), syscall.SIGCONT)
-	eventually(t, "the late line came", func() bool { return len(second.snapshot()) > 0 })
+	polltest.Until(t, "the late line came", func() bool { return len(second.snapshot()) > 0 })
 	if all := second.snapshot(); len(all) != 1 || all[0] != "stdout:late" {
 		t.Fatalf("after the flush: %q, want only the late line", all)
 	}
@@ -207,7 +194,7 @@ func TestStopEndsTheGroup(t *testing.T) {
 			t.Parallel()
 			var got lines
 			p := start(t, tc.script, got.add)
-			eventually(t, "the pid came", func() bool { return len(got.snapshot()) > 0 })
+			polltest.Until(t, "the pid came", func() bool { return len(got.snapshot()) > 0 })
 			pid, err := strconv.Atoi(strings.TrimPrefix(got.snapshot()[0], "stdout:"))
 			if err != nil {
 				t.Fatal(err)
@@ -217,7 +204,7 @@ func TestStopEndsTheGroup(t *testing.T) {
 			if took := time.Since(began); took < tc.atLeast || took > 5*time.Second {
 				t.Errorf("Stop took %v", took)
 			}
-			eventually(t, "the grandchild is gone", func() bool { return !alive(pid) })
+			polltest.Until(t, "the grandchild is gone", func() bool { return !alive(pid) })
 			if alive(p.PID()) {
 				t.Error("the child is alive after Stop")
 			}

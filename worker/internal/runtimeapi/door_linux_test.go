@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nightshift/nightshift/worker/internal/polltest"
 )
 
 // guarded is a server with the given door, which counts whom it refuses.
@@ -103,7 +105,7 @@ func TestClosedConnectionIsNobodys(t *testing.T) {
 	conn := dial(t, s)
 	fmt.Fprintf(conn, "POST %sinit/error HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", prefix)
 	conns <- conn
-	eventually(t, "it is refused", func() bool { return refused[NotOwner].Load() == 1 })
+	polltest.Until(t, "it is refused", func() bool { return refused[NotOwner].Load() == 1 })
 	select {
 	case <-s.InitFailed():
 		t.Error("its request was served")
@@ -257,21 +259,6 @@ func TestConnectionsAreBounded(t *testing.T) {
 	_ = more.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if r, err := http.ReadResponse(bufio.NewReader(more), nil); err != nil || r.StatusCode != 404 {
 		t.Errorf("once there is room: %+v, %v", r, err)
-	}
-}
-
-// eventually polls, because sockets have no clock of ours.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline:
-			t.Fatalf("timed out waiting until %s", what)
-		case <-tick.C:
-		}
 	}
 }
 

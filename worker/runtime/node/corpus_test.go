@@ -13,6 +13,7 @@ import (
 
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/worker/internal/polltest"
 	"github.com/nightshift/nightshift/worker/internal/pool"
 )
 
@@ -270,7 +271,7 @@ func TestGrandchildrenDoNotOutliveTheirProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The kill is on its way; a busy machine takes a while to carry it out.
-		poll(t, how+": the grandchild is dead", func() bool {
+		polltest.Until(t, how+": the grandchild is dead", func() bool {
 			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 			return err != nil || strings.Contains(string(stat), ") Z ")
 		})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/worker/internal/polltest"
 )
 
 // A function may replace any global. Its calls must still be taken, answered and
@@ -68,7 +69,7 @@ func TestTimersLeftRunning(t *testing.T) {
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "the process has ended", func() bool { return b.pool.Stats().Warm["timer.js"] == 0 })
+	polltest.Until(t, "the process has ended", func() bool { return b.pool.Stats().Warm["timer.js"] == 0 })
 	if a := b.run(t, call{entry: "timer.js", body: "start"}); a.err != nil || a.body == first.body {
 		t.Errorf("got process %q, %v, want a new one", a.body, a.err)
 	}

@@ -158,18 +158,3 @@ func (b *bench) run(t *testing.T, c call) *answer {
 	}
 	return a
 }
-
-// poll waits for what nothing tells.
-func poll(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(15 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline:
-			t.Fatalf("timed out waiting until %s", what)
-		case <-tick.C:
-		}
-	}
-}
