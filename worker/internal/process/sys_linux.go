@@ -153,9 +153,26 @@ func KillStrays(brand Brand) {
 			return
 		}
 		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+			killBranded(pid, brand)
 		}
 	}
+}
+
+// killBranded kills a process if it carries the brand still: since it was seen its
+// ID may have become another's, soon where processes are made by the thousand.
+func killBranded(pid int, brand Brand) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == nil {
+		defer unix.Close(fd)
+	}
+	if now, ok := brandAt(strconv.Itoa(pid)); !ok || now != brand {
+		return
+	}
+	if err != nil { // a system without it, or a process that has just ended
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		return
+	}
+	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 }
 
 // Branded lists the living processes that carry brands, anybody's.
@@ -172,15 +189,20 @@ func Branded() map[Brand][]int {
 		if err != nil {
 			continue
 		}
-		limits, err := os.ReadFile("/proc/" + name + "/limits")
-		if err != nil {
-			continue
-		}
-		if brand, ok := brandOf(limits); ok && living(name) {
+		if brand, ok := brandAt(name); ok && living(name) {
 			found[brand] = append(found[brand], pid)
 		}
 	}
 	return found
+}
+
+// brandAt reads the brand of the process with an ID.
+func brandAt(pid string) (Brand, bool) {
+	limits, err := os.ReadFile("/proc/" + pid + "/limits")
+	if err != nil {
+		return 0, false
+	}
+	return brandOf(limits)
 }
 
 var brandLine = []byte("\nMax realtime timeout")
