@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/nightshift/nightshift/shared/script"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -25,6 +27,11 @@ const (
 	// noRetryLimit keeps asynq from ever archiving a task by itself.
 	noRetryLimit = math.MaxInt32
 )
+
+//go:embed enqueue.lua
+var enqueueBody string
+
+var enqueueTemplate = script.NewTemplate(refusalsHead + laneSource(enqueueBody))
 
 // Verdicts of [Client.Enqueue] that do not come from a step's own convention.
 const (
@@ -48,10 +55,13 @@ func NewClient(rdb redis.UniversalClient, pipelined bool) (*Client, error) {
 	if rdb == nil {
 		return nil, fault.New(fault.Internal, "queue.NewClient needs a Redis client")
 	}
-	c := &enqueueClient{UniversalClient: rdb, batch: &batcher{rdb: rdb, flightsAtMost: math.MaxInt}}
+	c := &enqueueClient{UniversalClient: rdb}
+	cfg := script.Config{Redis: rdb, Timeout: enqueueTimeout, Flights: math.MaxInt}
 	if pipelined {
-		c.batch.flightsAtMost = maxFlights
+		cfg.Flights = script.Flights
 	}
+	cfg.Send = c.send
+	c.batch = script.NewBatcher(cfg)
 	return &Client{asynq: asynq.NewClientFromRedisClient(c), redis: c}, nil
 }
 
@@ -104,7 +114,7 @@ func (c *Client) Enqueue(ctx context.Context, t Task, steps ...redisdb.Step) (ve
 // Close waits for the round trips under way, at most 2 s. There must be no
 // Enqueue after it.
 func (c *Client) Close() error {
-	c.redis.batch.wait()
+	c.redis.batch.Wait()
 	return nil
 }
 
@@ -173,8 +183,9 @@ type planKey struct{}
 // enqueue script, ours runs instead, with the steps in it.
 type enqueueClient struct {
 	redis.UniversalClient
-	batch   *batcher
-	scripts compositions
+	batch *script.Batcher
+	// replicas is how many of them must have a task before its caller is told.
+	replicas int
 }
 
 // EvalSha replaces the one script that asynq's client runs.
@@ -196,22 +207,34 @@ func (c *enqueueClient) EvalSha(ctx context.Context, _ string, keys []string, ar
 // enqueue runs our script. Of what asynq gave its own, the message is what we
 // cannot make.
 func (c *enqueueClient) enqueue(ctx context.Context, p *plan, message any) (verdict int, err error) {
-	call, err := c.call(p, message)
+	call, err := enqueueCall(p, message)
 	if err != nil {
 		return 0, err
 	}
-	return c.batch.do(ctx, call)
+	return verdictOf(c.batch.Do(ctx, call))
 }
 
-func (c *enqueueClient) call(p *plan, message any) (*call, error) {
-	script, err := c.scripts.script(p.steps)
+// verdictOf reads the answer of a script in which steps ride.
+func verdictOf(result any, err error) (int, error) {
 	if err != nil {
-		return nil, err
+		return 0, err
+	}
+	verdict, ok := result.(int64)
+	if !ok {
+		return 0, errors.New("the script answered no integer (user_script)")
+	}
+	return int(verdict), nil
+}
+
+func enqueueCall(p *plan, message any) (script.Call, error) {
+	s, err := enqueueTemplate.With(p.steps)
+	if err != nil {
+		return script.Call{}, err
 	}
 	t, notBefore := p.task, int64(0)
 	if !t.NotBefore.IsZero() {
 		notBefore = t.NotBefore.UnixMilli()
 	}
-	keys, args := operands([]any{message, t.ID, t.Target.lane(), t.Concurrency, notBefore}, p.steps)
-	return &call{script: script, kind: t.Queue, keys: keys, args: args}, nil
+	keys, args := script.Operands([]any{message, t.ID, t.Target.lane(), t.Concurrency, notBefore}, p.steps)
+	return script.Call{Script: s, Shared: laneKeys(t.Queue), Keys: keys, Args: args}, nil
 }

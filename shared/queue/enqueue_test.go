@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
+	"github.com/nightshift/nightshift/shared/script"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -386,27 +388,94 @@ func TestEnqueueBrokenStep(t *testing.T) {
 	}
 }
 
-func TestCompositionsAreCachedAndBounded(t *testing.T) {
+// Tasks that share a script have each their own verdict: an error of one, in its
+// check or after its first writes, leaves the others as they are. What is tallied
+// is the sum over all of them.
+func TestTasksThatShareAScript(t *testing.T) {
 	t.Parallel()
-	var c compositions
-	a, err := c.script([]redisdb.Step{create(), note("x")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again, _ := c.script([]redisdb.Step{create(), note("y", "z")}); again != a {
-		t.Error("other operands make another script")
-	}
-	if other, _ := c.script([]redisdb.Step{note("x"), create()}); other == a {
-		t.Error("another order is the same script")
-	}
-	for i := range 2 * maxCompositions {
-		_, err = c.script([]redisdb.Step{{Check: fmt.Sprintf("return 1 -- %d", i)}})
-	}
-	if !fault.Is(err, fault.Internal) || !strings.Contains(err.Error(), "constant") {
-		t.Errorf("values in the source: %v; want an error that says what to do", err)
-	}
-	if _, err := c.script([]redisdb.Step{create(), note("x")}); err != nil {
-		t.Errorf("a known combination: %v", err)
+	for mode, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			rdb := open(t)
+			var scripts atomic.Int64
+			release := make(chan struct{})
+			rdb.AddHook(&watch{see: func(cmd redis.Cmder) {
+				if call, ok := scriptOf(cmd); ok {
+					scripts.Add(1)
+					if slices.Contains(call.args, any("gate")) {
+						<-release
+					}
+				}
+			}})
+			client, err := NewClient(rdb, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			step := func(kind function.Kind, word string) redisdb.Step {
+				return redisdb.Step{
+					Check: `if ARGV[1] == "broken" then return nothing.at.all end
+						if ARGV[1] == "text" then return "1" end
+						if ARGV[1] == "denied" then error({err = "NOPERM this user must not"}) end
+						if ARGV[1] == "refused" then return -7 end
+						return 1`,
+					Apply: `tally(KEYS[1], ARGV[1], 2)
+						if ARGV[1] == "half" then redis.call("NOSUCH") end`,
+					Keys: []string{"tally:{" + string(kind) + "}"}, Args: []any{word},
+				}
+			}
+			words := []string{"fine", "broken", "refused", "text", "denied", "half", "fine"}
+			const rounds = 20 // more than one script has room for
+			var started, enqueued sync.WaitGroup
+			try := func(task Task, word string, steps ...redisdb.Step) {
+				started.Add(1)
+				enqueued.Go(func() {
+					started.Done()
+					want := map[string]int{"fine": Queued, "refused": -7}[word]
+					got, err := client.Enqueue(t.Context(), task, steps...)
+					if got != want || (err == nil) != (want != 0) {
+						t.Errorf("the task %s, %s = %d, %v, want %d", task.ID, word, got, err, want)
+					}
+					if err != nil && !fault.Is(err, fault.Internal) {
+						t.Errorf("%s: %v is not said to be a bug", word, err)
+					}
+				})
+			}
+			// All that come while these are on their way leave together.
+			for range script.Flights {
+				try(task("gate"), "fine")
+			}
+			eventually(t, "the flights are taken", func() bool { return scripts.Load() == script.Flights })
+			for i := range rounds {
+				for n, word := range words {
+					for _, kind := range queues {
+						try(Task{ID: fmt.Sprintf("t-%d-%d", i, n), Queue: kind, Timeout: time.Second,
+							Target: Target{Site: "shop", Deploy: "d1", Function: "f"}}, word, step(kind, word))
+					}
+				}
+			}
+			try(task("bare"), "fine")
+			started.Wait()
+			close(release)
+			enqueued.Wait()
+
+			for _, kind := range queues {
+				got := rdb.HGetAll(t.Context(), "tally:{"+string(kind)+"}").Val()
+				if got["fine"] != strconv.Itoa(4*rounds) || len(got) != 2 {
+					t.Errorf("tallied for %s: %v, want 2 for each of %d fine ones", kind, got, 2*rounds)
+				}
+				// Of "half" the task is there: what failed came after it.
+				pending := rdb.LLen(t.Context(), pendingKey(kind)).Val()
+				if kind == function.Background {
+					pending -= 2 // the bare one and the gate
+				}
+				if pending != 3*rounds {
+					t.Errorf("%d tasks of %s are pending, want %d", pending, kind, 3*rounds)
+				}
+			}
+			if most := int64(rounds * len(words)); scripts.Load() > most {
+				t.Errorf("%d scripts were sent for %d tasks; want them shared", scripts.Load(), 2*most)
+			}
+		})
 	}
 }
 

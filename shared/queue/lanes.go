@@ -5,10 +5,12 @@ import (
 	_ "embed"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -29,6 +31,8 @@ const (
 )
 
 var (
+	//go:embed lane.lua
+	laneHead string
 	//go:embed sweep.lua
 	sweepBody string
 	//go:embed withdraw.lua
@@ -40,6 +44,24 @@ var (
 	withdrawScript = redis.NewScript(withdrawSource)
 	silentScript   = redis.NewScript(silentSource)
 )
+
+// laneScript makes a script of a body and lane.lua, which is its head, or stands
+// where the body says. To define all its functions is a good part of what a short
+// script costs.
+func laneScript(body string) *redis.Script { return redis.NewScript(laneSource(body)) }
+
+func laneSource(body string) string {
+	const mark = "--[[LANES]]\n"
+	if !strings.Contains(body, mark) {
+		body = mark + body
+	}
+	return redisdb.ClockHead + strings.Replace(body, mark, laneHead, 1)
+}
+
+// laneKeys are the first keys of such a script.
+func laneKeys(kind function.Kind, more ...string) []string {
+	return append([]string{queuePrefix(kind), lanePrefix(kind)}, more...)
+}
 
 // Fleet is what all workers together can run. It bounds each queue by itself.
 type Fleet struct {

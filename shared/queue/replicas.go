@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/script"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -31,8 +32,17 @@ func (c *Client) AwaitReplicas(n int) error {
 	if n < 0 || n > MaxReplicas {
 		return fault.New(fault.Invalid, "NIGHTSHIFT_REDIS_WAIT_REPLICAS is %d; it must be 0 to %d", n, MaxReplicas)
 	}
-	c.redis.batch.replicas = n
+	c.redis.replicas = n
 	return nil
+}
+
+// send sends commands in one round trip.
+func (c *enqueueClient) send(ctx context.Context, cmds []*redis.Cmd) {
+	if c.replicas == 0 {
+		script.Send(ctx, c.UniversalClient, cmds)
+		return
+	}
+	c.replicated(ctx, cmds)
 }
 
 // replicated sends the commands in one round trip, and waits in the same one for
@@ -42,9 +52,9 @@ func (c *Client) AwaitReplicas(n int) error {
 // done by an earlier try, whose reply was lost, writes nothing: therefore all of
 // them are followed by a write of ours, and what was written before it, on
 // whatever connection, is confirmed with it.
-func (b *batcher) replicated(ctx context.Context, cmds []*redis.Cmd) {
+func (c *enqueueClient) replicated(ctx context.Context, cmds []*redis.Cmd) {
 	for tag, some := range byTag(cmds) {
-		node, err := b.master(ctx, tag)
+		node, err := c.master(ctx, tag)
 		if err != nil {
 			for _, cmd := range some {
 				cmd.SetErr(err)
@@ -56,10 +66,10 @@ func (b *batcher) replicated(ctx context.Context, cmds []*redis.Cmd) {
 			_ = pipe.Process(ctx, cmd)
 		}
 		fence := pipe.Set(ctx, fenceKey(tag), 1, 0)
-		wait := redis.NewIntCmd(ctx, "wait", b.replicas, replicaTimeout.Milliseconds())
+		wait := redis.NewIntCmd(ctx, "wait", c.replicas, replicaTimeout.Milliseconds())
 		_ = pipe.Process(ctx, wait)
 		_, _ = pipe.Exec(ctx) // each command has its own error
-		if fence.Err() == nil && wait.Err() == nil && wait.Val() >= int64(b.replicas) {
+		if fence.Err() == nil && wait.Err() == nil && wait.Val() >= int64(c.replicas) {
 			continue
 		}
 		for _, cmd := range some {
@@ -75,11 +85,11 @@ type pipeliner interface{ Pipeline() redis.Pipeliner }
 
 // master is the server that has the keys of a hash tag. In a cluster a WAIT has
 // no key, and would go to any node if it were left to the client.
-func (b *batcher) master(ctx context.Context, tag string) (pipeliner, error) {
-	if cluster, ok := b.rdb.(*redis.ClusterClient); ok {
+func (c *enqueueClient) master(ctx context.Context, tag string) (pipeliner, error) {
+	if cluster, ok := c.UniversalClient.(*redis.ClusterClient); ok {
 		return cluster.MasterForKey(ctx, fenceKey(tag))
 	}
-	return b.rdb, nil
+	return c.UniversalClient, nil
 }
 
 // byTag groups commands by the hash tag of their first key.

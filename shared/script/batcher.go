@@ -1,4 +1,6 @@
-package queue
+// Package script runs Lua scripts that serve several callers at once: in one round
+// trip ([Batcher]), and with steps of other packages riding in them ([Template]).
+package script
 
 import (
 	"context"
@@ -7,16 +9,16 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
-	"github.com/nightshift/nightshift/shared/function"
 	"github.com/redis/go-redis/v9"
 )
 
 const (
-	// maxFlights is how many round trips are under way at once. One would make a
-	// caller wait for half a foreign round trip on average; many would leave
-	// each batch small.
-	maxFlights = 2
+	// Flights is how many round trips a Batcher has under way at once by default. One
+	// would make a caller wait for half a foreign round trip on average; many would
+	// leave each batch small.
+	Flights = 2
 	// maxBatch and maxBatchBytes bound a round trip: a batch fails as one when it
 	// takes longer than its deadline, and events may have hundreds of kilobytes.
 	maxBatch      = 256
@@ -26,7 +28,19 @@ const (
 	maxScript = 32
 )
 
-// batcher lets concurrent calls share round trips and scripts. A caller who finds
+// Config configures a Batcher.
+type Config struct {
+	Redis redis.UniversalClient
+	// Flights is how many round trips may be under way at once. Default [Flights];
+	// with more than there are callers each call is a round trip.
+	Flights int
+	// Timeout bounds a round trip that is made for several callers.
+	Timeout time.Duration
+	// Send sends commands in one round trip. Default: [Send].
+	Send func(ctx context.Context, cmds []*redis.Cmd)
+}
+
+// Batcher lets concurrent calls share round trips and scripts. A caller who finds
 // a flight free sends its call alone and at once; those who come while all
 // flights are taken wait, and leave together with the next one.
 //
@@ -38,13 +52,10 @@ const (
 // What is on its way to a Redis that does not answer runs when that wakes up,
 // long after its caller was told 503. So after a flight without an answer the
 // next one carries a single call, until one is answered.
-type batcher struct {
-	rdb redis.UniversalClient
-	// flightsAtMost is maxFlights, or more than there are callers: then each call
-	// is a round trip.
-	flightsAtMost int
-	// replicas is how many of them must have a task before its caller is told.
-	replicas int
+//
+// It is safe for concurrent use.
+type Batcher struct {
+	cfg Config
 
 	mu      sync.Mutex
 	flights int     // under way
@@ -53,32 +64,50 @@ type batcher struct {
 	running sync.WaitGroup
 }
 
-// call is one task for an enqueue script.
-type call struct {
-	script *enqueueScript
-	kind   function.Kind
-	keys   []string // without those that all calls of a kind share
-	args   []any
+// NewBatcher makes a Batcher.
+func NewBatcher(cfg Config) *Batcher {
+	if cfg.Flights == 0 {
+		cfg.Flights = Flights
+	}
+	if cfg.Send == nil {
+		cfg.Send = func(ctx context.Context, cmds []*redis.Cmd) { Send(ctx, cfg.Redis, cmds) }
+	}
+	return &Batcher{cfg: cfg}
+}
 
+// Call is what one caller wants of a script.
+type Call struct {
+	Script *Script
+	// Shared are the script's first keys. Calls with the same script and the same
+	// first of them have all in common, and may be served by one run of it.
+	Shared []string
+	// Keys and Args are the call's own, which stand behind those of the calls before it.
+	Keys []string
+	Args []any
+}
+
+// call is a Call that is made.
+type call struct {
+	Call
 	ctx  context.Context
 	done chan struct{} // closed when the call has its result:
 
-	verdict int
-	err     error
+	result any
+	err    error
 }
 
-// do makes the call and returns its result, or the context's error if ctx ends
-// before there is one.
-func (b *batcher) do(ctx context.Context, c *call) (verdict int, err error) {
-	c.ctx = ctx
+// Do makes the call and returns its element of the script's result, or the
+// context's error if ctx ends before there is one.
+func (b *Batcher) Do(ctx context.Context, wanted Call) (result any, err error) {
+	c := &call{Call: wanted, ctx: ctx}
 	b.mu.Lock()
-	if b.flights < b.flightsAtMost {
+	if b.flights < b.cfg.Flights {
 		b.flights++
 		b.running.Add(1)
 		b.mu.Unlock()
 		b.send(ctx, []*call{c})
 		b.landed()
-		return c.verdict, c.err
+		return c.result, c.err
 	}
 	c.done = make(chan struct{})
 	b.waiting = append(b.waiting, c)
@@ -86,14 +115,14 @@ func (b *batcher) do(ctx context.Context, c *call) (verdict int, err error) {
 
 	select {
 	case <-c.done:
-		return c.verdict, c.err
+		return c.result, c.err
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
 // landed ends a flight, or starts the next one with all who wait.
-func (b *batcher) landed() {
+func (b *Batcher) landed() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.waiting) == 0 {
@@ -121,7 +150,7 @@ func (b *batcher) landed() {
 func batchLen(calls []*call) int {
 	bytes := 0
 	for i, c := range calls[:min(len(calls), maxBatch)] {
-		for _, arg := range c.args {
+		for _, arg := range c.Args {
 			switch arg := arg.(type) {
 			case string:
 				bytes += len(arg)
@@ -147,10 +176,10 @@ func firstOf(calls []*call) int {
 	return len(calls)
 }
 
-func (b *batcher) fly(batch []*call) {
+func (b *Batcher) fly(batch []*call) {
 	// Bounded by itself: each caller has a deadline of its own, and a batch must
 	// not fail for all when the first one's is over.
-	ctx, cancel := context.WithTimeout(context.Background(), enqueueTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.Timeout)
 	defer cancel()
 	calls := make([]*call, 0, len(batch))
 	for _, c := range batch {
@@ -166,7 +195,7 @@ func (b *batcher) fly(batch []*call) {
 
 // send makes the calls, in one round trip, or two when Redis does not know a
 // script.
-func (b *batcher) send(ctx context.Context, calls []*call) {
+func (b *Batcher) send(ctx context.Context, calls []*call) {
 	groups := grouped(calls)
 	b.run(ctx, groups, false)
 	unknown := groups[:0]
@@ -197,24 +226,27 @@ func timedOut(err error) bool {
 }
 
 // run sends the scripts of the groups, by their source or by its digest.
-func (b *batcher) run(ctx context.Context, groups []*group, source bool) {
+func (b *Batcher) run(ctx context.Context, groups []*group, source bool) {
 	cmds := make([]*redis.Cmd, len(groups))
 	for i, g := range groups {
 		cmds[i] = g.command(ctx, source)
 	}
-	switch {
-	case len(cmds) == 0:
-	case b.replicas > 0:
-		b.replicated(ctx, cmds)
-	case len(cmds) == 1:
-		_ = b.rdb.Process(ctx, cmds[0])
-	default:
-		pipe := b.rdb.Pipeline()
-		for _, cmd := range cmds {
-			_ = pipe.Process(ctx, cmd)
-		}
-		_, _ = pipe.Exec(ctx) // each command has its own error
+	if len(cmds) > 0 {
+		b.cfg.Send(ctx, cmds)
 	}
+}
+
+// Send sends commands in one round trip. Each has its own answer or error.
+func Send(ctx context.Context, rdb redis.UniversalClient, cmds []*redis.Cmd) {
+	if len(cmds) == 1 {
+		_ = rdb.Process(ctx, cmds[0])
+		return
+	}
+	pipe := rdb.Pipeline()
+	for _, cmd := range cmds {
+		_ = pipe.Process(ctx, cmd)
+	}
+	_, _ = pipe.Exec(ctx)
 }
 
 // group is the calls that one script serves.
@@ -223,13 +255,13 @@ type group struct {
 	cmd   *redis.Cmd
 }
 
-// grouped puts together what shares script and queue, in the order of the calls.
+// grouped puts together what shares script and keys, in the order of the calls.
 func grouped(calls []*call) []*group {
 	var groups []*group
 next:
 	for _, c := range calls {
 		for _, g := range groups {
-			if first := g.calls[0]; first.script == c.script && first.kind == c.kind && len(g.calls) < maxScript {
+			if first := g.calls[0]; first.Script == c.Script && first.Shared[0] == c.Shared[0] && len(g.calls) < maxScript {
 				g.calls = append(g.calls, c)
 				continue next
 			}
@@ -241,23 +273,27 @@ next:
 
 func (g *group) command(ctx context.Context, source bool) *redis.Cmd {
 	first := g.calls[0]
-	keys := laneKeys(first.kind)
-	n := 3
+	keys, args := len(first.Shared), 0
 	for _, c := range g.calls {
-		keys = append(keys, c.keys...)
-		n += len(c.args)
+		keys += len(c.Keys)
+		args += len(c.Args)
 	}
-	all := make([]any, 0, n+len(keys))
+	all := make([]any, 0, 3+keys+args)
 	if source {
-		all = append(all, "eval", first.script.source, len(keys))
+		all = append(all, "eval", first.Script.source, keys)
 	} else {
-		all = append(all, "evalsha", first.script.digest, len(keys))
+		all = append(all, "evalsha", first.Script.digest, keys)
 	}
-	for _, key := range keys {
+	for _, key := range first.Shared {
 		all = append(all, key)
 	}
 	for _, c := range g.calls {
-		all = append(all, c.args...)
+		for _, key := range c.Keys {
+			all = append(all, key)
+		}
+	}
+	for _, c := range g.calls {
+		all = append(all, c.Args...)
 	}
 	g.cmd = redis.NewCmd(ctx, all...)
 	g.cmd.SetFirstKeyPos(3) // a cluster sends the command to the node of this key
@@ -266,25 +302,20 @@ func (g *group) command(ctx context.Context, source bool) *redis.Cmd {
 
 // tell gives each call what the script answered for it.
 func (g *group) tell() {
-	verdicts, err := g.cmd.Slice()
-	if err == nil && len(verdicts) != len(g.calls) {
-		err = fmt.Errorf("the enqueue script answered %d verdicts for %d tasks", len(verdicts), len(g.calls))
+	results, err := g.cmd.Slice()
+	if err == nil && len(results) != len(g.calls) {
+		err = fmt.Errorf("a script answered %d results for %d calls (user_script)", len(results), len(g.calls))
 	}
 	for i, c := range g.calls {
 		if err != nil {
 			c.err = err
 			continue
 		}
-		switch verdict := verdicts[i].(type) {
-		case int64:
-			c.verdict = int(verdict)
-		case error:
-			c.err = verdict
-		default:
-			c.err = errors.New("the enqueue script answered no integer (user_script)")
+		if c.err, _ = results[i].(error); c.err == nil {
+			c.result = results[i]
 		}
 	}
 }
 
-// wait returns when no round trip is under way.
-func (b *batcher) wait() { b.running.Wait() }
+// Wait returns when no round trip is under way.
+func (b *Batcher) Wait() { b.running.Wait() }

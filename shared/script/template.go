@@ -1,48 +1,55 @@
-package queue
+package script
 
 import (
-	_ "embed"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/nightshift/nightshift/shared/fault"
-	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/redis/go-redis/v9"
 )
 
-var (
-	//go:embed lane.lua
-	laneHead string
-	//go:embed enqueue.lua
-	enqueueBody string
-)
+// Script is Lua that serves any number of calls: what Redis runs it for are the
+// calls' keys and arguments one behind the other, and its result is a list with
+// one element for each call, in their order. An error as an element is that call's.
+type Script struct{ source, digest string }
 
-// laneScript makes a script of a body and lane.lua, which is its head, or stands
-// where the body says. To define all its functions is a good part of what a short
-// script costs.
-func laneScript(body string) *redis.Script { return redis.NewScript(laneSource(body)) }
+// New makes a Script.
+func New(source string) *Script { return &Script{source, redis.NewScript(source).Hash()} }
 
-func laneSource(body string) string {
-	const mark = "--[[LANES]]\n"
-	if !strings.Contains(body, mark) {
-		body = mark + body
+// stepsMark is where the steps stand in a template.
+const stepsMark = "--[[STEPS]]\n"
+
+// Template is a script in which steps ride. In its Lua stands, alone on a line,
+//
+//	--[[STEPS]]
+//
+// in a table constructor; each step becomes {check = function(KEYS, ARGV) … end,
+// apply = function(KEYS, ARGV) … end} there. It is safe for concurrent use.
+type Template struct {
+	text string
+	made compositions
+}
+
+// NewTemplate makes a Template. A text without the mark is a bug.
+func NewTemplate(text string) *Template {
+	if strings.Count(text, stepsMark) != 1 {
+		panic("script: a template needs one place for its steps")
 	}
-	return redisdb.ClockHead + strings.Replace(body, mark, laneHead, 1)
+	return &Template{text: text}
 }
 
-// laneKeys are the first keys of such a script.
-func laneKeys(kind function.Kind, more ...string) []string {
-	return append([]string{queuePrefix(kind), lanePrefix(kind)}, more...)
-}
+// With returns the script in which the steps ride. Their source must be constant;
+// values go into their operands (see [Operands]).
+func (t *Template) With(steps []redisdb.Step) (*Script, error) { return t.made.script(t.text, steps) }
 
 // maxCompositions bounds the scripts that a process composes. A program has a
 // handful of combinations; more means that somebody writes values into a step's
 // source, and every call would load another script into Redis.
 const maxCompositions = 32
 
-// compositions caches the enqueue script of each combination of step sources.
+// compositions caches the script of each combination of step sources.
 type compositions struct {
 	mu   sync.Mutex
 	list atomic.Pointer[[]composition] // grows by copy; read without the lock
@@ -50,18 +57,15 @@ type compositions struct {
 
 type composition struct {
 	sources []source
-	script  *enqueueScript
+	script  *Script
 }
-
-// enqueueScript is a composed script and its digest.
-type enqueueScript struct{ source, digest string }
 
 type source struct{ check, apply string }
 
 // script returns the script in which the steps ride. The look-up compares
 // sources one by one: they are constants, so equal ones share their memory and
 // the comparison ends at the pointer.
-func (c *compositions) script(steps []redisdb.Step) (*enqueueScript, error) {
+func (c *compositions) script(text string, steps []redisdb.Step) (*Script, error) {
 	if s := c.find(steps); s != nil {
 		return s, nil
 	}
@@ -75,15 +79,15 @@ func (c *compositions) script(steps []redisdb.Step) (*enqueueScript, error) {
 		list = *p
 	}
 	if len(list) >= maxCompositions {
-		return nil, fault.New(fault.Internal, "composing the enqueue script: more than %d combinations of steps; the source of a step must be constant, values go into its Args", maxCompositions)
+		return nil, fault.New(fault.Internal, "composing a script: more than %d combinations of steps; the source of a step must be constant, values go into its Args", maxCompositions)
 	}
-	made := compose(steps)
+	made := compose(text, steps)
 	list = append(list[:len(list):len(list)], made)
 	c.list.Store(&list)
 	return made.script, nil
 }
 
-func (c *compositions) find(steps []redisdb.Step) *enqueueScript {
+func (c *compositions) find(steps []redisdb.Step) *Script {
 	list := c.list.Load()
 	if list == nil {
 		return nil
@@ -108,7 +112,7 @@ func (c *composition) holds(steps []redisdb.Step) bool {
 	return true
 }
 
-func compose(steps []redisdb.Step) composition {
+func compose(text string, steps []redisdb.Step) composition {
 	var (
 		b    strings.Builder
 		made composition
@@ -124,13 +128,13 @@ func compose(steps []redisdb.Step) composition {
 		b.WriteString("  {\n    check = function(KEYS, ARGV)\n" + check + "\n    end,\n")
 		b.WriteString("    apply = function(KEYS, ARGV)\n" + s.Apply + "\n    end,\n  },\n")
 	}
-	text := refusalsHead + laneSource(strings.Replace(enqueueBody, "--[[STEPS]]\n", b.String(), 1))
-	made.script = &enqueueScript{text, redis.NewScript(text).Hash()}
+	made.script = New(strings.Replace(text, stepsMark, b.String(), 1))
 	return made
 }
 
-// operands appends the steps' keys and arguments to those of the task.
-func operands(args []any, steps []redisdb.Step) ([]string, []any) {
+// Operands appends the steps' keys and arguments to a call's own: of each step the
+// number of its keys, the number of its arguments, and the arguments.
+func Operands(args []any, steps []redisdb.Step) ([]string, []any) {
 	var keys []string
 	n := len(args)
 	for _, s := range steps {

@@ -1,0 +1,35 @@
+package script
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nightshift/nightshift/shared/fault"
+	"github.com/nightshift/nightshift/shared/redisdb"
+)
+
+func TestCompositionsAreCachedAndBounded(t *testing.T) {
+	t.Parallel()
+	c := NewTemplate("return {\n" + stepsMark + "}")
+	one, other := redisdb.Step{Check: "return 1"}, redisdb.Step{Apply: "return 2"}
+	a, err := c.With([]redisdb.Step{one, other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := c.With([]redisdb.Step{{Check: "return 1", Args: []any{"y"}}, other}); again != a {
+		t.Error("other operands make another script")
+	}
+	if turned, _ := c.With([]redisdb.Step{other, one}); turned == a {
+		t.Error("another order is the same script")
+	}
+	for i := range 2 * maxCompositions {
+		_, err = c.With([]redisdb.Step{{Check: fmt.Sprintf("return 1 -- %d", i)}})
+	}
+	if !fault.Is(err, fault.Internal) || !strings.Contains(err.Error(), "constant") {
+		t.Errorf("values in the source: %v; want an error that says what to do", err)
+	}
+	if _, err := c.With([]redisdb.Step{one, other}); err != nil {
+		t.Errorf("a known combination: %v", err)
+	}
+}
