@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +30,7 @@ const (
 //go:embed enqueue.lua
 var enqueueBody string
 
-var enqueueTemplate = script.NewTemplate(refusalsHead + laneSource(enqueueBody))
+var enqueueTemplate = script.NewTemplate(laneBody(enqueueBody))
 
 // Verdicts of [Client.Enqueue] that do not come from a step's own convention.
 const (
@@ -140,25 +139,13 @@ func asynqTimeout(own time.Duration) time.Duration {
 	return (own + timeoutMargin + time.Second - 1).Truncate(time.Second)
 }
 
-// refusals are the words of a Redis that takes no writes at the moment: it is full,
-// was a master until a moment ago, has too few replicas, or cannot write to disk.
-// They come out of the script, which is not to blame.
-var refusals = []string{"OOM", "READONLY", "NOREPLICAS", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"}
-
-// refusalsHead gives them to the enqueue script.
-var refusalsHead = "local refusals = ' " + strings.Join(refusals, " ") + " '\n"
-
 // enqueueFault says whose fault it is. Everything that Redis, the network or a
 // deadline did is Unavailable; a script that Redis cannot run is a bug of ours.
 func enqueueFault(err error, id string) error {
 	if errors.Is(err, errReplicas) {
 		return fault.Wrap(err, fault.Unavailable, "The call is stored, but not on as many replicas as it should be. It may run all the same, and may get lost.").After(2 * time.Second)
 	}
-	text := err.Error()
-	// Redis names its script in each error of one; miniredis speaks of compiling.
-	broken := !slices.ContainsFunc(refusals, func(word string) bool { return strings.HasPrefix(text, word+" ") }) &&
-		(strings.Contains(text, "user_script") || strings.Contains(text, "compiling script"))
-	if broken || strings.HasPrefix(text, "CROSSSLOT") || fault.KindOf(err) == fault.Internal && isFault(err) {
+	if script.Broken(err) || fault.KindOf(err) == fault.Internal && isFault(err) {
 		return fault.Wrap(err, fault.Internal, "enqueuing task %s", id)
 	}
 	return fault.Wrap(err, fault.Unavailable, "The queue does not take work at the moment. Try again in a few seconds.").After(2 * time.Second)

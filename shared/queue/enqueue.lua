@@ -21,38 +21,9 @@
 -- leaves a task whose record is missing; it is written last for that reason, because
 -- a worker drops such a task, while a record without a task would wait for ever.
 
--- tally adds to a field of a hash, at the end of the script: once for all tasks.
-local tallies = {}
-local function tally(key, field, n)
-  local fields = tallies[key] or {}
-  tallies[key] = fields
-  fields[field] = (fields[field] or 0) + n
-end
-
-local steps = {
---[[STEPS]]
-}
-
--- deal gives each step its own of the operands that begin at key and arg, and
--- returns where the next ones do.
-local function deal(key, arg)
-  for _, step in ipairs(steps) do
-    local keys, args = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
-    arg = arg + 2
-    step.keys, step.args = {}, {}
-    for i = 1, keys do step.keys[i] = KEYS[key + i - 1] end
-    for i = 1, args do step.args[i] = ARGV[arg + i - 1] end
-    key, arg = key + keys, arg + args
-  end
-  return key, arg
-end
-
 local function enqueue(message, id, lane, concurrency, not_before)
-  for _, step in ipairs(steps) do
-    local verdict = step.check(step.keys, step.args)
-    if type(verdict) ~= 'number' then error('the check of a step must return an integer') end
-    if verdict ~= 1 then return verdict end
-  end
+  local verdict = check()
+  if verdict ~= 1 then return verdict end
 
   local task = KEYS[1] .. 't:' .. id
   local state = redis.call('HGET', task, 'state')
@@ -84,7 +55,7 @@ local function enqueue(message, id, lane, concurrency, not_before)
     end
   end
   if settled then
-    for _, step in ipairs(steps) do step.apply(step.keys, step.args) end
+    apply()
     return 1
   end
 --[[LANES]]
@@ -108,37 +79,8 @@ local function enqueue(message, id, lane, concurrency, not_before)
   if moved then promote(10) end
   save()
 
-  for _, step in ipairs(steps) do step.apply(step.keys, step.args) end
+  apply()
   return 1
 end
 
--- refused says whether an error is that of a Redis that takes no writes at the
--- moment, whosever they are. The text refusals is put before the script.
-local function refused(text)
-  return string.find(refusals, ' ' .. (string.match(text, '^%u+') or '') .. ' ', 1, true) ~= nil
-end
-
-local verdicts, written, key, arg = {}, false, 3, 1
-while arg <= #ARGV do
-  local message, id, lane, concurrency, not_before = unpack(ARGV, arg, arg + 4)
-  key, arg = deal(key, arg + 5)
-  local ok, verdict = pcall(enqueue, message, id, lane, concurrency, not_before)
-  if not ok then
-    local text = type(verdict) == 'table' and verdict.err or tostring(verdict)
-    -- That it comes out of a script, Redis says only of errors that end one.
-    if not string.find(text, 'user_script', 1, true) then text = text .. ' (user_script)' end
-    -- The driver looks for these itself, and then for another server.
-    if refused(text) and not written then return redis.error_reply(text) end
-    -- Any other code than ERR: the driver would stop reading the list at one that
-    -- it knows, and take what is left of it for the next answer.
-    verdict = redis.error_reply('ERR ' .. text)
-  end
-  written = written or verdict == 1
-  verdicts[#verdicts + 1] = verdict
-end
-for hash, fields in pairs(tallies) do
-  for field, n in pairs(fields) do
-    redis.call('HINCRBY', hash, field, string.format('%d', n))
-  end
-end
-return verdicts
+return serve(3, 5, enqueue)

@@ -548,7 +548,7 @@ func TestARedisThatRefusesWritesIsUnavailable(t *testing.T) {
 			if _, err := client.Enqueue(t.Context(), task("refused")); !fault.Is(err, fault.Unavailable) {
 				t.Errorf("Enqueue = %v, want unavailable", err)
 			}
-			if word, _, _ := strings.Cut(fmt.Sprint(last.Err()), " "); !slices.Contains(refusals, word) {
+			if word, _, _ := strings.Cut(fmt.Sprint(last.Err()), " "); !slices.Contains(script.Refusals, word) {
 				t.Errorf("the script ended with %v, want a refusal", last.Err())
 			}
 		})

@@ -48,14 +48,16 @@ var (
 // laneScript makes a script of a body and lane.lua, which is its head, or stands
 // where the body says. To define all its functions is a good part of what a short
 // script costs.
-func laneScript(body string) *redis.Script { return redis.NewScript(laneSource(body)) }
+func laneScript(body string) *redis.Script {
+	return redis.NewScript(redisdb.ClockHead + laneBody(body))
+}
 
-func laneSource(body string) string {
+func laneBody(body string) string {
 	const mark = "--[[LANES]]\n"
 	if !strings.Contains(body, mark) {
 		body = mark + body
 	}
-	return redisdb.ClockHead + strings.Replace(body, mark, laneHead, 1)
+	return strings.Replace(body, mark, laneHead, 1)
 }
 
 // laneKeys are the first keys of such a script.

@@ -2,13 +2,27 @@ package queue
 
 import (
 	"context"
-	"errors"
+	_ "embed"
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/redis/go-redis/v9"
+)
+
+// maxTaken bounds the tasks of one script, during which Redis does nothing else.
+const maxTaken = 64
+
+var (
+	//go:embed take.lua
+	takeSource string
+	//go:embed untake.lua
+	untakeSource string
+
+	takeScript   = redis.NewScript(takeSource)
+	untakeScript = redis.NewScript(untakeSource)
 )
 
 // loopClient is the Redis that one asynq server sees. It is a client and not a
@@ -25,6 +39,22 @@ type loopClient struct {
 	rang function.Kind
 	// due remembers when the tasks are to run again whose handlers said so.
 	due *dueTimes
+	// settler knows which tasks need not be settled any more. It may be nil.
+	settler *Settler
+
+	// slots is how many handlers run at once, and busy how many do, or are about to.
+	slots int
+	busy  atomic.Int64
+	// taken are tasks that are ours and that asynq has not asked for yet: as many as
+	// there were free slots, so they do not wait for anybody. Only asynq's
+	// dequeuing goroutine uses it, and giveBack after its end.
+	taken []takenTask
+}
+
+// takenTask is a task that is taken from the queue.
+type takenTask struct {
+	kind        function.Kind
+	id, message string
 }
 
 // EvalSha is how asynq runs its scripts.
@@ -71,7 +101,8 @@ func (c *loopClient) onRedisTime(ctx context.Context, keys []string, args []any)
 func (c *loopClient) script(ctx context.Context, keys []string, args []any, run func(context.Context) *redis.Cmd) *redis.Cmd {
 	switch _, settles := ctx.Deadline(); {
 	case dequeueShape.matches(keys, args):
-		return c.dequeue(ctx, keys[0], run)
+		kind, _ := splitKey(keys[0])
+		return c.dequeue(ctx, kind, func(most int) ([]takenTask, error) { return c.take(ctx, kind, keys, args, most) })
 	case forwardShape.matches(keys, args), returnShape.matches(keys, args):
 		return c.forward(ctx, keys[0])
 	case expiredShape.matches(keys, args):
@@ -92,28 +123,75 @@ func (c *loopClient) script(ctx context.Context, keys []string, args []any, run 
 // The first round after a wait asks only the queue that ended it. The others
 // were empty when the wait began, and their own bell tells when they are not:
 // a round trip less before a task starts.
-func (c *loopClient) dequeue(ctx context.Context, pending string, run func(context.Context) *redis.Cmd) *redis.Cmd {
-	if c.waker.stopped() || c.rang != "" && pending != pendingKey(c.rang) {
-		empty := redis.NewCmd(ctx)
-		empty.SetErr(redis.Nil)
-		return empty
+//
+// asynq asks for one task at a time. A round trip takes as many as there are free
+// slots, so that those which come free together are filled together.
+func (c *loopClient) dequeue(ctx context.Context, kind function.Kind, take func(most int) ([]takenTask, error)) *redis.Cmd {
+	cmd := redis.NewCmd(ctx)
+	if len(c.taken) > 0 {
+		c.answer(cmd, kind)
+		return cmd
+	}
+	if c.waker.stopped() || c.rang != "" && kind != c.rang {
+		cmd.SetErr(redis.Nil)
+		return cmd
 	}
 	c.rang = ""
-	cmd := run(ctx)
-	switch err := cmd.Err(); {
+	var err error
+	c.taken, err = take(min(max(c.slots-int(c.busy.Load()), 1), maxTaken))
+	switch {
+	case err == nil && len(c.taken) > 0:
+		c.waker.took(kind)
+		c.answer(cmd, kind)
+		return cmd
 	case err == nil:
-		c.waker.took(pending)
-	case errors.Is(err, redis.Nil):
-		if pending == pendingKey(queues[len(queues)-1]) {
+		err = redis.Nil
+		if kind == queues[len(queues)-1] {
 			c.rang = c.waker.park()
 		}
-	case redis.HasErrorPrefix(err, "NOSCRIPT"):
-		// asynq goes on with Eval.
 	default:
 		// asynq would ask again at once, for as long as Redis is away.
 		c.waker.sleep(errorPause)
 	}
+	cmd.SetErr(err)
 	return cmd
+}
+
+// take takes tasks with what asynq gave its own script.
+func (c *loopClient) take(ctx context.Context, kind function.Kind, keys []string, args []any, most int) (tasks []takenTask, err error) {
+	list, err := takeScript.Run(ctx, c.UniversalClient, keys, append(slices.Clip(args), most)...).StringSlice()
+	for pair := range slices.Chunk(list, 2) {
+		tasks = append(tasks, takenTask{kind, pair[0], pair[1]})
+	}
+	return tasks, err
+}
+
+// answer gives asynq the first of the tasks that are taken, if it is of that queue.
+func (c *loopClient) answer(cmd *redis.Cmd, kind function.Kind) {
+	if c.taken[0].kind != kind {
+		cmd.SetErr(redis.Nil)
+		return
+	}
+	cmd.SetVal(c.taken[0].message)
+	c.taken = c.taken[1:]
+	c.busy.Add(1)
+}
+
+// returned notes that a handler has returned.
+func (c *loopClient) returned() { c.busy.Add(-1) }
+
+// giveBack puts tasks that nobody has asked for back to the head of their queue.
+// Where Redis is away, the reaper does it.
+func (c *loopClient) giveBack() {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	for _, t := range slices.Backward(c.taken) {
+		if err := untakeScript.Run(ctx, c.UniversalClient, []string{queuePrefix(t.kind)}, t.id).Err(); err != nil {
+			c.log.Warn("a task could not be given back; it waits until its lease is over", "queue", string(t.kind), "error", err)
+			return
+		}
+	}
+	c.taken = nil
 }
 
 // forward moves tasks that are due, in place of asynq's script.

@@ -198,6 +198,9 @@ func scriptOf(cmd redis.Cmder) (scriptCall, bool) {
 	return call, true
 }
 
+// takeShape is that of take.lua.
+var takeShape = shape{keys: dequeueShape.keys, args: 3}
+
 func matching(s shape) func(redis.Cmder) bool {
 	return func(cmd redis.Cmder) bool {
 		call, ok := scriptOf(cmd)

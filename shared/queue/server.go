@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	defaultLoops = 2
+	defaultLoops = 1
 	// panicDelay is when a task is run again whose handler panicked.
 	panicDelay = time.Minute
 	// obeyTime is how long handlers may take to return after ErrStopping. asynq
@@ -58,10 +58,12 @@ type ServerConfig struct {
 	Redis redis.UniversalClient
 	// Concurrency is how many deliveries run at once, 1 or more.
 	Concurrency int
-	// Loops is how many asynq servers share the concurrency; each dequeues one
-	// task per round trip. Default 2, at most Concurrency.
+	// Loops is how many asynq servers share the concurrency; each takes tasks in
+	// round trips of its own. Default 1, at most Concurrency.
 	Loops   int
 	Handler Handler
+	// Settler, if set, is with what the handler ends deliveries by itself.
+	Settler *Settler
 	Logger  *slog.Logger
 }
 
@@ -73,7 +75,8 @@ type Server struct {
 	clock    *clock
 	blocking redis.UniversalClient // derived, or nil
 	loops    []*asynq.Server
-	handed   atomic.Int64 // hand-backs so far
+	clients  []*loopClient // of the loops
+	handed   atomic.Int64  // hand-backs so far
 	due      dueTimes
 
 	ctx    context.Context // ends with ErrStopping
@@ -126,7 +129,11 @@ func (s *Server) newLoop(i int) *asynq.Server {
 	for rank, q := range queues {
 		priorities[string(q)] = len(queues) - rank
 	}
-	rdb := &loopClient{UniversalClient: s.cfg.Redis, waker: s.waker, clock: s.clock, due: &s.due, server: uuid.NewString(), log: s.cfg.Logger}
+	rdb := &loopClient{
+		UniversalClient: s.cfg.Redis, waker: s.waker, clock: s.clock, due: &s.due, settler: s.cfg.Settler,
+		server: uuid.NewString(), log: s.cfg.Logger, slots: concurrency,
+	}
+	s.clients = append(s.clients, rdb)
 	cfg := asynq.Config{
 		Concurrency:              concurrency,
 		Queues:                   priorities,
@@ -179,7 +186,11 @@ func (s *Server) Start() error {
 	s.started = true
 	s.waker.start()
 	for i, loop := range s.loops {
-		if err := loop.Start(asynq.HandlerFunc(s.process)); err != nil {
+		client := s.clients[i]
+		if err := loop.Start(asynq.HandlerFunc(func(lease context.Context, t *asynq.Task) error {
+			defer client.returned()
+			return s.process(lease, t)
+		})); err != nil {
 			return fault.Wrap(err, fault.Internal, "starting loop %d of the queue server", i+1)
 		}
 	}
@@ -200,6 +211,9 @@ func (s *Server) Pause() {
 		}
 		all.Wait()
 		s.waker.running.Wait()
+		for _, client := range s.clients {
+			client.giveBack()
+		}
 	})
 }
 

@@ -71,7 +71,7 @@ func TestWakesParkedLoops(t *testing.T) {
 			b := setupOn(t, open(t))
 			var dequeues atomic.Int64
 			b.rdb.AddHook(&watch{see: func(cmd redis.Cmder) {
-				if matching(dequeueShape)(cmd) {
+				if matching(takeShape)(cmd) {
 					dequeues.Add(1)
 				}
 			}})
@@ -157,7 +157,7 @@ func TestSurvivesRedisOutage(t *testing.T) {
 	var breaker redistest.Breaker
 	var dequeues atomic.Int64
 	b.rdb.AddHook(&watch{see: func(cmd redis.Cmder) {
-		if matching(dequeueShape)(cmd) {
+		if matching(takeShape)(cmd) {
 			dequeues.Add(1)
 		}
 	}})
@@ -167,7 +167,7 @@ func TestSurvivesRedisOutage(t *testing.T) {
 		got <- d.ID
 		return Done()
 	}})
-	breaker.Break(1<<30, redistest.Failed, matching(dequeueShape))
+	breaker.Break(1<<30, redistest.Failed, matching(takeShape))
 	b.enqueue("a")
 	before := dequeues.Load()
 	<-time.After(time.Second) // an observation, not a wait for something

@@ -121,9 +121,9 @@ func (q *waiter) ask() {
 }
 
 // took notes that a loop got a task out of the queue.
-func (w *waker) took(pending string) {
+func (w *waker) took(kind function.Kind) {
 	for _, q := range w.waiters {
-		if pendingKey(q.queue) == pending {
+		if q.queue == kind {
 			q.took.Store(true)
 		}
 	}

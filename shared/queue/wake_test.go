@@ -1,14 +1,12 @@
 package queue
 
 import (
-	"context"
 	"log/slog"
 	"slices"
 	"testing"
 	"testing/synctest"
 
 	"github.com/nightshift/nightshift/shared/function"
-	"github.com/redis/go-redis/v9"
 )
 
 func TestOneRingWakesOneLoop(t *testing.T) {
@@ -60,11 +58,9 @@ func TestAsksOnlyTheQueueThatRang(t *testing.T) {
 	c := &loopClient{waker: w, rang: function.Background}
 	var asked []string
 	ask := func(queue function.Kind) {
-		c.dequeue(t.Context(), pendingKey(queue), func(ctx context.Context) *redis.Cmd {
+		c.dequeue(t.Context(), queue, func(int) ([]takenTask, error) {
 			asked = append(asked, string(queue))
-			cmd := redis.NewCmd(ctx)
-			cmd.SetVal("a task")
-			return cmd
+			return []takenTask{{queue, "id", "a task"}}, nil
 		})
 	}
 	ask(function.Scheduled)

@@ -78,8 +78,8 @@ func NewBatcher(cfg Config) *Batcher {
 // Call is what one caller wants of a script.
 type Call struct {
 	Script *Script
-	// Shared are the script's first keys. Calls with the same script and the same
-	// first of them have all in common, and may be served by one run of it.
+	// Shared are the script's first keys, one at least. Calls that share them and the
+	// script may be served by one run of it.
 	Shared []string
 	// Keys and Args are the call's own, which stand behind those of the calls before it.
 	Keys []string
@@ -261,7 +261,7 @@ func grouped(calls []*call) []*group {
 next:
 	for _, c := range calls {
 		for _, g := range groups {
-			if first := g.calls[0]; first.Script == c.Script && first.Shared[0] == c.Shared[0] && len(g.calls) < maxScript {
+			if first := g.calls[0]; first.Script == c.Script && slices.Equal(first.Shared, c.Shared) && len(g.calls) < maxScript {
 				g.calls = append(g.calls, c)
 				continue next
 			}

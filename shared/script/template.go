@@ -1,6 +1,8 @@
 package script
 
 import (
+	_ "embed"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,26 +20,42 @@ type Script struct{ source, digest string }
 // New makes a Script.
 func New(source string) *Script { return &Script{source, redis.NewScript(source).Hash()} }
 
-// stepsMark is where the steps stand in a template.
+//go:embed steps.lua
+var stepsHead string
+
+// stepsMark is where the steps stand in it.
 const stepsMark = "--[[STEPS]]\n"
 
-// Template is a script in which steps ride. In its Lua stands, alone on a line,
-//
-//	--[[STEPS]]
-//
-// in a table constructor; each step becomes {check = function(KEYS, ARGV) … end,
-// apply = function(KEYS, ARGV) … end} there. It is safe for concurrent use.
+// Refusals are the words of a Redis that takes no writes at the moment: it is full,
+// was a master until a moment ago, has too few replicas, or cannot write to disk.
+// They come out of the script, which is not to blame.
+var Refusals = []string{"OOM", "READONLY", "NOREPLICAS", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"}
+
+// Broken reports whether an error says that Redis cannot run a script: a bug, where
+// everything else is what Redis, the network or a deadline did.
+func Broken(err error) bool {
+	text := err.Error()
+	if strings.HasPrefix(text, "CROSSSLOT") {
+		return true
+	}
+	// Redis names its script in each error of one; miniredis speaks of compiling.
+	return !slices.ContainsFunc(Refusals, func(word string) bool { return strings.HasPrefix(text, word+" ") }) &&
+		(strings.Contains(text, "user_script") || strings.Contains(text, "compiling script"))
+}
+
+// Template is a script in which steps ride. It is safe for concurrent use.
 type Template struct {
 	text string
 	made compositions
 }
 
-// NewTemplate makes a Template. A text without the mark is a bug.
-func NewTemplate(text string) *Template {
-	if strings.Count(text, stepsMark) != 1 {
-		panic("script: a template needs one place for its steps")
-	}
-	return &Template{text: text}
+// NewTemplate makes a Template of a body, before which stand redisdb.ClockHead and
+// steps.lua: it says what becomes of a call, and ends with
+//
+//	return serve(key, n, run)
+func NewTemplate(body string) *Template {
+	head := "local refusals = ' " + strings.Join(Refusals, " ") + " '\n"
+	return &Template{text: head + redisdb.ClockHead + stepsHead + body}
 }
 
 // With returns the script in which the steps ride. Their source must be constant;

@@ -11,7 +11,7 @@ import (
 
 func TestCompositionsAreCachedAndBounded(t *testing.T) {
 	t.Parallel()
-	c := NewTemplate("return {\n" + stepsMark + "}")
+	c := NewTemplate("return serve(1, 0, check)")
 	one, other := redisdb.Step{Check: "return 1"}, redisdb.Step{Apply: "return 2"}
 	a, err := c.With([]redisdb.Step{one, other})
 	if err != nil {
