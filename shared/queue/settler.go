@@ -20,6 +20,10 @@ var finishTemplate = script.NewTemplate(laneHead + finishBody)
 // countersAge is how long asynq keeps the counters of a day.
 const countersAge = 90 * 24 * time.Hour
 
+// finishGap lets deliveries that end one shortly after the other share a script. It
+// is about what a script costs the worker and Redis that ends one alone.
+const finishGap = time.Millisecond
+
 // Settler ends deliveries together with what is written about them: the usual
 // end of a delivery is one script, which it shares with others that end at the
 // same time. A [Server] that knows it does not settle those again. It is safe for
@@ -32,8 +36,7 @@ type Settler struct {
 
 // NewSettler makes a Settler. The caller keeps rdb, and closes it after the Settler.
 func NewSettler(rdb redis.UniversalClient) *Settler {
-	// With one flight those who come meanwhile leave together.
-	return &Settler{batch: script.NewBatcher(script.Config{Redis: rdb, Flights: 1, Timeout: settleTimeout})}
+	return &Settler{batch: script.NewBatcher(script.Config{Redis: rdb, Flights: 1, Gap: finishGap, Timeout: settleTimeout})}
 }
 
 // Finish ends a delivery as [Done] together with the steps, atomically. Its handler

@@ -36,6 +36,10 @@ type Config struct {
 	Flights int
 	// Timeout bounds a round trip that is made for several callers.
 	Timeout time.Duration
+	// Gap is the least time between the starts of two round trips. Who comes after a
+	// longer pause leaves at once; of those who come one after the other, more leave
+	// together, for as much waiting. Default: none.
+	Gap time.Duration
 	// Send sends commands in one round trip. Default: [Send].
 	Send func(ctx context.Context, cmds []*redis.Cmd)
 }
@@ -58,9 +62,10 @@ type Batcher struct {
 	cfg Config
 
 	mu      sync.Mutex
-	flights int     // under way
-	waiting []*call // not empty only while all flights are under way
-	silent  bool    // the last flight that ended had no answer in time
+	flights int       // under way
+	left    time.Time // when the last flight did
+	waiting []*call   // not empty only while all flights are under way, or a gap is kept
+	silent  bool      // the last flight that ended had no answer in time
 	running sync.WaitGroup
 }
 
@@ -101,9 +106,13 @@ type call struct {
 func (b *Batcher) Do(ctx context.Context, wanted Call) (result any, err error) {
 	c := &call{Call: wanted, ctx: ctx}
 	b.mu.Lock()
-	if b.flights < b.cfg.Flights {
+	free := b.flights < b.cfg.Flights
+	if free {
 		b.flights++
 		b.running.Add(1)
+	}
+	if free && b.gap() == 0 {
+		b.left = b.now()
 		b.mu.Unlock()
 		b.send(ctx, []*call{c})
 		b.landed()
@@ -112,6 +121,9 @@ func (b *Batcher) Do(ctx context.Context, wanted Call) (result any, err error) {
 	c.done = make(chan struct{})
 	b.waiting = append(b.waiting, c)
 	b.mu.Unlock()
+	if free {
+		b.landed()
+	}
 
 	select {
 	case <-c.done:
@@ -121,7 +133,24 @@ func (b *Batcher) Do(ctx context.Context, wanted Call) (result any, err error) {
 	}
 }
 
-// landed ends a flight, or starts the next one with all who wait.
+// now is only asked where there is a gap to keep.
+func (b *Batcher) now() (t time.Time) {
+	if b.cfg.Gap > 0 {
+		t = time.Now()
+	}
+	return t
+}
+
+// gap is how long the next flight has to wait. The caller holds mu.
+func (b *Batcher) gap() time.Duration {
+	if b.cfg.Gap == 0 {
+		return 0
+	}
+	return max(b.cfg.Gap-time.Since(b.left), 0)
+}
+
+// landed ends a flight, or starts the next one with all who wait, now or when the
+// gap is over.
 func (b *Batcher) landed() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,6 +159,11 @@ func (b *Batcher) landed() {
 		b.running.Done()
 		return
 	}
+	if wait := b.gap(); wait > 0 {
+		time.AfterFunc(wait, b.landed)
+		return
+	}
+	b.left = b.now()
 	n := batchLen(b.waiting)
 	if b.silent {
 		n = firstOf(b.waiting)

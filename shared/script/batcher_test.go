@@ -3,9 +3,11 @@ package script
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/redisdb/redistest"
@@ -189,6 +191,45 @@ func TestASilentRedisGetsOneCallAtATime(t *testing.T) {
 	hook.answers <- true
 	flight(6, true)
 	callers.Wait()
+}
+
+// Those who come one after the other leave together; who comes later leaves at once.
+func TestAGapGathersCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const gap = 2 * time.Millisecond
+		var sizes []int
+		b := NewBatcher(Config{Flights: 1, Gap: gap, Timeout: time.Second, Send: func(_ context.Context, cmds []*redis.Cmd) {
+			n := len(cmds[0].Args()) - 3 - len(shared)
+			sizes = append(sizes, n)
+			cmds[0].SetVal(slices.Repeat([]any{int64(1)}, n))
+		}})
+		s := New("")
+		var callers sync.WaitGroup
+		ask := func(most time.Duration) {
+			callers.Go(func() {
+				begun := time.Now()
+				if _, err := b.Do(t.Context(), Call{Script: s, Shared: shared, Args: []any{"x"}}); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(begun); took > most {
+					t.Errorf("a call took %v, want %v at most", took, most)
+				}
+			})
+			synctest.Wait()
+		}
+		ask(0)
+		for range 5 {
+			time.Sleep(gap / 10)
+			ask(gap)
+		}
+		callers.Wait()
+		time.Sleep(gap)
+		ask(0)
+		if want := []int{1, 5, 1}; !slices.Equal(sizes, want) {
+			t.Errorf("the flights carried %v, want %v", sizes, want)
+		}
+	})
 }
 
 // deaf tells the size of each script's batch, and then does as it is told: it
