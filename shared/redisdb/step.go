@@ -18,12 +18,22 @@ var ClockHead string
 // All Checks of the steps that ride with one task run before anything is written
 // for it: one that returns anything but 1 stops that, and the integer that it
 // returned reaches the caller. Then every Apply runs. An empty Check passes, an
-// empty Apply does nothing. Other tasks of the script go on.
+// empty Apply does nothing. Other tasks of the script go on. Check and Apply are
+// given the same tables: what Check reads it may leave in ARGV under a name.
+//
+// Head is Lua that stands once at the head of the script, whatever number of tasks
+// share it, and defines what Check and Apply call: to define a function costs, each
+// time. Tail stands once at its end, and writes what they have put off until then,
+// also when some tasks were refused. Steps with the same Head must have the same
+// Tail. Names at the top of a Head are seen by the whole script; a Tail sees that
+// of the script too, and should need one name only.
 //
 // All keys must share the hash slot of the script that the step rides in.
 type Step struct {
+	Head  string
 	Check string
 	Apply string
+	Tail  string
 	Keys  []string
 	Args  []any
 }

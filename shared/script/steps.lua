@@ -12,6 +12,7 @@ local function tally(key, field, n)
   fields[field] = (fields[field] or 0) + n
 end
 
+--[[HEADS]]
 local steps = {
 --[[STEPS]]
 }
@@ -73,6 +74,7 @@ local function serve(key, n, run)
     written = written or result == 1
     results[#results + 1] = result
   end
+--[[TAILS]]
   for hash, fields in pairs(tallies) do
     for field, count in pairs(fields) do
       redis.call('HINCRBY', hash, field, string.format('%d', count))

@@ -23,8 +23,12 @@ func New(source string) *Script { return &Script{source, redis.NewScript(source)
 //go:embed steps.lua
 var stepsHead string
 
-// stepsMark is where the steps stand in it.
-const stepsMark = "--[[STEPS]]\n"
+// Where the steps, and their heads and tails, stand in it.
+const (
+	headsMark = "--[[HEADS]]\n"
+	stepsMark = "--[[STEPS]]\n"
+	tailsMark = "--[[TAILS]]\n"
+)
 
 // Refusals are the words of a Redis that takes no writes at the moment: it is full,
 // was a master until a moment ago, has too few replicas, or cannot write to disk.
@@ -78,7 +82,9 @@ type composition struct {
 	script  *Script
 }
 
-type source struct{ check, apply string }
+type source struct{ head, check, apply, tail string }
+
+func sourceOf(s redisdb.Step) source { return source{s.Head, s.Check, s.Apply, s.Tail} }
 
 // script returns the script in which the steps ride. The look-up compares
 // sources one by one: they are constants, so equal ones share their memory and
@@ -123,7 +129,7 @@ func (c *composition) holds(steps []redisdb.Step) bool {
 		return false
 	}
 	for i, s := range steps {
-		if c.sources[i] != (source{s.Check, s.Apply}) {
+		if c.sources[i] != sourceOf(s) {
 			return false
 		}
 	}
@@ -132,11 +138,15 @@ func (c *composition) holds(steps []redisdb.Step) bool {
 
 func compose(text string, steps []redisdb.Step) composition {
 	var (
-		b    strings.Builder
-		made composition
+		b            strings.Builder
+		heads, tails string
+		made         composition
 	)
 	for _, s := range steps {
-		made.sources = append(made.sources, source{s.Check, s.Apply})
+		if !slices.ContainsFunc(made.sources, func(have source) bool { return have.head == s.Head }) {
+			heads, tails = heads+s.Head+"\n", tails+s.Tail+"\n"
+		}
+		made.sources = append(made.sources, sourceOf(s))
 		check := s.Check
 		if strings.TrimSpace(check) == "" {
 			check = "return 1"
@@ -146,7 +156,7 @@ func compose(text string, steps []redisdb.Step) composition {
 		b.WriteString("  {\n    check = function(KEYS, ARGV)\n" + check + "\n    end,\n")
 		b.WriteString("    apply = function(KEYS, ARGV)\n" + s.Apply + "\n    end,\n  },\n")
 	}
-	made.script = New(strings.Replace(text, stepsMark, b.String(), 1))
+	made.script = New(strings.NewReplacer(headsMark, heads, stepsMark, b.String(), tailsMark, tails).Replace(text))
 	return made
 }
 

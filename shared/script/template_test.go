@@ -33,3 +33,22 @@ func TestCompositionsAreCachedAndBounded(t *testing.T) {
 		t.Errorf("a known combination: %v", err)
 	}
 }
+
+func TestHeadsAndTailsStandOnce(t *testing.T) {
+	t.Parallel()
+	one, two := "local one = 1", "local two = 2"
+	made, err := NewTemplate("return serve(1, 0, check)").With([]redisdb.Step{
+		{Head: one, Apply: "a()", Tail: "one()"}, {Check: "return 0"}, {Head: two, Apply: "b()", Tail: "two()"}, {Head: one, Apply: "c()", Tail: "one()"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{one, two, "one()", "two()"} {
+		if got := strings.Count(made.source, word); got != 1 {
+			t.Errorf("%q stands %d times in the script, want once:\n%s", word, got, made.source)
+		}
+	}
+	if first, last := strings.Index(made.source, one), strings.Index(made.source, "one()"); first > strings.Index(made.source, "a()") || last < strings.Index(made.source, "c()") {
+		t.Errorf("heads do not stand before the steps, or tails not behind them:\n%s", made.source)
+	}
+}

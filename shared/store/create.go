@@ -16,10 +16,9 @@ var (
 	//go:embed lua/retry_check.lua
 	retryCheck string
 	//go:embed lua/retry_apply.lua
-	retryBody string
+	retryApply string
 
 	createApply = indexHead + createBody
-	retryApply  = indexHead + recordHead + retryBody
 )
 
 // Create is the step that makes a record in state queued, in the same script
@@ -81,7 +80,8 @@ func (s *Store) Retry(kind function.Kind, id string) redisdb.Step {
 		return redisdb.Step{Check: "return -7"}
 	}
 	return redisdb.Step{
-		Check: retryCheck, Apply: retryApply, Keys: s.moveKeys(kind, id),
-		Args: []any{moves, finishedChannel(), newToken(), string(invocation.CallbackPending)},
+		Head: recordHead, Check: retryCheck, Apply: retryApply, Tail: recordTail,
+		Keys: s.moveKeys(kind, id),
+		Args: []any{newToken(), string(invocation.CallbackPending)},
 	}
 }

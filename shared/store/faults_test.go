@@ -392,7 +392,7 @@ var writeCommands = []string{"evalsha", "incr", "hdel", "hset", "srem"}
 func (b *backend) load(t testing.TB) {
 	t.Helper()
 	for _, script := range []*redis.Script{
-		beginScript, finishScript, cancelScript, logScript, deployCreateScript, deployDescribeScript, deployFailScript, deploySealScript,
+		beginScript, endScript, cancelScript, linesScript, deployCreateScript, deployDescribeScript, deployFailScript, deploySealScript,
 		siteCreateScript, lockScript, publishScript, rollbackScript, unpublishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript, suppressScript, pauseScript, resumeScript, environmentScript,
 		expireScript, deployRemoveScript, doomScript, listScript, trimScript, countsScript,
 		callbackClaimScript, callbackSettleScript, callbackRetryScript,

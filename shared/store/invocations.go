@@ -5,12 +5,14 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -18,18 +20,27 @@ var (
 	//go:embed lua/index.lua
 	indexHead string
 	//go:embed lua/record.lua
-	recordHead string
+	recordBody string
 	//go:embed lua/begin.lua
 	beginBody string
-	//go:embed lua/finish.lua
-	finishBody string
+	//go:embed lua/end_check.lua
+	endCheck string
+	//go:embed lua/end_apply.lua
+	endApply string
 	//go:embed lua/cancel.lua
 	cancelBody string
 
-	beginScript  = redis.NewScript(indexHead + recordHead + beginBody)
-	finishScript = redis.NewScript(indexHead + recordHead + finishBody)
-	cancelScript = redis.NewScript(indexHead + recordHead + cancelBody)
+	recordHead = fmt.Sprintf("local moves, finishedChannel = ' %s ', '%s'\n", moves, finishedChannel()) + recordBody
+
+	beginScript = redis.NewScript(redisdb.ClockHead + recordHead +
+		fmt.Sprintf("local maxCrashes, workerLost = %d, [==[%s]==]\n", invocation.MaxCrashes, workerLost) +
+		beginBody + recordTail + "return answers\n")
+	cancelScript = redis.NewScript(redisdb.ClockHead + recordHead + cancelBody + recordTail + "return answer\n")
+	endScript    = alone(redisdb.Step{Head: recordHead, Check: endCheck, Apply: endApply, Tail: recordTail})
 )
+
+// recordTail ends each script that recordHead begins.
+const recordTail = "writeRest()\n"
 
 // Begun is an attempt that may run.
 type Begun struct {
@@ -55,22 +66,35 @@ func (s *Store) Begin(ctx context.Context, kind function.Kind, id, worker string
 	if err != nil {
 		return Begun{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	word, list, err := s.runList(ctx, beginScript, doing, s.moveKeys(kind, id),
-		moves, finishedChannel(), name, newToken(), invocation.MaxCrashes, workerLost,
-		s.opts.Retention.Milliseconds(), s.opts.DeadRetention.Milliseconds())
+	answers, err := beginScript.Run(ctx, s.rdb, s.beginKeys(kind, id),
+		name, newToken(), s.opts.Retention.Milliseconds(), s.opts.DeadRetention.Milliseconds()).Slice()
 	if err != nil {
-		return Begun{}, err
+		return Begun{}, failed(ctx, err, doing)
 	}
-	switch word {
-	case "begun":
-	case "finished":
+	if len(answers) != 1 {
+		return Begun{}, unexpected(doing, fmt.Sprint(len(answers), " answers"))
+	}
+	return begun(answers[0], id)
+}
+
+// begun translates what the script answered for an invocation.
+func begun(answer any, id string) (Begun, error) {
+	const doing = "beginning an attempt"
+	fields, ok := answer.([]any)
+	switch {
+	case ok:
+	case answer == "finished":
 		return Begun{}, ErrFinished
-	case "missing":
+	case answer == "missing":
 		return Begun{}, UnknownInvocation(id)
 	default:
-		return Begun{}, unexpected(doing, word)
+		return Begun{}, unexpected(doing, fmt.Sprint(answer))
 	}
-	r := record(pairs(list))
+	r := make(record, len(fields)/2)
+	for i := 0; i+1 < len(fields); i += 2 {
+		field, _ := fields[i].(string)
+		r[field], _ = fields[i+1].(string)
+	}
 	inv, err := r.invocation()
 	if err != nil {
 		return Begun{}, fmt.Errorf("%s of %s: %w", doing, id, err)
@@ -91,46 +115,80 @@ type End struct {
 	Verdict invocation.Verdict
 }
 
-// Finish closes an attempt and moves the invocation to the verdict's state. It
-// returns ErrFenced if the attempt is not the open, newest one. Doing it twice
-// (a lost reply) is nil the second time. Without a record: fault.NotFound.
+// Reasons with which the Checks of [Store.End] and [Store.Lines] stop a script.
+// Gone is one of them too.
+const (
+	Fenced    = -10 // the attempt is not the open, newest one
+	Forbidden = -11 // the table of moves does not have this one
+)
+
+// End is the step that closes an attempt and moves the invocation to the verdict's
+// state. Its Check returns Fenced if the attempt is not the open, newest one, and 0
+// if it has ended with the same outcome: that is a repetition. Without a record it
+// returns Gone.
 //
 // Where somebody has asked for a cancellation that the attempt did not see any
 // more, and the verdict would let another attempt follow, the invocation is
 // cancelled instead; the next Begin then returns ErrFinished.
-func (s *Store) Finish(ctx context.Context, kind function.Kind, id string, attempt int, end End) error {
-	const doing = "recording the end of an attempt"
+//
+// An ID that cannot be one, or a kind without records: fault.NotFound.
+func (s *Store) End(kind function.Kind, id string, attempt int, end End) (redisdb.Step, error) {
 	if !validID(id) || !hasRecord(kind) {
-		return UnknownInvocation(id)
+		return redisdb.Step{}, UnknownInvocation(id)
 	}
 	to := end.Verdict.State
 	if to == invocation.Running || !invocation.CanMove(invocation.Running, to) || end.Outcome == "" {
-		return fmt.Errorf("%s: outcome %q with state %q is not an end", doing, end.Outcome, to)
+		return redisdb.Step{}, fmt.Errorf("outcome %q with state %q is not an end", end.Outcome, to)
 	}
 	failure, result, err := encodeEnd(end)
 	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+		return redisdb.Step{}, err
 	}
 	counts := 0
 	if end.Outcome.Counts() {
 		counts = 1
 	}
-	word, err := s.run(ctx, finishScript, doing, s.moveKeys(kind, id),
-		moves, finishedChannel(), attempt, string(end.Outcome), string(to), failure, result,
-		max(end.Verdict.Delay, 0).Milliseconds(), counts,
-		s.retention(to).Milliseconds(), s.opts.Retention.Milliseconds())
+	return redisdb.Step{
+		Head: recordHead, Check: endCheck, Apply: endApply, Tail: recordTail,
+		Keys: s.moveKeys(kind, id),
+		Args: []any{
+			attempt, string(end.Outcome), string(to), failure, result,
+			max(end.Verdict.Delay, 0).Milliseconds(), counts,
+			s.retention(to).Milliseconds(), s.opts.Retention.Milliseconds(),
+		},
+	}, nil
+}
+
+// Finish runs the step End by itself. It returns ErrFenced if the attempt is not
+// the open, newest one. Doing it twice (a lost reply) is nil the second time.
+// Without a record: fault.NotFound.
+func (s *Store) Finish(ctx context.Context, kind function.Kind, id string, attempt int, end End) error {
+	const doing = "recording the end of an attempt"
+	step, err := s.End(kind, id, attempt, end)
+	if fault.Is(err, fault.NotFound) {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	verdict, err := s.runStep(ctx, endScript, doing, step)
 	if err != nil {
 		return err
 	}
-	switch word {
-	case "finished":
+	return ended(verdict, doing, id)
+}
+
+// ended says what a verdict on an invocation means to who ran the step alone.
+func ended(verdict int, doing, id string) error {
+	switch verdict {
+	case 0, 1:
 		return nil
-	case "fenced":
+	case Fenced:
 		return ErrFenced
-	case "missing":
+	case Gone:
 		return UnknownInvocation(id)
 	default:
-		return unexpected(doing, word)
+		return unexpected(doing, strconv.Itoa(verdict))
 	}
 }
 
@@ -156,7 +214,7 @@ func (s *Store) Cancel(ctx context.Context, id string) (invocation.State, error)
 		return "", err
 	}
 	word, rest, err := s.runList(ctx, cancelScript, doing, s.moveKeys(kind, id),
-		moves, finishedChannel(), newToken(), s.opts.Retention.Milliseconds(), cancelChannel(), id)
+		newToken(), s.opts.Retention.Milliseconds(), cancelChannel(), id)
 	if err != nil {
 		return "", err
 	}
@@ -274,7 +332,17 @@ func (s *Store) recordKeys(kind function.Kind, id string) []string {
 
 // moveKeys are the keys that every script is given that moves a record.
 func (s *Store) moveKeys(kind function.Kind, id string) []string {
-	return append(s.recordKeys(kind, id), pinsKey(kind), indexKey(kind), countsKey(kind), callbacksKey(kind))
+	return append(s.recordKeys(kind, id), kindKeys(kind)...)
+}
+
+// beginKeys are those of the script that begins attempts.
+func (s *Store) beginKeys(kind function.Kind, id string) []string {
+	return append(kindKeys(kind), s.recordKeys(kind, id)...)
+}
+
+// kindKeys are the keys that all moves of records of a kind share.
+func kindKeys(kind function.Kind) []string {
+	return []string{pinsKey(kind), indexKey(kind), countsKey(kind), callbacksKey(kind)}
 }
 
 // unknownInvocation is the fault for an ID without a record. The ID may be

@@ -14,13 +14,18 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/redisdb"
 	"github.com/redis/go-redis/v9"
 )
 
-//go:embed lua/log.lua
-var logBody string
+var (
+	//go:embed lua/lines_check.lua
+	linesCheck string
+	//go:embed lua/lines_apply.lua
+	linesApply string
 
-var logScript = redis.NewScript(logBody)
+	linesScript = alone(redisdb.Step{Head: recordHead, Check: linesCheck, Apply: linesApply, Tail: recordTail})
+)
 
 const (
 	// maxBatch bounds the lines that one script appends: Redis does nothing else meanwhile.
@@ -76,42 +81,58 @@ func (s *Store) appendBatch(ctx context.Context, src LogSource, lines []invocati
 	if !hasRecord(src.Kind) {
 		return s.feed(ctx, src, lines)
 	}
-	if !validID(src.Invocation) {
-		return UnknownInvocation(src.Invocation)
+	step, err := s.Lines(src, lines)
+	if fault.Is(err, fault.NotFound) {
+		return err
 	}
-	source, err := json.Marshal(src)
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
+	verdict, err := s.runStep(ctx, linesScript, doing, step)
+	if err != nil {
+		return err
+	}
+	return ended(verdict, doing, src.Invocation)
+}
+
+// Lines is the step that adds 1 to 500 lines of one attempt to the invocation's
+// log, as [Store.AppendLog] does. Its Check returns Fenced if the attempt is not
+// the newest. Of a batch that was the last to be stored, Apply stores nothing, so
+// that a step that rides along, such as End, does its work all the same. Lines
+// stands before End.
+//
+// An ID that cannot be one, or a kind without records: fault.NotFound.
+func (s *Store) Lines(src LogSource, lines []invocation.LogLine) (redisdb.Step, error) {
+	if !validID(src.Invocation) || !hasRecord(src.Kind) {
+		return redisdb.Step{}, UnknownInvocation(src.Invocation)
+	}
+	if len(lines) == 0 || len(lines) > maxBatch {
+		return redisdb.Step{}, fmt.Errorf("a batch has 1 to %d lines, and not %d", maxBatch, len(lines))
+	}
+	source, err := json.Marshal(src)
+	if err != nil {
+		return redisdb.Step{}, err
+	}
 	attempt := lines[0].Attempt
-	args := []any{attempt, nil, s.opts.MaxLogLines, logChannel(src.Site), source}
+	args := append(make([]any, 0, 5+len(lines)), attempt, nil, s.opts.MaxLogLines, logChannel(src.Site), source)
 	identity := sha256.New()
 	for _, line := range lines {
 		if line.Attempt != attempt {
-			return fmt.Errorf("%s: a batch has lines of the attempts %d and %d", doing, attempt, line.Attempt)
+			return redisdb.Step{}, fmt.Errorf("a batch has lines of the attempts %d and %d", attempt, line.Attempt)
 		}
 		line.Cursor = ""
 		text, err := json.Marshal(line)
 		if err != nil {
-			return fmt.Errorf("%s: %w", doing, err)
+			return redisdb.Step{}, err
 		}
 		identity.Write(text)
 		args = append(args, text)
 	}
 	args[1] = hex.EncodeToString(identity.Sum(nil)[:16])
-
-	word, err := s.run(ctx, logScript, doing, s.recordKeys(src.Kind, src.Invocation), args...)
-	if err != nil {
-		return err
-	}
-	switch word {
-	case "appended":
-		return nil
-	case "fenced":
-		return ErrFenced
-	default:
-		return unexpected(doing, word)
-	}
+	return redisdb.Step{
+		Head: recordHead, Check: linesCheck, Apply: linesApply, Tail: recordTail,
+		Keys: s.recordKeys(src.Kind, src.Invocation), Args: args,
+	}, nil
 }
 
 // feed sends lines that are not kept to the live feed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,13 @@ func newBackend(t testing.TB, client func(testing.TB) redis.UniversalClient) *ba
 // a task: all Checks, then all Applies, each with its own KEYS and ARGV.
 func compose(steps ...redisdb.Step) (script *redis.Script, keys []string, args []any) {
 	var body strings.Builder
-	body.WriteString(redisdb.ClockHead + "local function tally(key, field, n) redis.call('HINCRBY', key, field, n) end\n" +
+	var heads, tails string
+	for i, step := range steps {
+		if !slices.ContainsFunc(steps[:i], func(other redisdb.Step) bool { return other.Head == step.Head }) {
+			heads, tails = heads+step.Head+"\n", tails+step.Tail+"\n"
+		}
+	}
+	body.WriteString(redisdb.ClockHead + "local function tally(key, field, n) redis.call('HINCRBY', key, field, n) end\n" + heads +
 		"local function part(all, first, n) local own = {} for i = 1, n do own[i] = all[first + i] end return own end\nlocal checks, applies = {}, {}\n")
 	for _, step := range steps {
 		own := fmt.Sprintf("part(KEYS, %d, %d), part(ARGV, %d, %d)", len(keys), len(step.Keys), len(args), len(step.Args))
@@ -58,12 +65,13 @@ func compose(steps ...redisdb.Step) (script *redis.Script, keys []string, args [
 		if check == "" {
 			check = "return 1"
 		}
-		fmt.Fprintf(&body, "checks[#checks + 1] = function()\nlocal function f(KEYS, ARGV)\n%s\nend\nreturn f(%s)\nend\n", check, own)
-		fmt.Fprintf(&body, "applies[#applies + 1] = function()\nlocal function f(KEYS, ARGV)\n%s\nend\nreturn f(%s)\nend\n", step.Apply, own)
+		fmt.Fprintf(&body, "do\nlocal keys, args = %s\n", own)
+		fmt.Fprintf(&body, "checks[#checks + 1] = function()\nlocal function f(KEYS, ARGV)\n%s\nend\nreturn f(keys, args)\nend\n", check)
+		fmt.Fprintf(&body, "applies[#applies + 1] = function()\nlocal function f(KEYS, ARGV)\n%s\nend\nreturn f(keys, args)\nend\nend\n", step.Apply)
 		keys, args = append(keys, step.Keys...), append(args, step.Args...)
 	}
 	body.WriteString("for _, check in ipairs(checks) do local verdict = check() if verdict ~= 1 then return verdict end end\n" +
-		"for _, apply in ipairs(applies) do apply() end\nreturn 1\n")
+		"for _, apply in ipairs(applies) do apply() end\n" + tails + "return 1\n")
 	return redis.NewScript(body.String()), keys, args
 }
 

@@ -1,59 +1,67 @@
--- Opens the next attempt of an invocation.
+-- Opens the next attempt of each of some invocations of one kind, after record.lua.
 --
--- KEYS, ARGV[1…2] see record.lua
--- ARGV[3] worker, as a JSON string
--- ARGV[4] token of this call, so that a repetition by the driver is known
--- ARGV[5] how many lost workers make the invocation dead
--- ARGV[6] failure of the last of those attempts, as JSON
--- ARGV[7] retention of a cancelled record, ms
--- ARGV[8] retention of a dead record, ms
+-- KEYS[1…4] pins, index, counts and outbox, as in record.lua
+-- KEYS[5…] for each invocation: record, log
+-- ARGV     for each invocation:
+--            worker, as a JSON string
+--            token of this call, so that a repetition by the driver is known
+--            retention of a cancelled record, ms
+--            retention of a dead record, ms
+-- Result   for each invocation one of
+--            {field, value, …}: the whole record, in which of a field that stands
+--              there twice the last value counts, and an empty one says that it is gone
+--            "finished": no attempt may follow
+--            "missing"
 --
--- Result: {"begun", field, value, …} with the whole record, {"finished"} if no
--- attempt may follow, or {"missing"}.
+-- Before it stand maxCrashes, which is how many lost workers make an invocation
+-- dead, and workerLost, the failure of the last of those attempts, as JSON.
 --
--- Atomic: an attempt that a dead worker left open is closed, and the invocation
--- is then running, dead or cancelled; nobody sees anything in between.
-local state, number, token, cancel, crashes =
-  unpack(redis.call('HMGET', record, 'state', 'attempt', 'begin', 'cancel', 'crashes'))
-if not state then
-  return {'missing'}
-end
+-- Atomic: an attempt that a dead worker left open is closed, and the invocation is
+-- then running, dead or cancelled; nobody sees anything in between.
+local function begin(KEYS, worker, token, cancelledFor, deadFor)
+  local answer, r = redis.call('HGETALL', KEYS[1]), {}
+  for i = 1, #answer, 2 do r[answer[i]] = answer[i + 1] end
+  if not r.state then return 'missing' end
+  if r.state == 'running' and r.begin == token then return answer end
 
-local function begun()
-  local reply = redis.call('HGETALL', record)
-  table.insert(reply, 1, 'begun')
-  return reply
-end
-if state == 'running' and token == ARGV[4] then
-  return begun()
-end
-
-local to, retention, failure = 'running', 0, ''
-crashes = tonumber(crashes or 0)
-if state == 'running' then
-  crashes = crashes + 1
-  if crashes >= tonumber(ARGV[5]) then
-    to, retention, failure = 'dead', ARGV[8], ARGV[6]
+  local to, retention, failure = 'running', 0, ''
+  local crashes = tonumber(r.crashes or 0)
+  if r.state == 'running' then
+    crashes = crashes + 1
+    if crashes >= maxCrashes then to, retention, failure = 'dead', deadFor, workerLost end
   end
-end
-if cancel then
-  to, retention, failure = 'cancelled', ARGV[7], ''
-end
-if not may(state, to) then
-  return {'finished'}
+  if r.cancel then to, retention, failure = 'cancelled', cancelledFor, '' end
+  if not may(r.state, to) then return 'finished' end
+
+  local journal, write = r.attempts or '', {'HSET', KEYS[1]}
+  if r.state == 'running' then
+    journal = journal .. close(r.attempt, 'worker_lost', failure)
+    write = {'HSET', KEYS[1], 'outcome', 'worker_lost', 'crashes', crashes}
+  end
+  local first = #write + 1
+  write[first] = 'attempts'
+  if to ~= 'running' then
+    write[first + 1] = journal
+    enter(KEYS, r, to, retention, write)
+    return 'finished'
+  end
+  local number = string.format('%d', r.attempt + 1)
+  write[first + 1] = journal .. '{"n":' .. number .. ',"worker":' .. worker .. ',"start":' .. now() .. '}\n'
+  write[first + 2], write[first + 3] = 'attempt', number
+  write[first + 4], write[first + 5] = 'begin', token
+  if not r.started then write[first + 6], write[first + 7] = 'started', now() end
+  enter(KEYS, r, to, retention, write)
+  -- What was written, the state at the end, goes behind what was read.
+  local n = #answer + 1 - first
+  for i = first, #write do answer[n + i] = write[i] end
+  if r.next then
+    n = #answer
+    answer[n + 1], answer[n + 2] = 'next', ''
+  end
+  return answer
 end
 
-local at = now()
-if state == 'running' then
-  close(number, at, 'worker_lost', failure)
-  redis.call('HSET', record, 'crashes', crashes)
+local answers = {}
+for i = 1, #ARGV / 4 do
+  answers[i] = begin({KEYS[3 + 2 * i], KEYS[4 + 2 * i], KEYS[1], KEYS[2], KEYS[3], KEYS[4]}, unpack(ARGV, 4 * i - 3, 4 * i))
 end
-enter(state, to, at, retention)
-if to ~= 'running' then
-  return {'finished'}
-end
-number = redis.call('HINCRBY', record, 'attempt', 1)
-note('{"n":' .. number .. ',"worker":' .. ARGV[3] .. ',"start":' .. at .. '}')
-redis.call('HSETNX', record, 'started', at)
-redis.call('HSET', record, 'begin', ARGV[4])
-return begun()

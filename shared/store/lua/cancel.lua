@@ -1,31 +1,37 @@
--- Ends an invocation that does not run, or asks the worker to end one that does.
+-- Ends an invocation that does not run, or asks the worker to end one that does,
+-- after record.lua.
 --
--- KEYS, ARGV[1…2] see record.lua
--- ARGV[3] token of this call, so that a repetition by the driver is known
--- ARGV[4] retention of a cancelled record, ms
--- ARGV[5] channel on which workers listen
--- ARGV[6] invocation's ID, the message on it
+-- KEYS see record.lua
+-- ARGV[1] token of this call, so that a repetition by the driver is known
+-- ARGV[2] retention of a cancelled record, ms
+-- ARGV[3] channel on which workers listen
+-- ARGV[4] invocation's ID, the message on it
 --
 -- Result: {"cancelled", state} with the state after the call, {"finished",
 -- state} if it was terminal before, or {"missing"}.
 --
 -- Atomic: a running invocation keeps the request in its record, so it is not
 -- lost with the message or with the worker.
-local state, cancel = unpack(redis.call('HMGET', record, 'state', 'cancel'))
-if not state then
-  return {'missing'}
-end
-if not may(state, 'cancelled') then
-  if cancel == ARGV[3] then
-    return {'cancelled', state}
+local function cancel()
+  local r = look(KEYS[1])
+  if not r.state then
+    return {'missing'}
   end
-  return {'finished', state}
+  if not may(r.state, 'cancelled') then
+    if r.cancel == ARGV[1] then
+      return {'cancelled', r.state}
+    end
+    return {'finished', r.state}
+  end
+
+  local write = {'HSET', KEYS[1], 'cancel', ARGV[1]}
+  if r.state == 'running' then
+    redis.call(unpack(write))
+    redis.call('PUBLISH', ARGV[3], ARGV[4])
+    return {'cancelled', r.state}
+  end
+  enter(KEYS, r, 'cancelled', ARGV[2], write)
+  return {'cancelled', 'cancelled'}
 end
 
-redis.call('HSET', record, 'cancel', ARGV[3])
-if state == 'running' then
-  redis.call('PUBLISH', ARGV[5], ARGV[6])
-  return {'cancelled', state}
-end
-enter(state, 'cancelled', now(), ARGV[4])
-return {'cancelled', 'cancelled'}
+local answer = cancel()

@@ -1,87 +1,180 @@
--- Head of begin.lua, finish.lua, cancel.lua and retry_apply.lua, after index.lua:
--- what every move of a record needs. The record is a hash; running means that its
--- newest attempt is open. A record's moves are checked against the list that the
--- caller passes, which comes from the one table of package invocation.
+-- Head of the scripts and steps that write to records: begin.lua, end_check.lua and
+-- end_apply.lua, lines_check.lua and lines_apply.lua, cancel.lua, retry_apply.lua.
+-- The record is a hash; running means that its newest attempt is open.
 --
--- KEYS[1] record
--- KEYS[2] log
--- KEYS[3] pins by deploy
--- KEYS[4] what the names of the index's sets begin with
--- KEYS[5] counts
--- KEYS[6] outbox of callbacks
--- ARGV[1] allowed moves
--- ARGV[2] channel on which ends are told that somebody waits for
-local record, log, pins, index, counts, outbox = unpack(KEYS)
+-- Before it stand the clock, and two words of package store: moves, which are all
+-- the moves that its one table allows, and finishedChannel, on which ends are told
+-- that somebody waits for.
+--
+-- One script may move many records, and most of what that costs Redis is the number
+-- of commands. So a record is read once and written once, and what can be said of
+-- many records in one command is put off to record_tail.lua, which stands at the
+-- end of each such script: entries of the index, counts, pins. Nobody sees anything
+-- in between.
+--
+-- To move a record takes these keys, in this order:
+--   KEYS[1] record
+--   KEYS[2] log
+--   KEYS[3] pins by deploy
+--   KEYS[4] what the names of the index's sets begin with, see index.lua
+--   KEYS[5] counts
+--   KEYS[6] outbox of callbacks
 
 -- untoldFor is how long a finished record is kept at least for its callback, ms:
 -- a day, in which no worker may be there to make it. Package store has it too.
 local untoldFor = 24 * 60 * 60 * 1000
 
--- now is Redis's clock in milliseconds.
-local function now()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
+local ended = {succeeded = true, dead = true, cancelled = true}
 
--- may reports whether the record may go from one state to another.
+-- may reports whether a record may go from one state to another.
 local function may(from, to)
-  return string.find(' ' .. ARGV[1] .. ' ', ' ' .. from .. '>' .. to .. ' ', 1, true) ~= nil
+  return string.find(moves, ' ' .. from .. '>' .. to .. ' ', 1, true) ~= nil
 end
 
--- note appends a line to the journal of attempts. The parts of other origin in
--- it are JSON already, so no JSON is parsed or written here.
-local function note(line)
-  redis.call('HSET', record, 'attempts', (redis.call('HGET', record, 'attempts') or '') .. line .. '\n')
+-- now is Redis's clock in ms, and later the time that many ms from now, as text.
+local instant
+local function now()
+  instant = instant or millis()
+  return instant
+end
+local instants = {}
+local function later(ms)
+  instants[ms] = instants[ms] or string.format('%.0f', now() + ms)
+  return instants[ms]
 end
 
--- close ends the open attempt in the journal. failure is JSON or empty.
-local function close(number, at, outcome, failure)
-  local line = '{"n":' .. number .. ',"end":' .. at .. ',"outcome":"' .. outcome .. '"'
-  if failure ~= '' then
-    line = line .. ',"error":' .. failure
+-- look reads of a record what the steps need to know. Those of a script that look
+-- at the same one share what was read.
+local looked = {}
+local function look(key)
+  local r = looked[key]
+  if not r then
+    r = {}
+    r.state, r.attempt, r.outcome, r.cancel, r.attempts, r.failures, r.batch,
+      r.id, r.site, r['function'], r.created, r.pin, r.callback, r.awaited =
+      unpack(redis.call('HMGET', key, 'state', 'attempt', 'outcome', 'cancel', 'attempts', 'failures', 'batch',
+        'id', 'site', 'function', 'created', 'pin', 'callback', 'awaited'))
+    looked[key] = r
   end
-  note(line .. '}')
-  redis.call('HSET', record, 'outcome', outcome)
+  return r
 end
 
--- unpin takes back what the record holds of its deploy: once, whatever comes.
-local function unpin()
-  local deploy = redis.call('HGET', record, 'pin')
-  if not deploy then
+-- What is put off: commands that take records off sets and put them onto others,
+-- by set; where that takes no record off, whose counts do not know it; sums of the
+-- hashes of counts and pins, by key and field; and which batch of lines was the
+-- last of a log, by record.
+local leaving, joining, listed, counted, pinned, batches = {}, {}, {}, {}, {}, {}
+local moved = {}
+
+local function sum(sums, key, field, n)
+  local fields = sums[key]
+  if not fields then
+    fields = {}
+    sums[key] = fields
+  end
+  fields[field] = (fields[field] or 0) + n
+end
+
+local function leave(set, id)
+  local command = leaving[set]
+  if command then command[#command + 1] = id else leaving[set] = {'ZREM', set, id} end
+end
+
+local function join(set, score, id)
+  local command = joining[set]
+  if not command then
+    joining[set] = {'ZADD', set, score, id}
     return
   end
-  redis.call('HDEL', record, 'pin')
-  if redis.call('HINCRBY', pins, deploy, -1) <= 0 then
-    redis.call('HDEL', pins, deploy)
+  local n = #command
+  command[n + 1], command[n + 2] = score, id
+end
+
+-- relist makes the changes of the index that were put off.
+local function relist()
+  for set, command in pairs(leaving) do
+    local missed = #command - 2 - redis.call(unpack(command))
+    if missed > 0 and listed[set] then sum(counted, listed[set], 'accepted', missed) end
+  end
+  for _, command in pairs(joining) do redis.call(unpack(command)) end
+  leaving, joining, moved = {}, {}, {}
+end
+
+-- list moves a record from one state's lists to another's, and counts. One that was
+-- made before there was an index is accepted with its first move.
+local function list(index, counts, r, from, to, expiry)
+  local id, site, fn = r.id, ':' .. r.site, ':' .. r.site .. ':' .. r['function']
+  if moved[id] then relist() end -- the order matters to one that moves twice
+  moved[id] = true
+  leave(index .. from .. site, id)
+  leave(index .. from .. fn, id)
+  if not ended[from] then
+    listed[index .. from] = counts
+    leave(index .. from, id)
+  elseif redis.call('ZREM', index .. 'expiry', id .. ':' .. from .. fn) == 1 then
+    sum(counted, counts, from, -1)
+  else
+    sum(counted, counts, 'accepted', 1)
+  end
+  join(index .. to .. site, r.created, id)
+  join(index .. to .. fn, r.created, id)
+  if ended[to] then
+    join(index .. 'expiry', expiry, id .. ':' .. to .. fn)
+    sum(counted, counts, to, 1)
+  else
+    join(index .. to, r.created, id)
   end
 end
 
--- enter puts the record into a state, from another one or the same. retention is
--- in milliseconds, and 0 for the states that are not terminal.
-local function enter(from, state, at, retention)
-  local r = {}
-  local callback, awaited
-  r.id, r.site, r.fn, r.created, callback, awaited =
-    unpack(redis.call('HMGET', record, 'id', 'site', 'function', 'created', 'callback', 'awaited'))
-  if from == 'failed' then
-    redis.call('HDEL', record, 'next')
+-- close makes the line of the journal that ends an attempt. The journal is a field
+-- of the record, and its parts of other origin are JSON already, so no JSON is
+-- parsed or written here. failure is JSON or empty.
+local function close(number, outcome, failure)
+  if failure ~= '' then failure = ',"error":' .. failure end
+  return '{"n":' .. number .. ',"end":' .. now() .. ',"outcome":"' .. outcome .. '"' .. failure .. '}\n'
+end
+
+-- enter puts a record into a state, from another one or the same. write is the
+-- command that sets what else changes of the record. retention is in ms, and only
+-- that of states that are not left by themselves matters.
+local function enter(KEYS, r, to, retention, write)
+  local record, from, n = KEYS[1], r.state, #write
+  write[n + 1], write[n + 2] = 'state', to
+  if ended[to] then
+    write[n + 3], write[n + 4] = 'finished', now()
+  elseif to == 'queued' then
+    write[n + 3], write[n + 4] = 'requeued', now()
   end
-  relist(index, counts, r, from, state, at + retention)
-  if not terminal[state] then
-    redis.call('HSET', record, 'state', state)
-    if state == 'queued' then redis.call('HSET', record, 'requeued', at) end
-    return
+  redis.call(unpack(write))
+  looked[record] = nil
+  if from == 'failed' then redis.call('HDEL', record, 'next') end
+  if from ~= to then list(KEYS[4], KEYS[5], r, from, to, later(retention)) end
+  if not ended[to] then return end
+
+  if r.pin then -- what the record holds of its deploy is taken back once, whatever comes
+    redis.call('HDEL', record, 'pin')
+    sum(pinned, KEYS[3], r.pin, -1)
   end
-  unpin()
-  redis.call('HSET', record, 'state', state, 'finished', at)
-  if callback then
-    redis.call('ZADD', outbox, at, r.id)
+  if r.callback then
+    redis.call('ZADD', KEYS[6], now(), r.id)
     retention = math.max(tonumber(retention), untoldFor)
   end
   redis.call('PEXPIRE', record, retention)
-  redis.call('PEXPIRE', log, retention)
-  if awaited then
-    redis.call('PUBLISH', ARGV[2], r.id)
+  redis.call('PEXPIRE', KEYS[2], retention)
+  if r.awaited then redis.call('PUBLISH', finishedChannel, r.id) end
+end
+
+-- writeRest writes what was put off.
+local function writeRest()
+  relist()
+  for key, fields in pairs(counted) do
+    for field, n in pairs(fields) do redis.call('HINCRBY', key, field, n) end
   end
+  for key, deploys in pairs(pinned) do
+    for deploy, n in pairs(deploys) do
+      if redis.call('HINCRBY', key, deploy, n) <= 0 then redis.call('HDEL', key, deploy) end
+    end
+  end
+  for record, batch in pairs(batches) do redis.call('HSET', record, 'batch', batch) end
 end
 
