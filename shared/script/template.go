@@ -20,6 +20,9 @@ type Script struct{ source, digest string }
 // New makes a Script.
 func New(source string) *Script { return &Script{source, redis.NewScript(source).Hash()} }
 
+// Source is the script's Lua.
+func (s *Script) Source() string { return s.source }
+
 //go:embed steps.lua
 var stepsHead string
 

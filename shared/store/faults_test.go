@@ -392,7 +392,7 @@ var writeCommands = []string{"evalsha", "incr", "hdel", "hset", "srem"}
 func (b *backend) load(t testing.TB) {
 	t.Helper()
 	for _, script := range []*redis.Script{
-		beginScript, endScript, cancelScript, linesScript, deployCreateScript, deployDescribeScript, deployFailScript, deploySealScript,
+		endScript, cancelScript, linesScript, deployCreateScript, deployDescribeScript, deployFailScript, deploySealScript,
 		siteCreateScript, lockScript, publishScript, rollbackScript, unpublishScript, heartbeatScript, workersScript, rateScript, awaitScript, arrivedScript, syncCursorsScript, skipScript, suppressScript, pauseScript, resumeScript, environmentScript,
 		expireScript, deployRemoveScript, doomScript, listScript, trimScript, countsScript,
 		callbackClaimScript, callbackSettleScript, callbackRetryScript,
@@ -401,6 +401,9 @@ func (b *backend) load(t testing.TB) {
 		if err := script.Load(t.Context(), b.rdb).Err(); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, err := b.Begin(t.Context(), function.Background, newID(), "w"); !isNotFound(err) {
+		t.Fatal(err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/nightshift/nightshift/shared/script"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -32,9 +33,8 @@ var (
 
 	recordHead = fmt.Sprintf("local moves, finishedChannel = ' %s ', '%s'\n", moves, finishedChannel()) + recordBody
 
-	beginScript = redis.NewScript(redisdb.ClockHead + recordHead +
-		fmt.Sprintf("local maxCrashes, workerLost = %d, [==[%s]==]\n", invocation.MaxCrashes, workerLost) +
-		beginBody + recordTail + "return answers\n")
+	beginTemplate = script.NewTemplate(recordHead +
+		fmt.Sprintf("local maxCrashes, workerLost = %d, [==[%s]==]\n", invocation.MaxCrashes, workerLost) + beginBody)
 	cancelScript = redis.NewScript(redisdb.ClockHead + recordHead + cancelBody + recordTail + "return answer\n")
 	endScript    = alone(redisdb.Step{Head: recordHead, Check: endCheck, Apply: endApply, Tail: recordTail})
 )
@@ -52,11 +52,12 @@ type Begun struct {
 
 // Begin opens the next attempt. An attempt that was still open is closed as
 // worker_lost; after invocation.MaxCrashes of those the invocation is dead
-// instead, the last of them says so, and Begin returns ErrFinished, as it does for every terminal state,
-// and for a cancelled one. Without a record (expired): fault.NotFound.
+// instead, the last of them says so, and Begin returns ErrFinished, as it does for
+// every terminal state, and for a cancelled one. Without a record (expired):
+// fault.NotFound.
 //
-// It is one round trip. After fault.Unavailable the attempt may be open or not:
-// the next Begin closes it.
+// It is one round trip, which concurrent calls share, each with its own result.
+// After fault.Unavailable the attempt may be open or not: the next Begin closes it.
 func (s *Store) Begin(ctx context.Context, kind function.Kind, id, worker string) (Begun, error) {
 	const doing = "beginning an attempt"
 	if !validID(id) || !hasRecord(kind) {
@@ -66,15 +67,18 @@ func (s *Store) Begin(ctx context.Context, kind function.Kind, id, worker string
 	if err != nil {
 		return Begun{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	answers, err := beginScript.Run(ctx, s.rdb, s.beginKeys(kind, id),
-		name, newToken(), s.opts.Retention.Milliseconds(), s.opts.DeadRetention.Milliseconds()).Slice()
+	begin, err := beginTemplate.With(nil)
+	if err != nil {
+		return Begun{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	answer, err := s.begins.Do(ctx, script.Call{
+		Script: begin, Shared: kindKeys(kind), Keys: s.recordKeys(kind, id),
+		Args: []any{name, newToken(), s.opts.Retention.Milliseconds(), s.opts.DeadRetention.Milliseconds()},
+	})
 	if err != nil {
 		return Begun{}, failed(ctx, err, doing)
 	}
-	if len(answers) != 1 {
-		return Begun{}, unexpected(doing, fmt.Sprint(len(answers), " answers"))
-	}
-	return begun(answers[0], id)
+	return begun(answer, id)
 }
 
 // begun translates what the script answered for an invocation.
@@ -333,11 +337,6 @@ func (s *Store) recordKeys(kind function.Kind, id string) []string {
 // moveKeys are the keys that every script is given that moves a record.
 func (s *Store) moveKeys(kind function.Kind, id string) []string {
 	return append(s.recordKeys(kind, id), kindKeys(kind)...)
-}
-
-// beginKeys are those of the script that begins attempts.
-func (s *Store) beginKeys(kind function.Kind, id string) []string {
-	return append(kindKeys(kind), s.recordKeys(kind, id)...)
 }
 
 // kindKeys are the keys that all moves of records of a kind share.

@@ -53,6 +53,7 @@ import (
 
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/redisdb"
+	"github.com/nightshift/nightshift/shared/script"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -73,6 +74,10 @@ const (
 	defaultDeadRetention = 30 * 24 * time.Hour
 	defaultMaxLogLines   = 10_000
 	minRetention         = time.Minute
+
+	// sharedTimeout bounds a round trip that several callers share; one that is made
+	// for one caller ends with its context.
+	sharedTimeout = 5 * time.Second
 
 	// retryAfter is when a caller may expect Redis to be back.
 	retryAfter = 2 * time.Second
@@ -109,14 +114,18 @@ func (o Options) withDefaults() Options {
 
 // Store is safe for concurrent use.
 type Store struct {
-	rdb  redis.UniversalClient
-	opts Options
+	rdb    redis.UniversalClient
+	opts   Options
+	begins *script.Batcher
 }
 
 // New makes a store. The caller keeps rdb. Options that [Options.Validate]
 // would refuse are raised to the least that is allowed.
 func New(rdb redis.UniversalClient, opts Options) *Store {
-	return &Store{rdb: rdb, opts: opts.withDefaults()}
+	return &Store{
+		rdb: rdb, opts: opts.withDefaults(),
+		begins: script.NewBatcher(script.Config{Redis: rdb, Timeout: sharedTimeout}),
+	}
 }
 
 // Errors that callers act on. Everything else is a fault (NotFound, Unavailable).

@@ -1,4 +1,5 @@
--- Opens the next attempt of each of some invocations of one kind, after record.lua.
+-- Body of the script that opens the next attempt of each of some invocations of one
+-- kind, after record.lua.
 --
 -- KEYS[1…4] pins, index, counts and outbox, as in record.lua
 -- KEYS[5…] for each invocation: record, log
@@ -12,13 +13,19 @@
 --              there twice the last value counts, and an empty one says that it is gone
 --            "finished": no attempt may follow
 --            "missing"
+--            an error, which leaves the others as they are
+--          or one error for all, if Redis takes no writes at the moment
 --
 -- Before it stand maxCrashes, which is how many lost workers make an invocation
 -- dead, and workerLost, the failure of the last of those attempts, as JSON.
 --
 -- Atomic: an attempt that a dead worker left open is closed, and the invocation is
 -- then running, dead or cancelled; nobody sees anything in between.
-local function begin(KEYS, worker, token, cancelledFor, deadFor)
+local shared, key = {unpack(KEYS, 1, 4)}, 3
+
+local function begin(worker, token, cancelledFor, deadFor)
+  key = key + 2
+  local KEYS = {KEYS[key], KEYS[key + 1], unpack(shared)}
   local answer, r = redis.call('HGETALL', KEYS[1]), {}
   for i = 1, #answer, 2 do r[answer[i]] = answer[i + 1] end
   if not r.state then return 'missing' end
@@ -61,7 +68,6 @@ local function begin(KEYS, worker, token, cancelledFor, deadFor)
   return answer
 end
 
-local answers = {}
-for i = 1, #ARGV / 4 do
-  answers[i] = begin({KEYS[3 + 2 * i], KEYS[4 + 2 * i], KEYS[1], KEYS[2], KEYS[3], KEYS[4]}, unpack(ARGV, 4 * i - 3, 4 * i))
-end
+local answers = serve(5, 4, begin)
+writeRest()
+return answers
