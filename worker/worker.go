@@ -84,6 +84,7 @@ type Worker struct {
 	executor  *execute.Executor
 	handler   *dispatch.Handler
 	queue     *queue.Server
+	settler   *queue.Settler
 	http      *daemon.HTTP
 	registry  *prometheus.Registry
 	metrics   *daemon.HTTP // nil without an address
@@ -218,8 +219,9 @@ func (w *Worker) assemble() (err error) {
 	}
 	w.callbacks = daemon.NewLoop(deliver)
 	attempts, lines := attempt.NewMetrics(w.registry), logs.NewMetrics(w.registry)
+	w.settler = queue.NewSettler(w.rdb)
 	w.executor = execute.New(execute.Config{
-		Worker: w.id, Store: w.store, Logs: w.store, Runner: w.pool, Loader: w.loader,
+		Worker: w.id, Store: w.store, Ends: execute.Records{Steps: w.store, Settler: w.settler}, Logs: w.store, Runner: w.pool, Loader: w.loader,
 		Attempts: attempts, Lines: lines, Metrics: w.registry, Tracer: w.tracer,
 		Logger: w.cfg.Logger, Changed: w.reporter.Changed, Ended: ended,
 	})
@@ -234,7 +236,7 @@ func (w *Worker) assemble() (err error) {
 		Logger: w.cfg.Logger, Max: w.cfg.Processes - w.cfg.Concurrency, Changed: w.reporter.Changed,
 	})
 	w.queue, err = queue.NewServer(queue.ServerConfig{
-		Redis: w.rdb, Concurrency: w.cfg.Concurrency, Handler: w.executor.Handle,
+		Redis: w.rdb, Concurrency: w.cfg.Concurrency, Handler: w.executor.Handle, Settler: w.settler,
 		Logger: w.cfg.Logger.With("component", "queue"),
 	})
 	w.cancels, w.beats = daemon.NewLoop(w.executor.Run), daemon.NewLoop(w.reporter.Run)
@@ -355,6 +357,9 @@ func (w *Worker) close(ctx context.Context) error {
 	}
 	if w.artifacts != nil {
 		errs = append(errs, named("closing the artifact store", w.artifacts.Close()))
+	}
+	if w.settler != nil {
+		w.settler.Close()
 	}
 	if w.rdb != nil {
 		errs = append(errs, named("closing Redis", w.rdb.Close()))

@@ -1,10 +1,10 @@
 // Package execute runs a queued invocation: one attempt from its delivery to
 // its recorded result.
 //
-//	delivery ─▶ load the code ─▶ store.Begin ─▶ pool.Invoke ─▶ store.Finish ─▶ disposition
+//	delivery ─▶ load the code ─▶ store.Begin ─▶ pool.Invoke ─▶ Ends.Finish ─▶ disposition
 //
-// The record comes first, the queue second: a task is acknowledged only after
-// the attempt's end is recorded, so what a crash in between leaves is a task
+// The record never comes after the queue: a task is acknowledged in the step that
+// records the attempt's end, or later, so what a crash in between leaves is a task
 // that is delivered again and finds its record finished. The attempt number
 // that Begin gives is the fencing token of everything that follows.
 //
@@ -49,9 +49,16 @@ import (
 // that package store documents.
 type Store interface {
 	Begin(ctx context.Context, kind function.Kind, id, worker string) (store.Begun, error)
-	Finish(ctx context.Context, kind function.Kind, id string, attempt int, end store.End) error
 	WatchCancels(ctx context.Context, fn func(id string)) error
 	CancelRequested(ctx context.Context, kind function.Kind, ids []string) ([]string, error)
+}
+
+// Ends is where the ends of attempts are recorded: Records.
+type Ends interface {
+	// Finish records the end of a delivery's attempt together with its last log
+	// lines. If nothing follows the attempt the task is gone too, all in one step.
+	// Doing it twice is nil the second time. Its errors are those of store.Store.Finish.
+	Finish(ctx context.Context, d queue.Delivery, attempt int, end store.End, lines []invocation.LogLine) error
 }
 
 // Runner runs a call in a process: pool.Pool.
@@ -70,6 +77,7 @@ type Loader interface {
 type Config struct {
 	Worker string // the worker's ID, as it stands in records
 	Store  Store
+	Ends   Ends
 	Logs   logs.Sink
 	Runner Runner
 	Loader Loader
@@ -174,10 +182,13 @@ func (e *Executor) Handle(ctx context.Context, d queue.Delivery) queue.Dispositi
 	run, span := e.trace(run, d, begun)
 	defer span.End()
 	log = telemetry.Logger(run, log.With("attempt", begun.Attempt))
-	end := e.run(run, d, begun, loaded, loadErr, log)
+	end, lines := e.run(run, d, begun, loaded, loadErr, log)
 	span.Outcome(string(end.Outcome), string(end.Verdict.State), end.Outcome.Counts())
 	e.cfg.Changed()
-	err = e.finish(ctx, d, begun.Attempt, end, log)
+	err = e.finish(ctx, d, begun.Attempt, end, lines, log)
+	if err != nil {
+		e.cfg.Lines.Lose(len(lines))
+	}
 	switch {
 	case errors.Is(err, store.ErrFenced):
 		span.Failed("fenced")
@@ -239,9 +250,9 @@ func (e *Executor) begin(ctx context.Context, d queue.Delivery) (store.Begun, er
 	return e.cfg.Store.Begin(ctx, d.Queue, d.ID, e.cfg.Worker)
 }
 
-// run is the attempt itself. It returns when nothing of it runs any more and
-// its log has been sent.
-func (e *Executor) run(ctx context.Context, d queue.Delivery, begun store.Begun, loaded *code.Loaded, loadErr error, log *slog.Logger) store.End {
+// run is the attempt itself. It returns when nothing of it runs any more, with the
+// last lines of its log, if they go with its end; the others are sent.
+func (e *Executor) run(ctx context.Context, d queue.Delivery, begun store.Begun, loaded *code.Loaded, loadErr error, log *slog.Logger) (store.End, []invocation.LogLine) {
 	w := logs.NewWriter(e.cfg.Logs, source(d), begun.Attempt, e.cfg.Lines, e.log)
 	defer w.Close()
 	if loaded != nil && loaded.Deploy != d.Target.Deploy {
@@ -278,7 +289,10 @@ func (e *Executor) run(ctx context.Context, d queue.Delivery, begun store.Begun,
 	} else {
 		w.System("attempt %d ended after %s: %s", begun.Attempt, rounded(took), end.Outcome)
 	}
-	return end
+	if disposition(end) != queue.Done() {
+		return end, nil // w.Close sends them
+	}
+	return end, w.Finish()
 }
 
 func (e *Executor) invoke(ctx context.Context, d queue.Delivery, begun store.Begun, loaded *code.Loaded, loadErr error, w *logs.Writer) (*invocation.Result, *pool.Failed) {
@@ -307,11 +321,11 @@ func (e *Executor) invoke(ctx context.Context, d queue.Delivery, begun store.Beg
 
 // finish records an attempt's end. It tries again for a while, because what it
 // cannot record is work that has to be done twice.
-func (e *Executor) finish(ctx context.Context, d queue.Delivery, number int, end store.End, log *slog.Logger) error {
+func (e *Executor) finish(ctx context.Context, d queue.Delivery, number int, end store.End, lines []invocation.LogLine, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
 	for pause := finishBackoff; ; pause = min(2*pause, finishPause) {
-		err := e.tryFinish(ctx, d, number, end)
+		err := e.tryFinish(ctx, d, number, end, lines)
 		if err == nil || errors.Is(err, store.ErrFenced) || fault.Is(err, fault.NotFound) {
 			return err
 		}
@@ -324,10 +338,10 @@ func (e *Executor) finish(ctx context.Context, d queue.Delivery, number int, end
 	}
 }
 
-func (e *Executor) tryFinish(ctx context.Context, d queue.Delivery, number int, end store.End) error {
+func (e *Executor) tryFinish(ctx context.Context, d queue.Delivery, number int, end store.End, lines []invocation.LogLine) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	return e.cfg.Store.Finish(ctx, d.Queue, d.ID, number, end)
+	return e.cfg.Ends.Finish(ctx, d, number, end, lines)
 }
 
 // disposition is what the queue does about a recorded end.

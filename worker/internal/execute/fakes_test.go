@@ -92,7 +92,7 @@ func (m *memory) Begin(_ context.Context, _ function.Kind, _, worker string) (be
 	return begun, err
 }
 
-func (m *memory) Finish(_ context.Context, _ function.Kind, _ string, attempt int, end store.End) error {
+func (m *memory) Finish(_ context.Context, _ queue.Delivery, attempt int, end store.End, lines []invocation.LogLine) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.finishes++
@@ -108,6 +108,7 @@ func (m *memory) Finish(_ context.Context, _ function.Kind, _ string, attempt in
 			return nil // the second time
 		}
 		last.Outcome, last.Error = end.Outcome, end.Failure
+		m.lines = append(m.lines, lines...)
 		m.delay = end.Verdict.Delay
 		m.inv.State, m.inv.Result = end.Verdict.State, end.Result
 		if end.Outcome.Counts() {
@@ -230,7 +231,7 @@ func setup(t *testing.T, r runner) *bench {
 	t.Helper()
 	b := &bench{store: newMemory(delivery.ID), loader: &loader{f: function.Function{Name: "f", Kind: function.Background}}}
 	b.Executor = New(Config{
-		Worker: "w1", Store: b.store, Logs: b.store, Runner: r, Loader: b.loader,
+		Worker: "w1", Store: b.store, Ends: b.store, Logs: b.store, Runner: r, Loader: b.loader,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	b.draw = func() float64 { return 0 }

@@ -1,7 +1,8 @@
 // Package logs carries the lines that an attempt writes to the log store.
 //
 // Lines are sent in batches: 100 ms after the first one, when 64 KiB have come
-// together, and at the end. A log store that is slow or away never holds up
+// together, and at the end; the last batch can go with the record of the end
+// instead ([Writer.Finish]). A log store that is slow or away never holds up
 // the attempt: what does not fit into the buffer, and what the store did not
 // take, is dropped and counted in a line of its own. A batch is sent once
 // only, because one whose reply was lost may be in the log already, and lines
@@ -24,6 +25,7 @@ import (
 const (
 	flushAfter    = 100 * time.Millisecond
 	batchSize     = 64 << 10
+	maxLines      = 400 // of a batch; with one more, of lost lines, it is one for the store too
 	bufferSize    = 1 << 20
 	lineOverhead  = 64
 	appendTimeout = time.Second
@@ -41,7 +43,7 @@ type Sink interface {
 }
 
 // Writer takes the lines of one attempt. Its methods are safe for concurrent
-// use and do not wait for the sink, except Close.
+// use and do not wait for the sink, except Close and Finish.
 type Writer struct {
 	sink    Sink
 	source  store.LogSource
@@ -53,18 +55,20 @@ type Writer struct {
 
 	first  chan struct{} // a line came into the empty buffer
 	full   chan struct{} // a batch has come together
-	ending chan struct{} // closed by Close
+	ending chan struct{} // closed by Close and Finish
 	done   chan struct{} // closed when the sender has ended
 
 	mu      sync.Mutex
-	started bool // the sender runs
+	started bool        // the sender runs
+	timer   *time.Timer // starts the sender; set with the first line
 	closed  bool
 	lines   []invocation.LogLine
 	size    int
 	dropped int
 }
 
-// NewWriter makes a writer. It costs a goroutine from the first line on, until Close.
+// NewWriter makes a writer. It costs a goroutine from 100 ms after the first line
+// on, or from the first batch, until it is closed.
 func NewWriter(sink Sink, source store.LogSource, attempt int, metrics *Metrics, log *slog.Logger) *Writer {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Writer{
@@ -86,10 +90,6 @@ func (w *Writer) Line(stream, text string) {
 	if w.closed {
 		return
 	}
-	if !w.started {
-		w.started = true
-		go w.send()
-	}
 	line := w.line(stream, text)
 	size := len(line.Text) + lineOverhead
 	if w.size+size > bufferSize {
@@ -100,12 +100,31 @@ func (w *Writer) Line(stream, text string) {
 	w.lines = append(w.lines, line)
 	before := w.size
 	w.size += size
-	if before == 0 {
+	switch {
+	case w.timer == nil:
+		w.timer = time.AfterFunc(flushAfter, w.start)
+	case before == 0:
 		signal(w.first)
 	}
 	if w.size >= batchSize {
+		w.startLocked()
 		signal(w.full)
 	}
+}
+
+// start starts the sender.
+func (w *Writer) start() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.startLocked()
+}
+
+func (w *Writer) startLocked() {
+	if w.started || w.closed {
+		return
+	}
+	w.started = true
+	go w.send()
 }
 
 func (w *Writer) line(stream, text string) invocation.LogLine {
@@ -113,21 +132,41 @@ func (w *Writer) line(stream, text string) invocation.LogLine {
 }
 
 // Close sends what is left and ends the writer, within 2 s. Idempotent.
-func (w *Writer) Close() {
+func (w *Writer) Close() { w.end(false) }
+
+// Finish ends the writer as Close does, but returns the last lines instead of
+// sending them, one batch at most: they are the caller's to send.
+func (w *Writer) Finish() []invocation.LogLine {
+	w.end(true)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	batch, _, _ := w.takeLocked()
+	return batch
+}
+
+// end ends the writer, and sends what is left, or with keep all but a last batch.
+func (w *Writer) end(keep bool) {
 	w.mu.Lock()
 	started, again := w.started, w.closed
 	w.closed = true
-	w.mu.Unlock()
-	if !started {
-		return
+	if w.timer != nil {
+		w.timer.Stop()
 	}
+	w.mu.Unlock()
 	if !again {
 		close(w.ending)
 	}
 	timer := time.AfterFunc(closeTimeout, w.cancel)
-	<-w.done
-	timer.Stop()
-	w.cancel()
+	defer timer.Stop()
+	defer w.cancel()
+	if started {
+		<-w.done
+	}
+	if again {
+		return
+	}
+	for w.ctx.Err() == nil && !w.flush(keep) {
+	}
 }
 
 // send is the goroutine that calls the sink.
@@ -136,10 +175,10 @@ func (w *Writer) send() {
 	timer := time.NewTimer(flushAfter)
 	defer timer.Stop()
 	for {
+		w.flush(false)
 		select {
 		case <-w.first:
 		case <-w.ending:
-			w.drain()
 			return
 		}
 		timer.Reset(flushAfter)
@@ -147,22 +186,19 @@ func (w *Writer) send() {
 		case <-timer.C:
 		case <-w.full:
 		case <-w.ending:
+			return
 		}
-		w.flush()
 	}
 }
 
-// drain sends what is left for as long as Close allows.
-func (w *Writer) drain() {
-	for w.ctx.Err() == nil && !w.flush() {
-	}
-}
-
-// flush sends what is in the buffer, batch by batch, and reports whether the
-// buffer is empty. It stops after a batch that failed: the sink may need a
-// moment, and by then more lines are there to send with one call.
-func (w *Writer) flush() (empty bool) {
+// flush sends what is in the buffer, batch by batch, with keep all but a last one,
+// and reports whether it has. It stops after a batch that failed: the sink may need
+// a moment, and by then more lines are there to send with one call.
+func (w *Writer) flush(keep bool) (done bool) {
 	for {
+		if keep && w.isLast() {
+			return true
+		}
 		batch, lost, told := w.take()
 		if len(batch) == 0 {
 			return true
@@ -175,6 +211,13 @@ func (w *Writer) flush() (empty bool) {
 			return w.lose(lost)
 		}
 	}
+}
+
+// isLast reports whether what is in the buffer is one batch at most.
+func (w *Writer) isLast() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.size <= batchSize && len(w.lines) <= maxLines
 }
 
 // lose counts lines that the sink did not take.
@@ -200,8 +243,12 @@ func (w *Writer) append(batch []invocation.LogLine) error {
 func (w *Writer) take() (batch []invocation.LogLine, lost, told int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.takeLocked()
+}
+
+func (w *Writer) takeLocked() (batch []invocation.LogLine, lost, told int) {
 	n, size := 0, 0
-	for n < len(w.lines) && (n == 0 || size < batchSize) {
+	for n < len(w.lines) && n < maxLines && (n == 0 || size < batchSize) {
 		size += len(w.lines[n].Text) + lineOverhead
 		n++
 	}

@@ -132,6 +132,55 @@ func TestManyLinesAreSentInBoundedBatches(t *testing.T) {
 	})
 }
 
+// The last batch is the caller's; what comes before it is sent.
+func TestFinish(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, maxLines - 1, maxLines, 2*maxLines + 7} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &sink{}
+			w := newWriter(t, s)
+			for i := range n {
+				w.Line("stdout", fmt.Sprint(i))
+			}
+			last := w.Finish()
+			if len(last) > maxLines || n > 0 && len(last) == 0 {
+				t.Errorf("%d of %d lines are left", len(last), n)
+			}
+			texts := s.texts()
+			for _, line := range last {
+				texts = append(texts, line.Text)
+			}
+			if len(texts) != n || n > 0 && (texts[0] != "0" || texts[n-1] != fmt.Sprint(n-1)) {
+				t.Errorf("%d lines arrived, want %d in order", len(texts), n)
+			}
+			if n <= maxLines && len(s.sent()) != 0 {
+				t.Errorf("%d batches of %d lines were sent, want none", len(s.sent()), n)
+			}
+			w.Line("stdout", "too late")
+			w.Close()
+			if got := s.texts(); len(got)+len(last) != n {
+				t.Errorf("a line after Finish was sent: %v", got)
+			}
+		})
+	}
+}
+
+// What is lost is told with the last lines, too.
+func TestFinishTellsWhatWasLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &sink{err: errors.New("away")}
+		w := newWriter(t, s)
+		w.Line("stdout", "a")
+		time.Sleep(time.Second)
+		w.Line("stdout", "b")
+		last := w.Finish()
+		if len(last) != 2 || last[0].Text != "b" || !strings.HasPrefix(last[1].Text, "1 log lines were lost") {
+			t.Errorf("the last lines are %+v", last)
+		}
+	})
+}
+
 func TestLostLinesAreCounted(t *testing.T) {
 	t.Parallel()
 	t.Run("more than the buffer holds", func(t *testing.T) {

@@ -14,3 +14,6 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		Name: "nightshift_worker_log_lines_lost_total", Help: "Log lines of functions that the log store did not take, or not in time.",
 	})}
 }
+
+// Lose counts lines that whoever had them from [Writer.Finish] could not send.
+func (m *Metrics) Lose(lines int) { m.lost.Add(float64(lines)) }
