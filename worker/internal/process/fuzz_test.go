@@ -36,7 +36,10 @@ func FuzzReader(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		reader := newReader(r, "stdout", marker, out)
+		reader, err := newReader(r, "stdout", marker, out)
+		if err != nil {
+			t.Fatal(err)
+		}
 		go func() {
 			defer w.Close()
 			size := int(piece)%8192 + 1
@@ -57,6 +60,9 @@ func FuzzReader(f *testing.F) {
 		}
 		if cap(reader.buf) > MaxLine {
 			t.Errorf("the buffer has %d bytes", cap(reader.buf))
+		}
+		if reader.quiet() {
+			t.Error("the reader has ended, and is quiet") // whoever waits for it has to wait for the process
 		}
 	})
 }

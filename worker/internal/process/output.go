@@ -2,9 +2,11 @@ package process
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"unicode/utf8"
 )
 
@@ -55,15 +57,67 @@ func (o *output) line(stream string, text []byte, size int) {
 // line's worth, however fast the child writes.
 type reader struct {
 	file   *os.File
+	raw    syscall.RawConn
 	stream string
 	marker []byte // ends with a line end
 	met    chan struct{}
 	output *output
 	buf    []byte
+
+	mu sync.Mutex // held while bytes go from the pipe to us
+	// holds is set while we have bytes that are not given out: what was read
+	// last, or the beginning of a line.
+	holds bool
 }
 
-func newReader(file *os.File, stream string, marker []byte, out *output) *reader {
-	return &reader{file: file, stream: stream, marker: marker, met: make(chan struct{}, 1), output: out}
+func newReader(file *os.File, stream string, marker []byte, out *output) (*reader, error) {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	return &reader{file: file, raw: raw, stream: stream, marker: marker, met: make(chan struct{}, 1), output: out}, nil
+}
+
+// quiet reports whether all that had been written when it was called has been
+// given out: nothing is in the pipe, and nothing is on its way from there.
+func (r *reader) quiet() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.holds {
+		return false
+	}
+	empty := false
+	err := r.raw.Control(func(fd uintptr) { empty = isEmpty(int(fd)) })
+	return err == nil && empty
+}
+
+// read is file.Read, and tells quiet what it does.
+func (r *reader) read(buf []byte) (n int, err error) {
+	waitErr := r.raw.Read(func(fd uintptr) bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.holds = len(r.buf) > 0 // all else that was read before has been given out
+		for {
+			n, err = syscall.Read(int(fd), buf)
+			if err != syscall.EINTR {
+				break
+			}
+		}
+		if err == syscall.EAGAIN {
+			return false
+		}
+		r.holds = true
+		return true
+	})
+	switch {
+	case waitErr != nil:
+		return 0, waitErr
+	case err != nil:
+		return 0, os.NewSyscallError("read", err)
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 // run reads until the end, or until the read deadline that is set once the
@@ -75,7 +129,7 @@ func (r *reader) run() {
 		if len(r.buf) == cap(r.buf) {
 			r.grow()
 		}
-		n, err := r.file.Read(r.buf[len(r.buf):cap(r.buf)])
+		n, err := r.read(r.buf[len(r.buf):cap(r.buf)])
 		r.buf = r.buf[:len(r.buf)+n]
 		r.lines()
 		if err != nil { // io.EOF or the deadline: both are the end

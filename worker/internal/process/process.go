@@ -12,8 +12,9 @@
 //
 // Its output is read line by line and given to whoever is attached at the
 // time. [Process.Flush] draws the line between two owners exactly, whatever
-// the child's language: we hold a writing end of each pipe too, write a secret
-// marker behind what the child wrote, and wait until our reader has met it.
+// the child's language: unless nothing is on its way, we write a secret marker
+// behind what the child wrote, because we hold a writing end of each pipe too,
+// and wait until our reader has met it.
 package process
 
 import (
@@ -123,7 +124,9 @@ func Start(cfg Config) (*Process, error) {
 		r, w, err := os.Pipe()
 		if err == nil {
 			child = append(child, w)
-			p.readers[i] = newReader(r, stream, marker, p.output)
+			p.readers[i], err = newReader(r, stream, marker, p.output)
+		}
+		if err == nil {
 			p.marks[i], err = reopen(w)
 		}
 		if err == nil && cfg.Owner != 0 {
@@ -273,7 +276,11 @@ func (p *Process) Flush(ctx context.Context) error {
 	p.flushing.Lock()
 	defer p.flushing.Unlock()
 	deadline, _ := ctx.Deadline() // without one: the zero time, no deadline
+	var marked []*reader
 	for i, r := range p.readers {
+		if r.quiet() { // as after nearly every call
+			continue
+		}
 		_ = p.marks[i].SetWriteDeadline(deadline)
 		if _, err := p.marks[i].Write(r.marker); err != nil {
 			if errors.Is(err, os.ErrClosed) {
@@ -281,8 +288,9 @@ func (p *Process) Flush(ctx context.Context) error {
 			}
 			return fmt.Errorf("marking the output: %w", err)
 		}
+		marked = append(marked, r)
 	}
-	for _, r := range p.readers {
+	for _, r := range marked {
 		select {
 		case <-r.met:
 		case <-p.done:

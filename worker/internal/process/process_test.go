@@ -117,6 +117,42 @@ func TestFlushAttributesEveryLine(t *testing.T) {
 	}
 }
 
+// TestFlushTellsRoundsApart has each round write something else at its very end,
+// or a process of the child's, or nobody anything.
+func TestFlushTellsRoundsApart(t *testing.T) {
+	t.Parallel()
+	p := start(t, `i=0; while :; do kill -STOP $$
+		case $((i % 4)) in
+		0) ;;
+		1) echo line $i;;
+		2) /bin/sh -c "printf 'grandchild %s' $i >&2";;
+		3) printf "part $i"; echo "err $i" >&2;;
+		esac
+		i=$((i+1))
+	done`)
+	stopped := func() bool {
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
+		return strings.Contains(string(stat), ") T ")
+	}
+	polltest.Until(t, "the script stopped itself", stopped)
+	for i := range 60 {
+		var got lines
+		p.Attach(got.add, 1<<20)
+		_ = syscall.Kill(p.PID(), syscall.SIGCONT) // when that returns, the script has gone on
+		polltest.Until(t, "the script stopped itself again", stopped)
+		if err := p.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p.Detach()
+		want := [][]string{nil, {fmt.Sprint("stdout:line ", i)}, {fmt.Sprint("stderr:grandchild ", i)}, {fmt.Sprint("stderr:err ", i), fmt.Sprint("stdout:part ", i)}}[i%4]
+		all := got.snapshot()
+		slices.Sort(all)
+		if !slices.Equal(all, want) {
+			t.Fatalf("round %d: %q, want %q", i, all, want)
+		}
+	}
+}
+
 func TestFlushAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	p := start(t, "exit 0")

@@ -66,6 +66,12 @@ func reopen(w *os.File) (*os.File, error) {
 	return f, openErr
 }
 
+// isEmpty reports whether nothing is in a pipe.
+func isEmpty(fd int) bool {
+	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
+	return err == nil && n == 0
+}
+
 // setLimits gives a child its brand and its limits.
 func setLimits(pid int, brand Brand, limits []Limit) error {
 	err := prlimits(pid, brand, limits)
