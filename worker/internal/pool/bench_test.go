@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/worker/internal/jail"
 	"github.com/nightshift/nightshift/worker/internal/jail/jailtest"
 )
@@ -37,22 +38,25 @@ func report(b *testing.B, took []time.Duration) {
 
 func BenchmarkWarm(b *testing.B) {
 	for _, entry := range []string{"noop.js", "noop-v2.mjs"} {
-		b.Run(entry, func(b *testing.B) {
-			p := start(b, Config{Max: 2})
-			code := corpus(b, entry, entry)
-			for range 2000 { // past the compilers' warm-up
-				once(b, p, code)
-			}
-			var took []time.Duration
-			child := p.idle[code.Key][0].proc.PID()
-			worker, node := spent(b, os.Getpid()), spent(b, child)
-			for b.Loop() {
-				took = append(took, once(b, p, code))
-			}
-			report(b, took)
-			b.ReportMetric(perCall(spent(b, os.Getpid())-worker, b.N), "worker-cpu-µs")
-			b.ReportMetric(perCall(spent(b, child)-node, b.N), "node-cpu-µs")
-		})
+		for _, kind := range []function.Kind{function.Sync, function.Background} {
+			b.Run(entry+"/"+string(kind), func(b *testing.B) {
+				p := start(b, Config{Max: 2})
+				code := corpus(b, entry, entry)
+				code.Function.Kind = kind
+				for range 2000 { // past the compilers' warm-up
+					once(b, p, code)
+				}
+				var took []time.Duration
+				child := p.idle[code.Key][0].proc.PID()
+				worker, node := spent(b, os.Getpid()), spent(b, child)
+				for b.Loop() {
+					took = append(took, once(b, p, code))
+				}
+				report(b, took)
+				b.ReportMetric(perCall(spent(b, os.Getpid())-worker, b.N), "worker-cpu-µs")
+				b.ReportMetric(perCall(spent(b, child)-node, b.N), "node-cpu-µs")
+			})
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/worker/internal/jail"
 	"github.com/nightshift/nightshift/worker/internal/meter"
@@ -224,6 +225,8 @@ func (p *Pool) assignment(code *Code, dir string) runtimeapi.Assignment {
 		API:   int(code.Function.API),
 		Name:  code.Function.Name,
 		Env:   p.functionVars(code, dir),
+
+		Awaited: code.Function.Kind == function.Sync,
 	}
 }
 

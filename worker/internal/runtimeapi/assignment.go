@@ -13,6 +13,9 @@ type Assignment struct {
 	API   int               `json:"api"`   // 1 or 2, see function.API
 	Name  string            `json:"name"`
 	Env   map[string]string `json:"env"`
+	// Awaited says that somebody waits for each response, so that it is sent as
+	// soon as it is there; else it may go out with what ends the call.
+	Awaited bool `json:"awaited,omitempty"`
 }
 
 // Assign gives the child its assignment as soon as it asks. Call it once.
@@ -45,7 +48,9 @@ func (s *Server) assignment(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			panic(err) // strings and a number always encode
 		}
-		write(w, http.StatusOK, document)
+		if !s.keep(w, document) {
+			write(w, http.StatusOK, document)
+		}
 	case <-r.Context().Done():
 	case <-s.closed.Done():
 	}

@@ -19,6 +19,8 @@ import (
 const (
 	maxConns  = 32        // Lambda's own runtimes keep one or two
 	maxHeader = 256 << 10 // Lambda's runtimes send stacks in a header
+	// headerTime is how long a request's head may take from its first byte on.
+	headerTime = 30 * time.Second
 	// maxDiscarded is how much of a body that is too long is read, so that the
 	// child reads why; then the connection ends.
 	maxDiscarded = 64 << 20
@@ -163,6 +165,9 @@ type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
+
+// Unwrap lets http.ResponseController through.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *statusWriter) WriteHeader(status int) {
 	w.status = status

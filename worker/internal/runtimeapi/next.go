@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/http"
 	"strconv"
-	"time"
 )
 
 // next answers GET /2018-06-01/runtime/invocation/next: it waits for work.
@@ -32,11 +31,7 @@ func (s *Server) askForWork(w http.ResponseWriter) bool {
 		forbid(w, s.phase, waiting)
 		return false
 	}
-	s.phase = waiting
-	if s.current != nil {
-		close(s.current.back)
-		s.current = nil
-	}
+	s.wait()
 	return true
 }
 
@@ -57,26 +52,23 @@ const noTrace = "Root=1-00000000-000000000000000000000000;Sampled=0"
 
 func (s *Server) deliver(w http.ResponseWriter, x *Exchange) {
 	s.mu.Lock()
-	s.phase, s.current = running, x
+	s.hand(x)
 	s.mu.Unlock()
-	x.mu.Lock()
-	x.delivered = time.Now()
-	x.mu.Unlock()
-
 	h := w.Header()
-	h.Set("Lambda-Runtime-Aws-Request-Id", x.inv.ID)
-	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(x.inv.Deadline.UnixMilli(), 10))
-	h.Set("Lambda-Runtime-Invoked-Function-Arn", x.inv.ARN)
+	for name, value := range x.headers {
+		h.Set(name, value)
+	}
 	h.Set("Lambda-Runtime-Trace-Id", cmp.Or(x.inv.Trace.XRay(), noTrace))
-	if x.inv.Trace.Traceparent != "" {
-		h.Set(parentHeader, x.inv.Trace.Traceparent)
-	}
-	if x.inv.Trace.Tracestate != "" {
-		h.Set(stateHeader, x.inv.Trace.Tracestate)
-	}
-	h.Set(attemptHeader, strconv.Itoa(x.inv.Attempt))
-	if x.inv.ClientContext != "" {
-		h.Set("Lambda-Runtime-Client-Context", x.inv.ClientContext)
-	}
 	write(w, http.StatusOK, x.inv.Event)
+}
+
+// headers are those of an invocation, but for what only Lambda's own runtimes read.
+func (x *Exchange) headers(yield func(name, value string) bool) {
+	_ = yield("Lambda-Runtime-Aws-Request-Id", x.inv.ID) &&
+		yield("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(x.inv.Deadline.UnixMilli(), 10)) &&
+		yield("Lambda-Runtime-Invoked-Function-Arn", x.inv.ARN) &&
+		yield(attemptHeader, strconv.Itoa(x.inv.Attempt)) &&
+		(x.inv.Trace.Traceparent == "" || yield(parentHeader, x.inv.Trace.Traceparent)) &&
+		(x.inv.Trace.Tracestate == "" || yield(stateHeader, x.inv.Trace.Tracestate)) &&
+		(x.inv.ClientContext == "" || yield("Lambda-Runtime-Client-Context", x.inv.ClientContext))
 }

@@ -19,6 +19,11 @@ const maxPrelude = 256 << 10
 // preludeEnd stands between the JSON and the body.
 var preludeEnd = make([]byte, 8)
 
+var (
+	errNoEnd  = errors.New("the streamed response ended inside its metadata")
+	errBadEnd = errors.New("the streamed response's metadata does not end with eight NUL bytes")
+)
+
 // Head is the status and the headers of a streamed response.
 type Head struct {
 	Status int
@@ -40,18 +45,34 @@ func readPrelude(r *bufio.Reader) (*Head, int, error) {
 			break
 		}
 		if err != bufio.ErrBufferFull {
-			return nil, 0, fmt.Errorf("the streamed response ended inside its metadata")
+			return nil, 0, errNoEnd
 		}
 	}
 	end := make([]byte, len(preludeEnd)-1)
 	if _, err := io.ReadFull(r, end); err != nil || !bytes.Equal(end, preludeEnd[1:]) {
-		return nil, 0, fmt.Errorf("the streamed response's metadata does not end with eight NUL bytes")
+		return nil, 0, errBadEnd
 	}
 	head, err := parsePrelude(raw[:len(raw)-1])
 	if err != nil {
 		return nil, 0, err
 	}
 	return head, len(raw) + len(end), nil
+}
+
+// cutPrelude is readPrelude for a response that is there already.
+func cutPrelude(whole []byte) (*Head, int, error) {
+	end := bytes.IndexByte(whole, 0)
+	switch {
+	case end < 0:
+		return nil, 0, errNoEnd
+	case !bytes.HasPrefix(whole[end:], preludeEnd):
+		return nil, 0, errBadEnd
+	}
+	head, err := parsePrelude(whole[:end])
+	if err != nil {
+		return nil, 0, err
+	}
+	return head, end + len(preludeEnd), nil
 }
 
 // parsePrelude reads {statusCode, headers, multiValueHeaders, cookies}, all optional.

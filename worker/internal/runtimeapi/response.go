@@ -76,7 +76,7 @@ func (s *Server) streamed(w http.ResponseWriter, r *http.Request, x *Exchange) {
 		if head, size, err = readPrelude(body); err != nil {
 			problem := cutOff()
 			if r.Context().Err() == nil {
-				problem = &Problem{invocation.BadResponse, invocation.Failure{Type: "Function.InvalidResponse", Message: err.Error()}}
+				problem = badPrelude(err)
 			}
 			x.settle(problem)
 			s.finish()
@@ -156,6 +156,10 @@ func pass(pw *io.PipeWriter, body io.Reader, r *http.Request) *Problem {
 		}
 	}
 	return trailerProblem(r.Trailer)
+}
+
+func badPrelude(err error) *Problem {
+	return &Problem{invocation.BadResponse, invocation.Failure{Type: "Function.InvalidResponse", Message: err.Error()}}
 }
 
 // settle is a problem instead of a response.

@@ -18,6 +18,9 @@
 // reads it as a URI, where a path without a scheme is an error, Python's
 // http.client as a host with a port, and Node's cuts it at the colon and takes
 // the number behind it.
+//
+// The connection of our own bootstrap is served without net/http (see line), as
+// far as what comes over it looks as usual: requests, answers and states are the same.
 package runtimeapi
 
 import (
@@ -75,6 +78,7 @@ type Server struct {
 	mu      sync.Mutex
 	phase   phase
 	current *Exchange // from delivery until the child asks for more
+	asking  *line     // asks for work, and there was none
 	isUp    bool      // parked is closed
 
 	initFailed  chan struct{} // closed when initFailure is set
@@ -104,7 +108,7 @@ func Listen(cfg Config) (*Server, error) {
 	s.listener = listener
 	s.http = &http.Server{
 		Handler:           s.guard(s.routes()),
-		ReadHeaderTimeout: 30 * time.Second,
+		ReadHeaderTimeout: headerTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          log.New(io.Discard, "", 0), // a child that hangs up is no news: its exit is
 	}
@@ -165,8 +169,36 @@ func (s *Server) Close() error {
 // calls it again only after the Exchange before came Back.
 func (s *Server) Invoke(inv Invocation) *Exchange {
 	x := &Exchange{inv: inv, answered: make(chan struct{}), back: make(chan struct{})}
-	s.queue <- x
+	s.mu.Lock()
+	l := s.asking
+	if l == nil {
+		s.queue <- x
+		s.mu.Unlock()
+		return x
+	}
+	s.asking = nil
+	s.hand(x)
+	s.mu.Unlock()
+	l.deliver(x) // by us, so that nobody has to be woken for it
 	return x
+}
+
+// hand notes that the child is given an invocation. The caller holds mu.
+func (s *Server) hand(x *Exchange) {
+	s.phase, s.current = running, x
+	x.mu.Lock()
+	x.delivered = time.Now()
+	x.mu.Unlock()
+}
+
+// wait notes that the child asks for more, which ends the exchange before. The
+// caller holds mu.
+func (s *Server) wait() {
+	s.phase = waiting
+	if s.current != nil {
+		close(s.current.back)
+		s.current = nil
+	}
 }
 
 // Withdraw takes an invocation back. It reports false if the child has it already.
@@ -246,7 +278,8 @@ func (x *Exchange) Answered() <-chan struct{} { return x.answered }
 // Answer returns the answer. Call it after Answered.
 func (x *Exchange) Answer() Answer { return x.answer }
 
-// Back is closed when the child, after its answer, has asked for more work.
+// Back is closed when the child, after its answer, has asked for more work. If it
+// sends both at once, Back is closed when Answered is.
 func (x *Exchange) Back() <-chan struct{} { return x.back }
 
 // Problem is what is known to have gone wrong, be it after the response's head;

@@ -1,10 +1,14 @@
 // The Lambda Runtime API over one kept connection.
 //
-// Requests go out one after the other and each waits for its answer, and the
-// server gives every answer a Content-Length: so a small client does, and it
-// costs a tenth of node:http. The socket keeps the event loop alive only while
-// an answer is awaited. While user code runs it does not, so that Node itself
-// can tell us when nothing is left that could ever settle a promise.
+// The server gives every answer a Content-Length and answers one request after
+// the other: so a small client does, and it costs a tenth of node:http. The
+// worker knows the two requests of nearly every call by their very bytes (see its
+// package runtimeapi): a response, whose answer nobody waits for, and behind it
+// the request for the next invocation.
+//
+// The socket keeps the event loop alive only while an answer is awaited. While
+// user code runs it does not, so that Node itself can tell us when nothing is
+// left that could ever settle a promise.
 
 import net from 'node:net'
 import { Buffer, Error, Promise, exit, parse, stringify } from './intrinsics.mjs'
@@ -12,16 +16,23 @@ import { Buffer, Error, Promise, exit, parse, stringify } from './intrinsics.mjs
 const HEAD_END = Buffer.from('\r\n\r\n')
 const API = '/2018-06-01/runtime/'
 const EMPTY = Buffer.alloc(0)
+const RECEIVED = 64 << 10 // at once, in bytes
 
 export class Client {
+  // awaited tells whether somebody waits for each response; else it goes out with
+  // the request for the next invocation.
+  awaited = true
   #socket
   #host
   #base // what stands before each path: a secret that only this process knows
-  #received = EMPTY
+  #next // the request for an invocation
+  #unsent = EMPTY // a response, text or bytes, see awaited
+  #received = EMPTY // a head that is not complete yet
   #more = [] // chunks of a body that is not complete yet
   #missing = 0 // bytes until it is
-  #waiting = null // {resolve, status, headers} of the answer that is awaited
-  #last = Promise.resolve() // settles when the requests so far have been answered
+  #status = 0 // of the answer whose body that is
+  #headers = null
+  #waiting = [] // what to do with the answers to come; null: nothing
   #holds = 0
 
   constructor(address) {
@@ -29,8 +40,10 @@ export class Client {
     const [host, port] = authority.split(':')
     this.#host = authority
     this.#base = secret ? '/' + secret : ''
-    this.#socket = net.connect({ host, port: Number(port), noDelay: true })
-    this.#socket.on('data', (chunk) => this.#take(chunk))
+    this.#next = this.#head('GET', API + 'invocation/next', '', 0)
+    // With a buffer of ours a chunk does not take the way through a stream.
+    const onread = { buffer: Buffer.allocUnsafe(RECEIVED), callback: (size, buffer) => this.#take(buffer.subarray(0, size)) }
+    this.#socket = net.connect({ host, port: Number(port), noDelay: true, onread })
     this.#socket.on('error', () => {}) // 'close' follows
     // Without its worker a process is of no use to anybody.
     this.#socket.on('close', () => exit(0))
@@ -53,7 +66,7 @@ export class Client {
 
   // next waits for an invocation.
   async next() {
-    const { status, headers, body } = await this.#request('GET', API + 'invocation/next', '')
+    const { status, headers, body } = await this.#ask()
     if (status !== 200) throw new Error(`the runtime API answered ${status}: ${body}`)
     return {
       id: headers['lambda-runtime-aws-request-id'],
@@ -63,18 +76,42 @@ export class Client {
       clientContext: headers['lambda-runtime-client-context'], // JSON, or undefined
       traceparent: headers['lambda-runtime-nightshift-traceparent'], // undefined: no trace
       tracestate: headers['lambda-runtime-nightshift-tracestate'],
-      event: body,
+      event: body.toString(),
     }
+  }
+
+  #ask() {
+    const unsent = this.#unsent
+    this.#unsent = EMPTY
+    if (typeof unsent === 'string') this.#socket.write(unsent + this.#next)
+    else if (unsent.length > 0) this.#socket.write(Buffer.concat([unsent, Buffer.from(this.#next, 'latin1')]))
+    else this.#socket.write(this.#next, 'latin1')
+    return this.#await()
   }
 
   // respond sends a buffered Lambda result, as JSON text.
   respond(id, text) {
-    return this.#request('POST', responsePath(id), 'Content-Type: application/json\r\n', text)
+    this.#send(this.#head('POST', responsePath(id), 'Content-Type: application/json\r\n', Buffer.byteLength(text)) + text)
   }
 
   // respondWhole sends a streamed response whose bytes are all there.
   respondWhole(id, contentType, body) {
-    return this.#request('POST', responsePath(id), streamingHeaders(contentType), body)
+    const head = this.#head('POST', responsePath(id), streamingHeaders(contentType), body.length)
+    this.#send(Buffer.concat([Buffer.from(head, 'latin1'), body]))
+  }
+
+  #send(response) {
+    this.#unsent = response
+    this.#waiting.push(null)
+    if (this.awaited) this.flush()
+  }
+
+  // flush sends a response that waits for the next request.
+  flush() {
+    const unsent = this.#unsent
+    if (unsent.length === 0) return
+    this.#unsent = EMPTY
+    if (this.#socket.writable) this.#socket.write(unsent)
   }
 
   // openResponse begins a streamed response of unknown length.
@@ -126,64 +163,62 @@ export class Client {
     return this.#request('POST', API + path, headers, stringify(error))
   }
 
-  // #request sends a request once the ones before are answered: an error may
-  // have to be reported while a response is still on its way.
-  #request(method, path, headers, body = EMPTY) {
-    if (this.#waiting) return this.#last.then(() => this.#request(method, path, headers, body))
-    const answer = this.#await()
-    const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length
-    const head = `${method} ${this.#base}${path} HTTP/1.1\r\nHost: ${this.#host}\r\n${headers}Content-Length: ${length}\r\n\r\n`
-    if (typeof body === 'string') {
-      this.#socket.write(head + body)
-    } else {
-      this.#socket.cork()
-      this.#socket.write(head, 'latin1')
-      if (length > 0) this.#socket.write(body)
-      this.#socket.uncork()
-    }
-    return answer
+  #request(method, path, headers, body = '') {
+    this.flush()
+    this.#socket.write(this.#head(method, path, headers, Buffer.byteLength(body)) + body)
+    return this.#await()
+  }
+
+  #head(method, path, headers, length) {
+    return `${method} ${this.#base}${path} HTTP/1.1\r\nHost: ${this.#host}\r\n${headers}Content-Length: ${length}\r\n\r\n`
   }
 
   #await() {
     this.hold()
-    this.#last = new Promise((resolve) => {
-      this.#waiting = { resolve, status: 0, headers: null }
-    })
-    return this.#last
+    return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
-  #take(chunk) {
+  // #take takes bytes that are ours until it returns.
+  #take(data) {
+    if (this.#received.length > 0) {
+      data = Buffer.concat([this.#received, data])
+      this.#received = EMPTY
+    }
+    let at = 0
     if (this.#missing > 0) {
-      this.#more.push(chunk)
-      this.#missing -= chunk.length
-      if (this.#missing <= 0) this.#done(Buffer.concat(this.#more))
-      return
+      at = Math.min(this.#missing, data.length)
+      this.#more.push(Buffer.from(data.subarray(0, at)))
+      this.#missing -= at
+      if (this.#missing > 0) return true
+      this.#done(Buffer.concat(this.#more))
     }
-    const data = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk])
-    const end = data.indexOf(HEAD_END)
-    if (end < 0) {
-      this.#received = data
-      return
+    while (at < data.length) {
+      const end = data.indexOf(HEAD_END, at)
+      if (end < 0) {
+        this.#received = Buffer.from(data.subarray(at))
+        return true
+      }
+      const { status, headers } = parseHead(data.latin1Slice(at, end))
+      at = end + 4
+      if (status === 100) continue
+      this.#status = status
+      this.#headers = headers
+      const length = Number(headers['content-length'] ?? 0)
+      const body = Buffer.from(data.subarray(at, at + length))
+      at += body.length
+      this.#missing = length - body.length
+      if (this.#missing === 0) this.#done(body)
+      else this.#more = [body]
     }
-    this.#received = EMPTY
-    const { status, headers } = parseHead(data.latin1Slice(0, end))
-    if (status === 100) return this.#take(data.subarray(end + 4))
-    this.#waiting.status = status
-    this.#waiting.headers = headers
-    const body = data.subarray(end + 4)
-    const length = Number(headers['content-length'] ?? 0)
-    if (body.length >= length) return this.#done(body.subarray(0, length))
-    this.#more = [body]
-    this.#missing = length - body.length
+    return true
   }
 
   #done(body) {
-    const { resolve, status, headers } = this.#waiting
-    this.#waiting = null
+    const resolve = this.#waiting.shift()
     this.#more = []
-    this.#missing = 0
+    if (!resolve) return
     this.release()
-    resolve({ status, headers, body })
+    resolve({ status: this.#status, headers: this.#headers, body })
   }
 }
 

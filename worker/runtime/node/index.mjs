@@ -9,7 +9,7 @@ import { install as installAwslambda } from './awslambda.mjs'
 import { Client } from './client.mjs'
 import { install as installNetlify } from './context.mjs'
 import { Fault, describe, print } from './errors.mjs'
-import { Promise, exit, parse, process } from './intrinsics.mjs'
+import { Promise, exit, parse, process, setImmediate } from './intrinsics.mjs'
 import { load } from './load.mjs'
 import { Reply } from './reply.mjs'
 import { enterTrace } from './trace.mjs'
@@ -32,6 +32,7 @@ installNetlify(() => running?.context)
 process.on('uncaughtException', (error) => void collapse(error, 129))
 process.on('unhandledRejection', (reason) => void collapse(reason, 128))
 process.on('beforeExit', stalled)
+process.on('exit', () => client.flush())
 
 void main()
 
@@ -40,6 +41,7 @@ async function main() {
   const assignment = await client.assignment()
   Object.assign(process.env, assignment.env)
   root = assignment.dir
+  client.awaited = assignment.awaited === true
   const call = await loadFunction(assignment)
   for (;;) {
     const invocation = await client.next()
@@ -63,15 +65,22 @@ async function serve(call, invocation) {
   const reply = (invocation.reply = new Reply(client, invocation.id))
   running = invocation
   try {
-    const event = parse(invocation.event.toString())
+    const event = parse(invocation.event)
     enterTrace(event, invocation)
     invocation.event = null // the handler's copy is enough
     await call(event, invocation, reply)
   } catch (error) {
     await report(error, reply)
   }
+  await turn()
   if (collapsing) await new Promise(() => {}) // the process is about to end; take no more work
   running = null
+}
+
+// turn lets fail what the function has left for this moment, a rejection that
+// nobody handles for example: once more work is asked for, it is too late.
+function turn() {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 async function report(error, reply) {
