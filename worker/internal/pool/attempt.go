@@ -39,7 +39,6 @@ type attempt struct {
 	instance taken
 	exchange *runtimeapi.Exchange
 
-	head     chan struct{} // closed when response is set
 	response *Response
 	body     io.Reader
 	ended    chan struct{} // closed when the process is free or dead and the log complete
@@ -47,7 +46,7 @@ type attempt struct {
 }
 
 func newAttempt(ctx context.Context, p *Pool, code Code, call Call) *attempt {
-	a := &attempt{pool: p, code: code, call: call, head: make(chan struct{}), ended: make(chan struct{})}
+	a := &attempt{pool: p, code: code, call: call, ended: make(chan struct{})}
 	ctx, cancel := context.WithCancelCause(ctx)
 	a.ctx, a.cancel = ctx, cancel
 	a.free = context.AfterFunc(p.ctx, func() { cancel(ErrDraining) })
@@ -78,23 +77,22 @@ func (a *attempt) run(wait bool) (*Response, error) {
 		Trace:         a.call.Trace,
 		ARN:           "arn:aws:lambda:" + defaultRegion + ":000000000000:function:" + a.code.Function.Name,
 	})
-	a.pool.running.Go(func() {
-		defer close(a.ended)
-		defer release()
-		a.watch()
-		if at, ok := a.exchange.Delivered(); ok {
-			a.pool.metrics.delivered(a.instance, at)
-		}
-	})
-	select {
-	case <-a.head:
-		return a.response, nil
-	case <-a.ended:
-		if a.response != nil && a.err == nil { // both at once
+	what := a.await(a.exchange.Answered())
+	if what == signalled {
+		if failure := a.take(a.exchange.Answer()); failure != nil {
+			a.err = failure
+		} else if !isClosed(a.exchange.Back()) {
+			// The call is seen through to its end, whether or not anybody reads the body.
+			a.pool.running.Go(func() { a.end(a.await(a.exchange.Back()), release) })
 			return a.response, nil
 		}
+		what = a.await(a.exchange.Back())
+	}
+	a.end(what, release)
+	if a.response == nil {
 		return nil, a.err
 	}
+	return a.response, nil // what failed behind it, its body tells
 }
 
 // event is what an attempt waits for.
@@ -107,17 +105,10 @@ const (
 	expired                 // the context ended
 )
 
-// watch sees the call through to its end, whether or not anybody reads the body.
-func (a *attempt) watch() {
-	what := a.await(a.exchange.Answered())
-	if what == signalled {
-		if failure := a.take(a.exchange.Answer()); failure != nil {
-			a.err = failure
-		} else {
-			close(a.head)
-		}
-		what = a.await(a.exchange.Back())
-	}
+// end sees the call through to its end.
+func (a *attempt) end(what event, release func()) {
+	defer close(a.ended)
+	defer release()
 	switch what {
 	case signalled:
 		a.returned()
@@ -128,6 +119,9 @@ func (a *attempt) watch() {
 	case expired:
 		outcome, kind, text := reason(a.ctx, &a.code)
 		a.stopped(failed(outcome, kind, text), text)
+	}
+	if at, ok := a.exchange.Delivered(); ok {
+		a.pool.metrics.delivered(a.instance, at)
 	}
 }
 
@@ -190,9 +184,7 @@ func (a *attempt) returned() {
 	if p := a.exchange.Problem(); p != nil && a.err == nil {
 		a.err = problem(p)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), flushLimit)
-	defer cancel()
-	err := a.instance.proc.Flush(ctx)
+	err := a.instance.proc.Flush(flushLimit)
 	a.finishLog("")
 	if err != nil {
 		a.pool.log.Warn("collecting a function's output", "function", a.code.Function.Name, "invocation", a.call.ID, "error", err)

@@ -40,32 +40,20 @@ type instance struct {
 }
 
 // parked reports whether a spare is ready.
-func (i *instance) parked() bool {
-	select {
-	case <-i.api.Parked():
-		return true
-	default:
-		return false
-	}
-}
+func (i *instance) parked() bool { return isClosed(i.api.Parked()) }
 
 // alive reports whether the process is not known to have ended. Between its end
 // and its leaving the pool it must be given no call: its API may not have
 // noticed yet, would send the call into a dead connection, and the function
 // would be blamed for a crash.
-func (i *instance) alive() bool {
-	select {
-	case <-i.proc.Done():
-		return false
-	default:
-		return true
-	}
-}
+func (i *instance) alive() bool { return !isClosed(i.proc.Done()) }
 
 // ended reports whether it has left the pool.
-func (i *instance) ended() bool {
+func (i *instance) ended() bool { return isClosed(i.gone) }
+
+func isClosed(signal <-chan struct{}) bool {
 	select {
-	case <-i.gone:
+	case <-signal:
 		return true
 	default:
 		return false

@@ -19,7 +19,6 @@ package process
 
 import (
 	"cmp"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -270,17 +269,18 @@ func (p *Process) Dropped() int64 {
 }
 
 // Flush returns when all that had been written before it was called has been
-// given out. It fails if that takes longer than ctx allows; the process is
-// then of no more use. If the process has ended, it waits for Done.
-func (p *Process) Flush(ctx context.Context) error {
+// given out. It fails if that takes longer than the limit; the process is then of
+// no more use. If the process has ended, it waits for Done.
+func (p *Process) Flush(limit time.Duration) error {
 	p.flushing.Lock()
 	defer p.flushing.Unlock()
-	deadline, _ := ctx.Deadline() // without one: the zero time, no deadline
-	var marked []*reader
+	if p.readers[0].quiet() && p.readers[1].quiet() { // as after nearly every call
+		return nil
+	}
+	expired := time.NewTimer(limit)
+	defer expired.Stop()
+	deadline := time.Now().Add(limit)
 	for i, r := range p.readers {
-		if r.quiet() { // as after nearly every call
-			continue
-		}
 		_ = p.marks[i].SetWriteDeadline(deadline)
 		if _, err := p.marks[i].Write(r.marker); err != nil {
 			if errors.Is(err, os.ErrClosed) {
@@ -288,14 +288,13 @@ func (p *Process) Flush(ctx context.Context) error {
 			}
 			return fmt.Errorf("marking the output: %w", err)
 		}
-		marked = append(marked, r)
 	}
-	for _, r := range marked {
+	for _, r := range p.readers {
 		select {
 		case <-r.met:
 		case <-p.done:
-		case <-ctx.Done():
-			return fmt.Errorf("reading the output: %w", context.Cause(ctx))
+		case <-expired.C:
+			return fmt.Errorf("reading the output: %w", os.ErrDeadlineExceeded)
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -100,7 +99,7 @@ func TestFlushAttributesEveryLine(t *testing.T) {
 		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
 		return strings.Contains(string(stat), ") T ")
 	})
-	if err := p.Flush(t.Context()); err != nil {
+	if err := p.Flush(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	p.Detach()
@@ -140,7 +139,7 @@ func TestFlushTellsRoundsApart(t *testing.T) {
 		p.Attach(got.add, 1<<20)
 		_ = syscall.Kill(p.PID(), syscall.SIGCONT) // when that returns, the script has gone on
 		polltest.Until(t, "the script stopped itself again", stopped)
-		if err := p.Flush(t.Context()); err != nil {
+		if err := p.Flush(time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		p.Detach()
@@ -157,7 +156,7 @@ func TestFlushAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	p := start(t, "exit 0")
 	<-p.Done()
-	if err := p.Flush(t.Context()); err != nil {
+	if err := p.Flush(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -168,9 +167,7 @@ func TestFlushGivesUp(t *testing.T) {
 	p := start(t, "echo one; sleep 60", func(string, string) { close(blocked); <-release })
 	t.Cleanup(func() { close(release) })
 	<-blocked
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if err := p.Flush(ctx); err == nil {
+	if err := p.Flush(20 * time.Millisecond); err == nil {
 		t.Fatal("Flush succeeded while the output was stuck")
 	}
 }
