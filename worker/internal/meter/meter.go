@@ -58,8 +58,12 @@ type Meter struct {
 
 	running sync.WaitGroup
 	rounds  atomic.Int64
-	closed  chan struct{}
-	wake    chan struct{}
+	// next is when the goroutine looks again, and rest the time that it must leave
+	// before that; 0: it looks just now, or there is none. For who begins to work
+	// often, to see that nobody has to be woken.
+	next, rest atomic.Int64
+	closed     chan struct{}
+	wake       chan struct{}
 
 	mu      sync.Mutex
 	watches map[*Watch]struct{}
@@ -177,6 +181,9 @@ func (w *Watch) End() {
 
 // look makes the goroutine look soon, and starts it if there is none.
 func (m *Meter) look() {
+	if next := m.next.Load(); next != 0 && next <= m.soon().UnixNano() {
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -192,26 +199,33 @@ func (m *Meter) look() {
 	}
 }
 
+// soon is when a function that begins to work is to be looked at.
+func (m *Meter) soon() time.Time {
+	return time.Now().Add(max(busyInterval, time.Duration(m.rest.Load())))
+}
+
 // run looks until there is nothing to look at.
 func (m *Meter) run() {
 	clock := newClock()
 	defer clock.stop()
 	timer := time.NewTimer(busyInterval)
 	defer timer.Stop()
-	var rest time.Duration // what the last look has earned
+	m.rest.Store(0)
 	due := time.Now().Add(busyInterval)
 	for {
+		m.next.Store(due.UnixNano())
 		select {
 		case <-m.closed:
 			return
 		case <-m.wake: // a function works that did not: no later than that
-			if soon := time.Now().Add(max(busyInterval, rest)); soon.Before(due) {
+			if soon := m.soon(); soon.Before(due) {
 				due = soon
 				timer.Reset(time.Until(due))
 			}
 			continue
 		case <-timer.C:
 		}
+		m.next.Store(0) // who begins to work from here on may be overlooked, and says so
 		watches, busy := m.subjects()
 		if watches == nil {
 			return
@@ -221,7 +235,8 @@ func (m *Meter) run() {
 		spent := clock.now() - began
 		m.rounds.Add(1)
 		m.metrics.spent.Add(spent.Seconds())
-		rest = min(share*spent, maxInterval)
+		rest := min(share*spent, maxInterval) // which this look has earned
+		m.rest.Store(int64(rest))
 		due = time.Now().Add(max(rest, interval(busy)))
 		timer.Reset(time.Until(due))
 	}
