@@ -115,13 +115,24 @@ FUZZTIME ?= 60s
 fuzz: ## fuzz all that reads what others wrote, each for FUZZTIME (60s); what fails is kept in testdata/fuzz
 	go run ./test/abuse/fuzz -guided -inputs 1000000000 -most $(FUZZTIME)
 
+# Flags of the comparison, for example BENCH='-only drain -rounds 1', which then is all that is measured.
+BENCH ?=
+PEERS := test/load/peers/bullmq
+
+$(PEERS)/node_modules/.package-lock.json: $(PEERS)/package-lock.json
+	@npm ci --prefix $(PEERS) --no-audit --no-fund --loglevel=error
+	@touch $@
+
 .PHONY: bench
-bench: ## measure the parts, then 202 → handler start, idle cost and memory of the services, deploys, and schedules
+bench: $(PEERS)/node_modules/.package-lock.json ## measure everything beside BullMQ and plain asynq (needs redis-server, npm and wrk), then the parts (BENCH=flags: only the comparison)
+	go run ./test/load/compare $(BENCH)
+ifeq ($(BENCH),)
 	go test -run '^$$' -bench . ./shared/queue ./shared/store ./gateway ./worker ./worker/internal/pool
 	go run ./test/load/latency
 	go run ./test/load/deploys
 	go run ./test/load/accept
 	go run ./test/load/schedules
+endif
 
 IMAGES := gateway worker scheduler cli
 

@@ -98,7 +98,7 @@ func modules(t *testing.T) map[string]bool {
 func packages(t *testing.T) map[string]bool {
 	t.Helper()
 	used := map[string]bool{}
-	for _, pattern := range []string{"examples/*", "cli/types", "test/contract/testdata/site", "test/e2e/*", "test/nextjs/versions/*", "cli/internal/dev/testdata/helpers"} {
+	for _, pattern := range []string{"examples/*", "cli/types", "test/contract/testdata/site", "test/e2e/*", "test/load/peers/*", "test/nextjs/versions/*", "cli/internal/dev/testdata/helpers"} {
 		files, err := filepath.Glob(filepath.Join(harness.Root(), pattern, "package.json"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no package.json in %s: %v", pattern, err)

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/nightshift/nightshift/test/harness"
+	"github.com/nightshift/nightshift/test/load/installation"
+)
+
+// ours is the system that is measured, and the name of its results.
+const ours = "nightshift"
+
+// startOurs starts a gateway, a scheduler, and a worker if there are to be any.
+func startOurs(ctx context.Context, b *bench, workers bool) (*running, error) {
+	site := filepath.Join(harness.Root(), "test", "load", "compare", "site")
+	return b.install(ctx, installation.Options{Site: site, Workers: map[bool]int{true: 1}[workers]})
+}
+
+// install starts an installation with one gateway.
+func (b *bench) install(ctx context.Context, o installation.Options) (*running, error) {
+	o.Bin, o.Gateways = b.bin, 1
+	if b.concurrency > 0 {
+		o.Env = append(o.Env, fmt.Sprint("NIGHTSHIFT_WORKER_CONCURRENCY=", b.concurrency))
+	}
+	in, err := installation.Start(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	r := &running{target: in.URL(0, filepath.Base(backgroundPath)), redis: in.Redis.Addr(), close: in.Close}
+	names := [][2]string{{"redis", "redis"}, {"gateway", "gateway1"}, {"scheduler", "scheduler1"}}
+	if o.Workers > 0 {
+		names = append(names, [2]string{"worker", "worker1"})
+	}
+	for _, name := range names {
+		pid, err := in.Pid(name[1])
+		if err != nil {
+			return nil, errors.Join(err, in.Close())
+		}
+		r.processes = append(r.processes, process{name[0], pid})
+	}
+	return r, nil
+}

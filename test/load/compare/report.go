@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+)
+
+// columns are the figures of which all systems have one.
+var columns = []string{"accept/s", "accept p99 ms", "accept µs", "start p50 ms", "start p99 ms", "drained/s", "CPU µs", "RSS MiB"}
+
+// report prints the medians, the ratios, and what moved, and keeps the numbers if
+// they are accepted.
+func report(w io.Writer, b *book, accept bool) error {
+	before, err := readKept(keptPath())
+	if err != nil {
+		return err
+	}
+	run := printTargets(w, b)
+	lines := before.changes(run, targets)
+	switch {
+	case len(before) == 0:
+		fmt.Fprintln(w, "\nNothing was accepted yet to compare with.")
+	case len(lines) == 0:
+		fmt.Fprintln(w, "\nNothing moved by more than noise since what was accepted.")
+	default:
+		fmt.Fprintln(w, "\nMoved since what was accepted:")
+	}
+	for _, line := range lines {
+		fmt.Fprintln(w, "  "+line)
+	}
+	if !accept {
+		return nil
+	}
+	return before.write(keptPath(), run)
+}
+
+// printTargets prints the tables, and returns the numbers of all targets.
+func printTargets(w io.Writer, b *book) kept {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	line := func(first string, cells []string) {
+		for _, cell := range cells {
+			first += "\t" + cell
+		}
+		fmt.Fprintln(table, first+"\t")
+	}
+	fmt.Fprintln(w)
+	line("medians", columns)
+	for _, s := range systems {
+		if len(b.values[s.name]) == 0 {
+			continue
+		}
+		var cells []string
+		for _, figure := range columns {
+			cells = append(cells, cell(b.median(s.name, figure)))
+		}
+		line(s.name, cells)
+	}
+	_ = table.Flush()
+	fmt.Fprintln(w)
+	run := kept{}
+	line("target", []string{"ours", "theirs", "number", "rounds", "wanted", ""})
+	for _, t := range targets {
+		m, ok := b.measure(t)
+		if !ok {
+			continue
+		}
+		run[t.name()] = m
+		verdict := "MISSED"
+		if t.met(m.Value) {
+			verdict = "met"
+		}
+		line(t.name(), []string{
+			cell(b.median(ours, t.figure)), cell(b.median(t.peer, t.theirs())),
+			number(m.Value), number(m.Low) + "–" + number(m.High), t.want(), verdict,
+		})
+	}
+	_ = table.Flush()
+	return run
+}
+
+func cell(value float64, ok bool) string {
+	if !ok {
+		return "–"
+	}
+	return number(value)
+}
+
+// number prints three digits that say something, and no exponent.
+func number(f float64) string {
+	switch {
+	case f >= 100 || f <= -100:
+		return strconv.FormatFloat(f, 'f', 0, 64)
+	case f >= 10 || f <= -10:
+		return strconv.FormatFloat(f, 'f', 1, 64)
+	default:
+		return strconv.FormatFloat(f, 'f', 2, 64)
+	}
+}
