@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/nightshift/nightshift/test/harness"
 	"github.com/nightshift/nightshift/test/load/installation"
 )
 
@@ -15,8 +14,7 @@ const ours = "nightshift"
 
 // startOurs starts a gateway, a scheduler, and a worker if there are to be any.
 func startOurs(ctx context.Context, b *bench, workers bool) (*running, error) {
-	site := filepath.Join(harness.Root(), "test", "load", "compare", "site")
-	return b.install(ctx, installation.Options{Site: site, Workers: map[bool]int{true: 1}[workers]})
+	return b.install(ctx, installation.Options{Site: installation.Site(), Workers: map[bool]int{true: 1}[workers]})
 }
 
 // install starts an installation with one gateway.

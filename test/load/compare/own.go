@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -74,8 +75,13 @@ func (b *bench) idle(ctx context.Context, name string, r *running) error {
 		return err
 	}
 	begun := time.Now()
-	sent, err := redis.Watch(ctx, b.idleFor)
+	watch, err := redis.StartWatch()
 	if err != nil {
+		return err
+	}
+	waited := pause(ctx, b.idleFor)
+	sent, err := watch.Stop()
+	if err := cmp.Or(waited, err); err != nil {
 		return err
 	}
 	elapsed := time.Since(begun).Seconds()

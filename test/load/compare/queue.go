@@ -110,7 +110,7 @@ func (b *bench) drain(ctx context.Context, name string, r *running) error {
 	stop := make(chan struct{})
 	peak := make(chan float64, 1)
 	go func() { peak <- r.peak(stop) }()
-	run, err := drive.Flood(ctx, r.target, b.drainCalls, connections)
+	run, err := drive.Flood(ctx, b.drainCalls, connections, r.target)
 	close(stop)
 	most := <-peak
 	if err != nil {

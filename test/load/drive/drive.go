@@ -5,7 +5,6 @@ package drive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -31,7 +30,6 @@ type Run struct {
 
 // drive is a run that is under way.
 type drive struct {
-	target string
 	sink   *Sink
 	sent   []time.Duration // after the sink's begun, by call
 	answer []time.Duration // the same; 0: not accepted
@@ -39,12 +37,12 @@ type drive struct {
 	why    atomic.Pointer[error]
 }
 
-func newDrive(target string, calls int) (*drive, error) {
+func newDrive(calls int) (*drive, error) {
 	sink, err := NewSink(calls)
 	if err != nil {
 		return nil, err
 	}
-	return &drive{target: target, sink: sink, sent: make([]time.Duration, calls), answer: make([]time.Duration, calls)}, nil
+	return &drive{sink: sink, sent: make([]time.Duration, calls), answer: make([]time.Duration, calls)}, nil
 }
 
 func (d *drive) call(c *Conn, i int) {
@@ -52,7 +50,7 @@ func (d *drive) call(c *Conn, i int) {
 	d.sent[i] = time.Since(d.sink.begun)
 	status, err := c.Post(body)
 	if err == nil && status/100 != 2 {
-		err = fmt.Errorf("a call is answered %d %s", status, http.StatusText(status))
+		err = refused(status)
 	}
 	if err != nil {
 		d.bad.Add(1)
@@ -116,7 +114,7 @@ func (d *drive) result() *Run {
 // Steady makes calls one after the other at a steady rate, and waits until all
 // have started.
 func Steady(ctx context.Context, target string, calls int, rate float64) (*Run, error) {
-	d, err := newDrive(target, calls)
+	d, err := newDrive(calls)
 	if err != nil {
 		return nil, err
 	}
@@ -142,38 +140,68 @@ func Steady(ctx context.Context, target string, calls int, rate float64) (*Run, 
 	return d.result(), nil
 }
 
-// Flood makes calls over so many connections, each of which sends the next call
-// when the one before is answered, and waits until all have started.
-func Flood(ctx context.Context, target string, calls, connections int) (*Run, error) {
-	d, err := newDrive(target, calls)
+// Flood makes calls over so many connections, which are shared out among the
+// targets. Each sends the next call when the one before is answered. It waits
+// until all have started.
+func Flood(ctx context.Context, calls, connections int, targets ...string) (*Run, error) {
+	d, err := newDrive(calls)
 	if err != nil {
 		return nil, err
 	}
 	defer d.sink.Close()
-	var next atomic.Int64
-	var posting sync.WaitGroup
-	var refused []error
-	for range connections {
-		c, err := NewConn(target)
-		if err != nil {
-			refused = append(refused, err)
-			break
-		}
-		posting.Go(func() {
-			defer c.Close()
-			for i := int(next.Add(1)) - 1; i < calls && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				d.call(c, i)
-			}
-		})
-	}
-	posting.Wait()
-	if err := errors.Join(append(refused, ctx.Err())...); err != nil {
+	if err := flood(ctx, calls, connections, targets, d.call); err != nil {
 		return nil, err
 	}
 	if err := d.drained(ctx); err != nil {
 		return nil, err
 	}
 	return d.result(), nil
+}
+
+// Fill makes the calls from one number up to another, as Flood does, and does not
+// wait for their starts, of which the sink hears.
+func Fill(ctx context.Context, sink *Sink, from, to, connections int, targets ...string) (took []time.Duration, err error) {
+	took = make([]time.Duration, to-from)
+	var failed atomic.Pointer[error]
+	err = flood(ctx, to-from, connections, targets, func(c *Conn, i int) {
+		body, begun := Body(from+i, sink.Addr()), time.Now()
+		status, err := c.Post(body)
+		if err == nil && status/100 != 2 {
+			err = refused(status)
+		}
+		if err != nil {
+			failed.Store(&err)
+		}
+		took[i] = time.Since(begun)
+	})
+	if why := failed.Load(); why != nil {
+		return nil, *why
+	}
+	return took, err
+}
+
+func flood(ctx context.Context, calls, connections int, targets []string, call func(c *Conn, i int)) error {
+	var next atomic.Int64
+	var posting sync.WaitGroup
+	defer posting.Wait()
+	for n := range connections {
+		c, err := NewConn(targets[n%len(targets)])
+		if err != nil {
+			return err
+		}
+		posting.Go(func() {
+			defer c.Close()
+			for i := int(next.Add(1)) - 1; i < calls && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				call(c, i)
+			}
+		})
+	}
+	posting.Wait()
+	return ctx.Err()
+}
+
+func refused(status int) error {
+	return fmt.Errorf("a call is answered %d %s", status, http.StatusText(status))
 }
 
 // Sync makes calls one after the other, without a pause, and returns how long each

@@ -106,7 +106,7 @@ func starter(t *testing.T, refuse func(id int) bool) string {
 
 func TestFlood(t *testing.T) {
 	t.Parallel()
-	run, err := Flood(t.Context(), starter(t, func(id int) bool { return id == 7 }), 50, 4)
+	run, err := Flood(t.Context(), 50, 4, starter(t, func(id int) bool { return id == 7 }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/nightshift/nightshift/test/harness"
 )
@@ -20,6 +21,7 @@ type Options struct {
 
 	Gateways, Workers int
 	Redis             string   // URL of one that runs; empty: one of its own
+	RedisArgs         []string // options of its own
 	Env               []string // settings beside the needed ones
 }
 
@@ -51,7 +53,7 @@ func Start(ctx context.Context, o Options) (*Installation, error) {
 func (in *Installation) start(ctx context.Context, o Options) (err error) {
 	url := o.Redis
 	if url == "" {
-		if in.Redis, err = in.fleet.StartNode(ctx, "redis", "--maxmemory-policy", "noeviction"); err != nil {
+		if in.Redis, err = in.fleet.StartNode(ctx, "redis", append([]string{"--maxmemory-policy", "noeviction"}, o.RedisArgs...)...); err != nil {
 			return err
 		}
 		url = in.Redis.URL()
@@ -89,14 +91,22 @@ func (in *Installation) Pid(name string) (int, error) {
 	return p.Pid(), nil
 }
 
-// Log is the end of what a service wrote.
-func (in *Installation) Log(name string) string {
+// Stop ends a service in its own time; Services.Again starts it again.
+func (in *Installation) Stop(ctx context.Context, name string) error {
 	p, err := in.fleet.Process(name)
 	if err != nil {
-		return err.Error()
+		return err
 	}
-	return p.Log.Tail(20)
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	_, err = p.Wait(ctx)
+	return err
 }
+
+// Site is the folder of a site with noop-background, which tells by a datagram
+// that it has started, and with sync functions that do nothing.
+func Site() string { return filepath.Join(harness.Root(), "test", "load", "installation", "site") }
 
 // Close ends all processes and removes what they wrote.
 func (in *Installation) Close() error {

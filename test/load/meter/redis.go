@@ -3,8 +3,10 @@ package meter
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -73,44 +75,56 @@ func parseInfo(text string) (Counters, error) {
 	return c, nil
 }
 
-// Watch listens to all commands that clients send for a while, and counts them by
-// name. What scripts call is not among them.
-func (r *Redis) Watch(ctx context.Context, d time.Duration) (map[string]int, error) {
+// Watch counts the commands that clients send, by name, until it is stopped. What
+// scripts call is not among them.
+type Watch struct {
+	conn net.Conn
+	done chan struct{}
+	sent map[string]int
+	err  error
+}
+
+// StartWatch begins to listen to all commands.
+func (r *Redis) StartWatch() (*Watch, error) {
 	conn, err := net.Dial("tcp", r.addr)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
+	w := &Watch{conn: conn, done: make(chan struct{}), sent: map[string]int{}}
+	lines := bufio.NewReaderSize(conn, 1<<20)
 	if _, err := conn.Write([]byte("MONITOR\r\n")); err != nil {
-		return nil, err
+		return nil, errors.Join(err, conn.Close())
 	}
-	lines := bufio.NewReader(conn)
 	if ok, err := lines.ReadString('\n'); err != nil || ok != "+OK\r\n" {
-		return nil, fmt.Errorf("MONITOR is answered %q: %v", ok, err)
+		return nil, errors.Join(fmt.Errorf("MONITOR is answered %q", ok), err, conn.Close())
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(d)); err != nil {
-		return nil, err
-	}
-	sent := map[string]int{}
+	go w.listen(lines)
+	return w, nil
+}
+
+func (w *Watch) listen(lines *bufio.Reader) {
+	defer close(w.done)
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			if ctx.Err() == nil && isTimeout(err) {
-				return sent, nil
-			}
-			return nil, err
+			w.err = err
+			return
 		}
 		if name := sentCommand(line); name != "" {
-			sent[name]++
+			w.sent[name]++
 		}
 	}
 }
 
-func isTimeout(err error) bool {
-	e, ok := err.(net.Error)
-	return ok && e.Timeout()
+// Stop returns what was sent until now.
+func (w *Watch) Stop() (map[string]int, error) {
+	_ = w.conn.SetReadDeadline(time.Now())
+	<-w.done
+	_ = w.conn.Close()
+	if !errors.Is(w.err, os.ErrDeadlineExceeded) {
+		return nil, w.err
+	}
+	return w.sent, nil
 }
 
 // sentCommand is the command in a line of MONITOR, or "" for one of a script:
