@@ -15,9 +15,14 @@
 //	drain    20,000 calls with the workers on: from the first call to the last
 //	         start, the time that all processes computed, and their memory
 //
-// Of ours alone are measured calls that wait for their answer (sync), first calls
-// of functions that never ran beside node with the same code in a file (cold),
-// and what is used while nothing happens (idle).
+// Of ours alone is measured what is used while nothing happens (idle); and beside
+// others than those peers:
+//
+//	sync     calls that wait for the answer of a warm function, one after the
+//	         other; beside netlify functions:serve and lambda-local, if they are
+//	         on the PATH or named
+//	cold     first calls of functions that never ran, with a process that stands
+//	         ready and without; beside node with the same code in a file
 //
 // It prints a line of JSON for each measurement, then the medians of all rounds,
 // the ratios, and which of them moved since they were last accepted: those are in
@@ -55,10 +60,11 @@ func main() {
 
 // bench is what all measurements have in common.
 type bench struct {
-	dir, bin    string // folders: of what is written, and of our programs
-	node, wrk   string // where they are
-	concurrency int    // of our worker; 0: its own
-	parts       []string
+	dir, bin        string // folders: of what is written, and of our programs
+	node, wrk       string // where they are
+	netlify, lambda string // the same, and "" if they are not there
+	concurrency     int    // of our worker; 0: its own
+	parts           []string
 
 	acceptFor, idleFor                  time.Duration
 	latencyCalls, drainCalls, coldCalls int
@@ -74,17 +80,23 @@ var (
 	parts = []string{"accept", "latency", "drain", "sync", "cold", "idle"}
 )
 
-func run(ctx context.Context) error {
-	names := make([]string, len(systems))
+func names() []string {
+	all := make([]string, len(systems))
 	for i, s := range systems {
-		names[i] = s.name
+		all[i] = s.name
 	}
+	return all
+}
+
+func run(ctx context.Context) error {
 	b := &bench{book: newBook()}
 	only := flag.String("only", strings.Join(parts, ","), "which parts to measure")
-	chosen := flag.String("systems", strings.Join(names, ","), "which systems")
+	chosen := flag.String("systems", strings.Join(names(), ","), "which systems")
 	rounds := flag.Int("rounds", 3, "how often each system has its turn, 1 or more")
 	accept := flag.Bool("accept", false, "keep this run's ratios as those to compare later ones with")
 	bin := flag.String("bin", "", "folder of built gateway, worker, scheduler and nightshift; empty: build them")
+	flag.StringVar(&b.netlify, "netlify", orNone(netlify), "path of the program, of which functions:serve is measured; empty: not")
+	flag.StringVar(&b.lambda, "lambda-local", orNone(lambda), "the same of lambda-local")
 	flag.IntVar(&b.concurrency, "concurrency", 0, "NIGHTSHIFT_WORKER_CONCURRENCY of our worker; 0: its own default")
 	flag.DurationVar(&b.acceptFor, "accept-for", 10*time.Second, "how long to accept, 1s or more")
 	flag.DurationVar(&b.idleFor, "idle-for", 30*time.Second, "how long to watch an idle system, 1s or more")
@@ -96,7 +108,7 @@ func run(ctx context.Context) error {
 	if err := known("-only", b.parts, parts); err != nil {
 		return err
 	}
-	if err := known("-systems", strings.Split(*chosen, ","), names); err != nil {
+	if err := known("-systems", strings.Split(*chosen, ","), names()); err != nil {
 		return err
 	}
 	if *rounds < 1 || b.acceptFor < time.Second || b.idleFor < time.Second || b.latencyCalls < 20 || b.drainCalls < 100 || b.coldCalls < 1 {
@@ -165,7 +177,15 @@ func (b *bench) turns(ctx context.Context, all []system) error {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	if b.any("cold") && slices.ContainsFunc(all, func(s system) bool { return s.name == ours }) {
+	if !slices.ContainsFunc(all, func(s system) bool { return s.name == ours }) {
+		return nil
+	}
+	if b.any("sync") {
+		if err := b.emulate(ctx); err != nil {
+			return err
+		}
+	}
+	if b.any("cold") {
 		if err := b.cold(ctx); err != nil {
 			return fmt.Errorf("cold: %w", err)
 		}

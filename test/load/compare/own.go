@@ -20,15 +20,15 @@ const (
 
 // sync measures calls that wait for the function's answer, one after the other.
 func (b *bench) sync(ctx context.Context, name string, r *running) error {
-	for function, figure := range map[string]string{"warm": "sync v1", "warm2": "sync v2"} {
+	for figure, function := range map[string]string{"sync v1": "warm", "sync v2": "warm2"} {
 		target, err := sibling(r.target, function)
 		if err != nil {
 			return err
 		}
-		if _, err := drive.Sync(ctx, target, syncWarm); err != nil {
+		if _, err := drive.Sync(ctx, target, drive.Body(0, ""), syncWarm); err != nil {
 			return err
 		}
-		took, err := drive.Sync(ctx, target, syncCalls)
+		took, err := drive.Sync(ctx, target, drive.Body(0, ""), syncCalls)
 		if err != nil {
 			return err
 		}

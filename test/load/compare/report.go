@@ -3,12 +3,16 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 )
 
-// columns are the figures of which all systems have one.
-var columns = []string{"accept/s", "accept p99 ms", "accept µs", "start p50 ms", "start p99 ms", "drained/s", "CPU µs", "RSS MiB"}
+// columns are the figures of which peers have one, by table.
+var columns = [][]string{
+	{"accept/s", "accept p99 ms", "accept µs", "start p50 ms", "start p99 ms", "drained/s", "CPU µs", "RSS MiB"},
+	{"sync v1 p50 ms", "sync v2 p50 ms", "first p50 ms"},
+}
 
 // report prints the medians, the ratios, and what moved, and keeps the numbers if
 // they are accepted.
@@ -45,19 +49,20 @@ func printTargets(w io.Writer, b *book) kept {
 		}
 		fmt.Fprintln(table, first+"\t")
 	}
-	fmt.Fprintln(w)
-	line("medians", columns)
-	for _, s := range systems {
-		if len(b.values[s.name]) == 0 {
-			continue
+	for _, figures := range columns {
+		fmt.Fprintln(w)
+		line("medians", figures)
+		for _, name := range slices.Concat(names(), []string{netlify, lambda, nodeFile}) {
+			var cells []string
+			for _, figure := range figures {
+				cells = append(cells, cell(b.median(name, figure)))
+			}
+			if slices.ContainsFunc(cells, func(cell string) bool { return cell != none }) {
+				line(name, cells)
+			}
 		}
-		var cells []string
-		for _, figure := range columns {
-			cells = append(cells, cell(b.median(s.name, figure)))
-		}
-		line(s.name, cells)
+		_ = table.Flush()
 	}
-	_ = table.Flush()
 	fmt.Fprintln(w)
 	run := kept{}
 	line("target", []string{"ours", "theirs", "number", "rounds", "wanted", ""})
@@ -80,9 +85,12 @@ func printTargets(w io.Writer, b *book) kept {
 	return run
 }
 
+// none stands where nothing was measured.
+const none = "–"
+
 func cell(value float64, ok bool) string {
 	if !ok {
-		return "–"
+		return none
 	}
 	return number(value)
 }

@@ -204,15 +204,15 @@ func refused(status int) error {
 	return fmt.Errorf("a call is answered %d %s", status, http.StatusText(status))
 }
 
-// Sync makes calls one after the other, without a pause, and returns how long each
+// Sync makes calls with a body one after the other, without a pause, and returns how long each
 // took. Another answer than 200 is an error.
-func Sync(ctx context.Context, target string, calls int) ([]time.Duration, error) {
+func Sync(ctx context.Context, target string, body []byte, calls int) ([]time.Duration, error) {
 	c, err := NewConn(target)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	took, body := make([]time.Duration, 0, calls), Body(0, "")
+	took := make([]time.Duration, 0, calls)
 	for range calls {
 		if err := ctx.Err(); err != nil {
 			return nil, err
