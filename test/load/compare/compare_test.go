@@ -134,6 +134,15 @@ func TestPrintTargets(t *testing.T) {
 	}
 }
 
+func TestNumber(t *testing.T) {
+	t.Parallel()
+	for f, want := range map[float64]string{0: "0", 0.00271: "0.0027", 0.5: "0.50", 9.876: "9.88", 12.34: "12.3", -150.4: "-150", 20000: "20000"} {
+		if got := number(f); got != want {
+			t.Errorf("number(%v) = %q, want %q", f, got, want)
+		}
+	}
+}
+
 // Each name says one target, since targets are kept by it.
 func TestTargetsHaveNames(t *testing.T) {
 	t.Parallel()

@@ -102,6 +102,8 @@ func number(f float64) string {
 		return strconv.FormatFloat(f, 'f', 0, 64)
 	case f >= 10 || f <= -10:
 		return strconv.FormatFloat(f, 'f', 1, 64)
+	case f < 0.1 && f > -0.1:
+		return strconv.FormatFloat(f, 'g', 2, 64)
 	default:
 		return strconv.FormatFloat(f, 'f', 2, 64)
 	}

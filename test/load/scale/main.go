@@ -7,6 +7,8 @@
 //	cost     a drain: processor time of each process, commands that Redis is sent
 //	         and executes, bytes on its wire, in its memory and in its file
 //	fleet    drains with 1, 2 and 4 workers, and with 2 gateways
+//	idle     commands that Redis is sent while nothing happens, with 1 and 4
+//	         workers and with 2 gateways
 //	depth    at each depth of the queue: what an invocation that waits takes of
 //	         Redis's memory, how long a call takes to be accepted, and how fast a
 //	         worker takes calls
@@ -58,9 +60,9 @@ func run(ctx context.Context) error {
 	parts := []struct {
 		name string
 		run  func(*bench, context.Context) error
-	}{{"cost", (*bench).cost}, {"fleet", (*bench).fleet}, {"cluster", (*bench).cluster}, {"depth", (*bench).depth}}
+	}{{"cost", (*bench).cost}, {"fleet", (*bench).fleet}, {"idle", (*bench).idle}, {"cluster", (*bench).cluster}, {"depth", (*bench).depth}}
 	b := &bench{}
-	only := flag.String("only", "cost,fleet,cluster,depth", "which parts to measure")
+	only := flag.String("only", "cost,fleet,idle,cluster,depth", "which parts to measure")
 	flag.IntVar(&b.calls, "calls", 10_000, "how many calls a drain has, 100 or more")
 	flag.StringVar(&b.bin, "bin", "", "folder of built gateway, worker, scheduler and nightshift; empty: build them")
 	depths := flag.String("depths", "0,100000,1000000", "how many invocations wait, in ascending order")
