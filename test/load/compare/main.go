@@ -68,6 +68,7 @@ type bench struct {
 
 	acceptFor, idleFor                  time.Duration
 	latencyCalls, drainCalls, coldCalls int
+	warmCalls                           int
 
 	round int
 	book  *book
@@ -102,6 +103,7 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&b.idleFor, "idle-for", 30*time.Second, "how long to watch an idle system, 1s or more")
 	flag.IntVar(&b.latencyCalls, "latency-calls", 400, "how many calls at 20 a second, 20 or more")
 	flag.IntVar(&b.drainCalls, "drain-calls", 20_000, "how many calls to drain, 100 or more")
+	flag.IntVar(&b.warmCalls, "warm-calls", 1, "how many calls each system has drained before it is measured, 1 or more: with some thousands, all processes of functions run that will")
 	flag.IntVar(&b.coldCalls, "cold-calls", 20, "how many functions are called for the first time, 1 or more")
 	flag.Parse()
 	b.parts = strings.Split(*only, ",")
@@ -111,7 +113,7 @@ func run(ctx context.Context) error {
 	if err := known("-systems", strings.Split(*chosen, ","), names()); err != nil {
 		return err
 	}
-	if *rounds < 1 || b.acceptFor < time.Second || b.idleFor < time.Second || b.latencyCalls < 20 || b.drainCalls < 100 || b.coldCalls < 1 {
+	if *rounds < 1 || b.acceptFor < time.Second || b.idleFor < time.Second || b.latencyCalls < 20 || b.drainCalls < 100 || b.coldCalls < 1 || b.warmCalls < 1 {
 		return errors.New("a setting is out of its range, see -help")
 	}
 	var err error

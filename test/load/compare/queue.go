@@ -189,6 +189,9 @@ func (b *bench) work(ctx context.Context, s system) (err error) {
 	if err := drive.Warm(ctx, r.target, 1, time.Minute); err != nil {
 		return err
 	}
+	if _, err := drive.Flood(ctx, b.warmCalls, connections, r.target); err != nil {
+		return err
+	}
 	for _, part := range []struct {
 		name string
 		own  bool

@@ -15,6 +15,10 @@ import (
 // what was written.
 var noRewrite = []string{"--auto-aof-rewrite-percentage", "0"}
 
+// busy is how much of a core is planned with: the rest is for what comes at once,
+// and for what Redis does beside.
+const busy = 0.7
+
 // cost measures what an invocation costs each process and Redis.
 func (b *bench) cost(ctx context.Context) (err error) {
 	o := installation.Options{Gateways: 1, Workers: 1, RedisArgs: noRewrite}
@@ -48,6 +52,15 @@ func (b *bench) cost(ctx context.Context) (err error) {
 		fmt.Printf("%12s %6.0f µs\n", kind, d.cost[kind])
 	}
 	fmt.Printf("%12s %6.0f µs\n", "all", d.total())
+	rate := func(kinds ...string) (perSecond float64) {
+		sum := 0.0
+		for _, kind := range kinds {
+			sum += d.cost[kind]
+		}
+		return busy * 1e6 / sum
+	}
+	fmt.Printf("with %.0f %% of a core for each: Redis does %.0f a second, a gateway %.0f, a worker with its functions %.0f\n",
+		100*busy, rate("redis"), rate("gateway"), rate("worker", "functions"))
 	each := func(now, then int64) float64 { return float64(now-then) / float64(b.calls) }
 	fmt.Printf("Redis executes %.1f commands, receives %.0f bytes and sends %.0f, keeps %.0f in memory, and writes %.0f into its file\n",
 		each(after.Commands, before.Commands), each(after.In, before.In), each(after.Out, before.Out),
