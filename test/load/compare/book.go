@@ -1,8 +1,6 @@
 package main
 
-import (
-	"slices"
-)
+import "slices"
 
 // book has what was measured: by system and figure, a number for each round.
 type book struct {
@@ -18,6 +16,18 @@ func (b *book) add(system string, figures map[string]float64) {
 	for figure, value := range figures {
 		b.values[system][figure] = append(b.values[system][figure], value)
 	}
+}
+
+// has says whether any system has one of some figures.
+func (b *book) has(figures []string) bool {
+	for _, of := range b.values {
+		for figure := range of {
+			if slices.Contains(figures, figure) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // median is the middle of all rounds.

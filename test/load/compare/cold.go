@@ -48,7 +48,7 @@ func (b *bench) cold(ctx context.Context) (err error) {
 	}
 	var first [2]func(i int) (time.Duration, error)
 	for i, spares := range []string{"1", "-1"} {
-		r, err := b.install(ctx, installation.Options{Site: dir, Workers: 1, Env: []string{"NIGHTSHIFT_WORKER_SPARES=" + spares}})
+		r, err := b.install(ctx, installation.Options{Bin: b.bin, Site: dir, Workers: 1, Env: []string{"NIGHTSHIFT_WORKER_SPARES=" + spares}})
 		if err != nil {
 			return err
 		}

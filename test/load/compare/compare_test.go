@@ -120,13 +120,17 @@ func TestPrintTargets(t *testing.T) {
 	b := newBook()
 	b.add(ours, map[string]float64{"drained/s": 4000, "sync v1 p50 ms": 1.5})
 	b.add("bullmq", map[string]float64{"drained/s": 3200})
+	b.add(older, map[string]float64{"drained/s": 2000})
 	var out strings.Builder
 	run := printTargets(&out, b)
 	if got := run["drained/s / bullmq"].Value; got != 1.25 {
 		t.Errorf("the ratio is %v, want 1.25", got)
 	}
+	if _, ok := run["drained/s / before"]; ok {
+		t.Error("the ratio to an older build is kept")
+	}
 	for _, line := range []string{
-		"drained/s / bullmq 4000 3200 1.25 1.25–1.25 ≥ 1× met", "sync v1 p50 ms 1.50 – 1.50 1.50–1.50 ≤ 1 MISSED", "bullmq – – – – – 3200 – –",
+		"drained/s / bullmq 4000 3200 1.25 1.25–1.25 ≥ 1× met", "sync v1 p50 ms 1.50 – 1.50 1.50–1.50 ≤ 1 MISSED", "bullmq – – – – – 3200 – –", "drained/s / before 4000 2000 2.00 2.00–2.00",
 	} {
 		if words := strings.Join(strings.Fields(out.String()), " "); !strings.Contains(words, line) {
 			t.Errorf("the report does not say %q:\n%s", line, out.String())

@@ -24,6 +24,8 @@
 //	cold     first calls of functions that never ran, with a process that stands
 //	         ready and without; beside node with the same code in a file
 //
+// With -before, an older build of ours has its turns, too.
+//
 // It prints a line of JSON for each measurement, then the medians of all rounds,
 // the ratios, and which of them moved since they were last accepted: those are in
 // test/load/compare/accepted.json, which -accept writes. It needs redis-server,
@@ -61,6 +63,7 @@ func main() {
 // bench is what all measurements have in common.
 type bench struct {
 	dir, bin        string // folders: of what is written, and of our programs
+	before          string // the folder of older ones, or ""
 	node, wrk       string // where they are
 	netlify, lambda string // the same, and "" if they are not there
 	concurrency     int    // of our worker; 0: its own
@@ -96,6 +99,7 @@ func run(ctx context.Context) error {
 	rounds := flag.Int("rounds", 3, "how often each system has its turn, 1 or more")
 	accept := flag.Bool("accept", false, "keep this run's ratios as those to compare later ones with")
 	bin := flag.String("bin", "", "folder of built gateway, worker, scheduler and nightshift; empty: build them")
+	flag.StringVar(&b.before, "before", "", "folder of an older build to measure beside; empty: none")
 	flag.StringVar(&b.netlify, "netlify", orNone(netlify), "path of the program, of which functions:serve is measured; empty: not")
 	flag.StringVar(&b.lambda, "lambda-local", orNone(lambda), "the same of lambda-local")
 	flag.IntVar(&b.concurrency, "concurrency", 0, "NIGHTSHIFT_WORKER_CONCURRENCY of our worker; 0: its own default")
@@ -125,6 +129,9 @@ func run(ctx context.Context) error {
 		return err
 	}
 	turns := slices.DeleteFunc(slices.Clone(systems), func(s system) bool { return !slices.Contains(strings.Split(*chosen, ","), s.name) })
+	if b.before != "" {
+		turns = append(turns, system{older, startOlder})
+	}
 	for b.round = 1; b.round <= *rounds; b.round++ {
 		if err := b.turns(ctx, turns); err != nil {
 			return fmt.Errorf("round %d: %w", b.round, err)

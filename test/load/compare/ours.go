@@ -12,14 +12,25 @@ import (
 // ours is the system that is measured, and the name of its results.
 const ours = "nightshift"
 
+// older is the name of results of an older build of ours.
+const older = "before"
+
 // startOurs starts a gateway, a scheduler, and a worker if there are to be any.
 func startOurs(ctx context.Context, b *bench, workers bool) (*running, error) {
-	return b.install(ctx, installation.Options{Site: installation.Site(), Workers: map[bool]int{true: 1}[workers]})
+	return b.startBuild(ctx, b.bin, workers)
+}
+
+func startOlder(ctx context.Context, b *bench, workers bool) (*running, error) {
+	return b.startBuild(ctx, b.before, workers)
+}
+
+func (b *bench) startBuild(ctx context.Context, bin string, workers bool) (*running, error) {
+	return b.install(ctx, installation.Options{Bin: bin, Site: installation.Site(), Workers: map[bool]int{true: 1}[workers]})
 }
 
 // install starts an installation with one gateway.
 func (b *bench) install(ctx context.Context, o installation.Options) (*running, error) {
-	o.Bin, o.Gateways = b.bin, 1
+	o.Gateways = 1
 	if b.concurrency > 0 {
 		o.Env = append(o.Env, fmt.Sprint("NIGHTSHIFT_WORKER_CONCURRENCY=", b.concurrency))
 	}

@@ -158,14 +158,21 @@ func Flood(ctx context.Context, calls, connections int, targets ...string) (*Run
 	return d.result(), nil
 }
 
+// fillTries is how often a call of Fill is made again.
+const fillTries = 20
+
 // Fill makes the calls from one number up to another, as Flood does, and does not
-// wait for their starts, of which the sink hears.
+// wait for their starts, of which the sink hears. What is refused because Redis was
+// late is called again, as callers do: a few may be accepted twice.
 func Fill(ctx context.Context, sink *Sink, from, to, connections int, targets ...string) (took []time.Duration, err error) {
 	took = make([]time.Duration, to-from)
 	var failed atomic.Pointer[error]
 	err = flood(ctx, to-from, connections, targets, func(c *Conn, i int) {
 		body, begun := Body(from+i, sink.Addr()), time.Now()
 		status, err := c.Post(body)
+		for again := 0; again < fillTries && err == nil && status == http.StatusServiceUnavailable; again++ {
+			status, err = c.Post(body)
+		}
 		if err == nil && status/100 != 2 {
 			err = refused(status)
 		}
