@@ -77,6 +77,8 @@ const (
 
 	// sharedTimeout bounds a round trip that several callers share; one that is made
 	// for one caller ends with its context.
+	// beginGap lets attempts that begin one shortly after the other share a script.
+	beginGap      = time.Millisecond
 	sharedTimeout = 5 * time.Second
 
 	// retryAfter is when a caller may expect Redis to be back.
@@ -124,7 +126,7 @@ type Store struct {
 func New(rdb redis.UniversalClient, opts Options) *Store {
 	return &Store{
 		rdb: rdb, opts: opts.withDefaults(),
-		begins: script.NewBatcher(script.Config{Redis: rdb, Timeout: sharedTimeout}),
+		begins: script.NewBatcher(script.Config{Redis: rdb, Flights: 1, Gap: beginGap, Timeout: sharedTimeout}),
 	}
 }
 
