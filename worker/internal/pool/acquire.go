@@ -74,6 +74,14 @@ func (p *Pool) await(ctx context.Context, code *Code, wait bool) (grant, error) 
 		p.mu.Unlock()
 		return grant{}, failed(invocation.InitError, "Runtime.Unsupported", "this worker has no Node.js to run the function with")
 	}
+	if g, ok := p.beforeStart(ctx, code); ok {
+		p.mu.Unlock()
+		return g, nil
+	}
+	if p.stopped { // meanwhile
+		p.mu.Unlock()
+		return grant{}, failed(invocation.Drained, "Runtime.Drained", ErrDraining.Error())
+	}
 	if g, ok := p.grant(code); ok {
 		p.mu.Unlock()
 		return g, nil
@@ -249,16 +257,20 @@ func (p *Pool) turn() int {
 	return max(0, slices.IndexFunc(p.waiters, func(w *waiter) bool { return len(p.idle[w.code.Key]) > 0 }))
 }
 
-// release ends the call of a process that is fit for another one.
-func (p *Pool) release(i *instance) {
+// release ends the call, which took so long, of a process that is fit for another one.
+func (p *Pool) release(i *instance, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.note(i.key, took)
 	if _, alive := p.all[i]; !alive {
 		return // its mourner has freed the slot
 	}
 	if i.doomed || p.stopped {
 		i.busy = false
 		p.stopLater(i, p.cfg.Grace)
+		return
+	}
+	if p.handOn(i) {
 		return
 	}
 	p.putIdle(i)

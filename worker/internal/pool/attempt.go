@@ -194,7 +194,11 @@ func (a *attempt) returned() {
 		<-a.instance.gone
 		return
 	}
-	a.pool.release(a.instance.instance)
+	took := time.Duration(0)
+	if at, ok := a.exchange.Delivered(); ok {
+		took = time.Since(at)
+	}
+	a.pool.release(a.instance.instance, took)
 }
 
 // reusable reports whether the process may go on after the call ended like this.

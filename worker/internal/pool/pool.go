@@ -8,10 +8,11 @@
 //	                  │        └──▶ ended: unused for IdleTimeout, evicted, forgotten
 //	                  └──▶ ended: crashed, out of time, cancelled, answered nonsense
 //
-// A call takes an idle process of its key; else a spare; else a new one, as
-// long as there are fewer than Max; else a new one in place of the least
-// recently used idle process of another key; else it waits its turn. Slots,
-// not processes, are counted: one that is starting or ending has its slot.
+// A call takes an idle process of its key; else it waits a moment if one of those
+// should be free soon; else a spare; else a new one, as long as there are fewer
+// than Max; else a new one in place of the least recently used idle process of
+// another key; else it waits its turn. Slots, not processes, are counted: one that
+// is starting or ending has its slot.
 package pool
 
 import (
@@ -25,6 +26,7 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2" // a bounded map
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
@@ -147,6 +149,9 @@ type Pool struct {
 	idle      map[string][]*instance // by key, most recently used last
 	spares    []*instance
 	waiters   []*waiter
+	patience  time.Duration        // tests change it
+	patient   map[string][]*waiter // those who could start a process and wait for a warm one, by key
+	pace      *lru.Cache[string, time.Duration]
 	reaping   bool // upkeep's timer runs for the process that is idle the longest
 }
 
@@ -177,7 +182,11 @@ func New(cfg Config) (*Pool, error) {
 		log:  cfg.Logger.With("component", "pool"),
 		wake: make(chan struct{}, 1),
 		all:  make(map[*instance]struct{}),
-		idle: make(map[string][]*instance),
+		idle: make(map[string][]*instance), patient: make(map[string][]*waiter), patience: patience,
+	}
+	var err error
+	if p.pace, err = lru.New[string, time.Duration](maxPaces); err != nil {
+		panic(err) // only for a size that is not positive
 	}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.metrics = newMetrics(cfg.Metrics, p)

@@ -1,0 +1,100 @@
+package pool
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+const (
+	// patience is how long a call waits at most for a process of its function while
+	// it could start another one: less than a start takes.
+	patience = 20 * time.Millisecond
+	// quick is how long a wait may look to be worth it. It is less than patience,
+	// because calls differ, and because a function that is called all the time is to
+	// have as many processes as it keeps busy.
+	quick = 5 * time.Millisecond
+	// paceWeight is the part of the last call in a function's pace.
+	paceWeight = 0.25
+	// maxPaces is of how many functions the pace is known.
+	maxPaces = 1024
+)
+
+// A burst of calls that take a millisecond each would start a process for each of
+// them, and be over before the first one is up. So a call waits for one of its
+// function's processes if those will be free sooner than a new one.
+
+// note takes the time of a call into the pace of its function. The caller holds mu.
+func (p *Pool) note(key string, took time.Duration) {
+	if before, known := p.pace.Get(key); known {
+		took = time.Duration(paceWeight*float64(took) + (1-paceWeight)*float64(before))
+	}
+	p.pace.Add(key, took)
+}
+
+// worthWaiting reports whether one of the processes of a function should be free
+// soon. The caller holds mu.
+func (p *Pool) worthWaiting(key string) bool {
+	pace, known := p.pace.Get(key)
+	if !known || pace > quick || len(p.waiters) > 0 {
+		return false
+	}
+	busy := 0
+	for i := range p.all {
+		if i.key == key && i.busy && !i.doomed {
+			busy++
+		}
+	}
+	return pace*time.Duration(len(p.patient[key])+1) <= quick*time.Duration(busy)
+}
+
+// beforeStart waits for a process of the function, where that is worth it. The
+// caller holds mu, also afterwards.
+func (p *Pool) beforeStart(ctx context.Context, code *Code) (grant, bool) {
+	if lastAlive(p.idle[code.Key]) != nil || !p.worthWaiting(code.Key) {
+		return grant{}, false
+	}
+	w := &waiter{code: code, granted: make(chan grant, 1)}
+	p.patient[code.Key] = append(p.patient[code.Key], w)
+	p.mu.Unlock()
+	timer := time.NewTimer(p.patience)
+	defer timer.Stop()
+	var g grant
+	select {
+	case g = <-w.granted:
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-p.ctx.Done():
+	}
+	p.mu.Lock()
+	if g.instance == nil {
+		p.giveUp(w)
+		select {
+		case g = <-w.granted: // at the very moment
+		default:
+		}
+	}
+	return g, g.instance != nil
+}
+
+func (p *Pool) giveUp(w *waiter) {
+	rest := slices.DeleteFunc(p.patient[w.code.Key], func(o *waiter) bool { return o == w })
+	if len(rest) == 0 {
+		delete(p.patient, w.code.Key)
+		return
+	}
+	p.patient[w.code.Key] = rest
+}
+
+// handOn gives a process whose call has ended to the first who waits for it, and
+// reports whether somebody does. The caller holds mu.
+func (p *Pool) handOn(i *instance) bool {
+	patient := p.patient[i.key]
+	if len(patient) == 0 || len(p.waiters) > 0 || !i.alive() {
+		return false
+	}
+	w := patient[0]
+	p.giveUp(w)
+	w.granted <- grant{instance: i}
+	return true
+}

@@ -1,0 +1,145 @@
+package pool
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nightshift/nightshift/worker/internal/polltest"
+)
+
+// running starts a call that takes so many milliseconds, and waits until it runs.
+func running(t *testing.T, p *Pool, code Code, ms string) (end func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var call sync.WaitGroup
+	call.Go(func() { _, _, _ = do(ctx, p, code, ms, true) })
+	polltest.Until(t, "the call runs", func() bool { return p.Stats().Busy == 1 })
+	return func() {
+		cancel(ErrCancelled)
+		call.Wait()
+	}
+}
+
+func (p *Pool) setPace(key string, pace time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pace.Add(key, pace)
+}
+
+func (p *Pool) processes() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.all)
+}
+
+func TestQuickFunctionsShareAProcess(t *testing.T) {
+	t.Parallel()
+	p := start(t, Config{Max: 4})
+	p.patience = time.Minute
+	code := corpus(t, "sleep", "sleep.js")
+	must(t, p, code, "0")
+	p.setPace(code.Key, time.Millisecond)
+	end := running(t, p, code, "300")
+	defer end()
+	must(t, p, code, "0")
+	if n := p.processes(); n != 1 {
+		t.Errorf("%d processes, want one: the second call waits for it", n)
+	}
+	if n := len(p.patient); n != 0 {
+		t.Errorf("%d functions are waited for", n)
+	}
+}
+
+func TestPatienceEnds(t *testing.T) {
+	t.Parallel()
+	p := start(t, Config{Max: 4})
+	code := corpus(t, "sleep", "sleep.js")
+	must(t, p, code, "0")
+	p.setPace(code.Key, time.Millisecond)
+	end := running(t, p, code, "60000")
+	defer end()
+	must(t, p, code, "0")
+	if n := p.processes(); n != 2 {
+		t.Errorf("%d processes, want a second one: the first is not free soon", n)
+	}
+}
+
+func TestSlowFunctionsAreNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	p := start(t, Config{Max: 4})
+	p.patience = time.Minute
+	code := corpus(t, "sleep", "sleep.js")
+	must(t, p, code, "0")
+	p.setPace(code.Key, time.Second)
+	end := running(t, p, code, "60000")
+	defer end()
+	must(t, p, code, "0")
+	if n := p.processes(); n != 2 {
+		t.Errorf("%d processes, want 2", n)
+	}
+}
+
+// As many wait as the processes should serve within a moment.
+func TestPatienceIsForSome(t *testing.T) {
+	t.Parallel()
+	p := start(t, Config{Max: 4})
+	code := corpus(t, "sleep", "sleep.js")
+	must(t, p, code, "0")
+	p.setPace(code.Key, quick/2)
+	end := running(t, p, code, "60000")
+	defer end()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for n, want := range []bool{true, true, false} {
+		if got := p.worthWaiting(code.Key); got != want {
+			t.Errorf("with %d that wait: %v, want %v", n, got, want)
+		}
+		p.patient[code.Key] = append(p.patient[code.Key], &waiter{code: &code})
+	}
+	delete(p.patient, code.Key)
+}
+
+func TestThePaceFollowsTheCalls(t *testing.T) {
+	t.Parallel()
+	p := start(t, Config{Max: 1})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note("f", 100*time.Millisecond)
+	if pace, _ := p.pace.Get("f"); pace != 100*time.Millisecond {
+		t.Errorf("after the first call the pace is %v", pace)
+	}
+	for range 20 {
+		p.note("f", time.Millisecond)
+	}
+	if pace, _ := p.pace.Get("f"); pace > 2*time.Millisecond {
+		t.Errorf("after 20 quick ones the pace is %v", pace)
+	}
+}
+
+// A pool that stops keeps nobody waiting.
+func TestStopEndsPatience(t *testing.T) {
+	t.Parallel()
+	p := start(t, Config{Max: 4})
+	p.patience = time.Minute
+	code := corpus(t, "sleep", "sleep.js")
+	must(t, p, code, "0")
+	p.setPace(code.Key, time.Millisecond)
+	end := running(t, p, code, "60000")
+	defer end()
+	failure := make(chan error, 1)
+	go func() {
+		_, _, err := do(t.Context(), p, code, "0", true)
+		failure <- err
+	}()
+	polltest.Until(t, "it waits", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.patient[code.Key]) == 1
+	})
+	stop(t, p)
+	if err := <-failure; failedOf(err) == nil {
+		t.Errorf("a call that waited: %v, want drained", err)
+	}
+}
