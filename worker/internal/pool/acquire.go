@@ -261,7 +261,7 @@ func (p *Pool) turn() int {
 func (p *Pool) release(i *instance, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.note(i.key, took)
+	p.note(i, took)
 	if _, alive := p.all[i]; !alive {
 		return // its mourner has freed the slot
 	}

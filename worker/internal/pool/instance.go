@@ -34,6 +34,7 @@ type instance struct {
 	// Guarded by Pool.mu.
 	key    string    // "" while it is a spare
 	busy   bool      // a call has it
+	served bool      // it has had one
 	doomed bool      // ends after its call
 	heir   bool      // its slot is promised to somebody
 	usedAt time.Time // when it became idle

@@ -2,20 +2,27 @@ package pool
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"time"
 )
 
 const (
-	// patience is how long a call waits at most for a process of its function while
-	// it could start another one: less than a start takes.
-	patience = 20 * time.Millisecond
-	// quick is how long a wait may look to be worth it. It is less than patience,
-	// because calls differ, and because a function that is called all the time is to
-	// have as many processes as it keeps busy.
+	// quick is how long it may seem to take until a process is free for a call to wait
+	// for it, instead of starting one. It is far less than a start takes, because a
+	// function that is called all the time is to have as many processes as it keeps busy.
 	quick = 5 * time.Millisecond
+	// quickOfMany is the same if perCore processes for each core are busy with the
+	// function: more of them would hardly make such calls faster.
+	quickOfMany = 20 * time.Millisecond
+	perCore     = 2
+	// patience is how long a call waits at most, in case it seemed wrong: about what
+	// a start takes on a machine that is busy.
+	patience = 100 * time.Millisecond
 	// paceWeight is the part of the last call in a function's pace.
 	paceWeight = 0.25
+	// firstFactor is how much longer the first call of a process takes, about.
+	firstFactor = 10
 	// maxPaces is of how many functions the pace is known.
 	maxPaces = 1024
 )
@@ -24,19 +31,29 @@ const (
 // them, and be over before the first one is up. So a call waits for one of its
 // function's processes if those will be free sooner than a new one.
 
-// note takes the time of a call into the pace of its function. The caller holds mu.
-func (p *Pool) note(key string, took time.Duration) {
-	if before, known := p.pace.Get(key); known {
+// note takes the time of a call into the pace of its function. The first call of a
+// process is no measure, because it compiles what the later ones find; it counts
+// only while nothing is known. The caller holds mu.
+func (p *Pool) note(i *instance, took time.Duration) {
+	first := !i.served
+	i.served = true
+	before, known := p.pace.Get(i.key)
+	switch {
+	case first && known:
+		return
+	case first:
+		took /= firstFactor
+	case known:
 		took = time.Duration(paceWeight*float64(took) + (1-paceWeight)*float64(before))
 	}
-	p.pace.Add(key, took)
+	p.pace.Add(i.key, took)
 }
 
 // worthWaiting reports whether one of the processes of a function should be free
 // soon. The caller holds mu.
 func (p *Pool) worthWaiting(key string) bool {
 	pace, known := p.pace.Get(key)
-	if !known || pace > quick || len(p.waiters) > 0 {
+	if !known || len(p.waiters) > 0 {
 		return false
 	}
 	busy := 0
@@ -45,7 +62,11 @@ func (p *Pool) worthWaiting(key string) bool {
 			busy++
 		}
 	}
-	return pace*time.Duration(len(p.patient[key])+1) <= quick*time.Duration(busy)
+	limit := quick
+	if busy >= perCore*runtime.GOMAXPROCS(0) {
+		limit = quickOfMany
+	}
+	return pace <= limit && pace*time.Duration(len(p.patient[key])+1) <= limit*time.Duration(busy)
 }
 
 // beforeStart waits for a process of the function, where that is worth it. The

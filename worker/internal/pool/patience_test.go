@@ -106,15 +106,21 @@ func TestThePaceFollowsTheCalls(t *testing.T) {
 	p := start(t, Config{Max: 1})
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.note("f", 100*time.Millisecond)
-	if pace, _ := p.pace.Get("f"); pace != 100*time.Millisecond {
-		t.Errorf("after the first call the pace is %v", pace)
+	i := &instance{key: "f"}
+	p.note(i, 100*time.Millisecond)
+	if pace, _ := p.pace.Get("f"); pace != 100*time.Millisecond/firstFactor {
+		t.Errorf("after the first call of all the pace is %v", pace)
 	}
 	for range 20 {
-		p.note("f", time.Millisecond)
+		p.note(i, time.Millisecond)
 	}
-	if pace, _ := p.pace.Get("f"); pace > 2*time.Millisecond {
+	pace, _ := p.pace.Get("f")
+	if pace > 2*time.Millisecond {
 		t.Errorf("after 20 quick ones the pace is %v", pace)
+	}
+	p.note(&instance{key: "f"}, time.Second)
+	if now, _ := p.pace.Get("f"); now != pace {
+		t.Errorf("the first call of another process makes the pace %v", now)
 	}
 }
 
