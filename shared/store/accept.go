@@ -54,5 +54,5 @@ func (s *Store) OnceID(ctx context.Context, kind function.Kind, site, function, 
 // after Create, so that the repetition of a call that took the last place is
 // known as one.
 func (s *Store) Room(kind function.Kind, site string, limit int) redisdb.Step {
-	return redisdb.Step{Check: roomCheck, Keys: []string{indexKey(kind)}, Args: []any{site, limit}}
+	return redisdb.Step{Head: createHead, Check: roomCheck, Tail: createTail, Keys: []string{indexKey(kind)}, Args: []any{site, limit}}
 }

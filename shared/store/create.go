@@ -12,13 +12,15 @@ var (
 	//go:embed lua/create_check.lua
 	createCheck string
 	//go:embed lua/create_apply.lua
-	createBody string
+	createApply string
+	//go:embed lua/create_head.lua
+	createHead string
+	//go:embed lua/create_tail.lua
+	createTail string
 	//go:embed lua/retry_check.lua
 	retryCheck string
 	//go:embed lua/retry_apply.lua
 	retryApply string
-
-	createApply = indexHead + createBody
 )
 
 // Create is the step that makes a record in state queued, in the same script
@@ -56,7 +58,7 @@ func (s *Store) Create(inv invocation.Invocation, event []byte) redisdb.Step {
 		args = append(args, fieldCallback, inv.Callback.URL, fieldCallbackState, string(invocation.CallbackPending))
 	}
 	return redisdb.Step{
-		Check: createCheck, Apply: createApply, Args: args,
+		Head: createHead, Check: createCheck, Apply: createApply, Tail: createTail, Args: args,
 		Keys: []string{recordKey(inv.Kind, inv.ID), pinsKey(inv.Kind), indexKey(inv.Kind), countsKey(inv.Kind)},
 	}
 }

@@ -1,5 +1,5 @@
--- Step, apply, after index.lua: makes the record, with Redis's clock as its time
--- of creation, pins its deploy, lists and counts it.
+-- Step, apply: makes the record, with Redis's clock as its time of creation, pins
+-- its deploy, lists it, as add of index.lua does, and counts it.
 --
 -- KEYS[1] record
 -- KEYS[2] pins by deploy
@@ -12,9 +12,13 @@
 -- ARGV[5…] further fields: field, value, …
 --
 -- Atomic with the script that it rides in.
-local r = {id = ARGV[1], site = ARGV[2], fn = ARGV[3], created = millis()}
-redis.call('HSET', KEYS[1], 'id', r.id, 'site', r.site, 'function', r.fn, 'deploy', ARGV[4], 'pin', ARGV[4],
-  'created', r.created, 'state', 'queued', 'attempt', '0', unpack(ARGV, 5))
-tally(KEYS[2], ARGV[4], 1)
+local id, site, fn, deploy = unpack(ARGV)
+local created = millis()
+redis.call('HSET', KEYS[1], 'id', id, 'site', site, 'function', fn, 'deploy', deploy, 'pin', deploy,
+  'created', created, 'state', 'queued', 'attempt', '0', unpack(ARGV, 5))
+tally(KEYS[2], deploy, 1)
 tally(KEYS[4], 'accepted', 1)
-add(KEYS[3], r, 'queued')
+local own = KEYS[3] .. 'queued:' .. site
+arrive(own, created, id)
+arrive(own .. ':' .. fn, created, id)
+arrive(KEYS[3] .. 'queued', created, id)

@@ -7,7 +7,7 @@
 -- Result: 1, or Full.
 --
 -- Atomic with the script that it rides in.
-if redis.call('ZCARD', KEYS[1] .. 'queued:' .. ARGV[1]) >= tonumber(ARGV[2]) then
+if population(KEYS[1] .. 'queued:' .. ARGV[1]) >= tonumber(ARGV[2]) then
   return -5
 end
 return 1
