@@ -42,6 +42,11 @@ type Config struct {
 	// without a token, beside the control plane, where it needs one, and GET
 	// /healthz; see docs/metrics.md. Default: none.
 	MetricsAddr string `env:"METRICS_ADDR"`
+	// MetricsProfiles has that address answer GET /debug/pprof/ too, where profiles of
+	// the process are: what takes its time and its memory. They tell addresses of
+	// code and no data, but taking one costs time, so it is for who looks into a
+	// problem. Default false.
+	MetricsProfiles bool `env:"METRICS_PROFILES"`
 	// Token is the root token of the control plane, which may do everything and
 	// with which others are made; see docs/access.md. Two, separated by a comma,
 	// both hold while one is changed for the other. Required unless Dev is set;

@@ -98,7 +98,7 @@ func New(cfg Config) (*Gateway, error) {
 // open makes all parts. What it has made when it fails, close closes.
 func (g *Gateway) open() error {
 	var err error
-	if g.metrics, err = metrics.Listen(g.cfg.MetricsAddr, g.registry, g.log); err != nil {
+	if g.metrics, err = metrics.Listen(g.cfg.MetricsAddr, g.cfg.MetricsProfiles, g.registry, g.log); err != nil {
 		return err
 	}
 	if g.redis, err = g.cfg.RedisTLS.Open(g.cfg.RedisURL); err != nil {

@@ -54,6 +54,11 @@ type Config struct {
 	// MetricsAddr is host:port where GET /metrics answers a monitoring system,
 	// without a token, and GET /healthz; see docs/metrics.md. Default: none.
 	MetricsAddr string `env:"METRICS_ADDR"`
+	// MetricsProfiles has that address answer GET /debug/pprof/ too, where profiles of
+	// the process are: what takes its time and its memory. They tell addresses of
+	// code and no data, but taking one costs time, so it is for who looks into a
+	// problem. Default false.
+	MetricsProfiles bool `env:"METRICS_PROFILES"`
 	// LockTTL is how long a killed leader stays in the way of a successor, 2s to
 	// 60s. Shorter values make a busy Redis cost leadership more often. Default 5s.
 	LockTTL time.Duration `env:"SCHEDULER_LOCK_TTL"`
@@ -166,7 +171,7 @@ func New(cfg Config) (*Scheduler, error) {
 		swept: sweep.NewMetrics(registry), audited: audit.NewMetrics(registry),
 	}
 	s.stop = sync.OnceValue(s.close)
-	if s.metrics, err = metrics.Listen(cfg.MetricsAddr, registry, cfg.Logger); err != nil {
+	if s.metrics, err = metrics.Listen(cfg.MetricsAddr, cfg.MetricsProfiles, registry, cfg.Logger); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
 	if s.metrics != nil {

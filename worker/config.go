@@ -70,6 +70,11 @@ type Config struct {
 	// MetricsAddr is host:port where GET /metrics answers a monitoring system,
 	// without a token, and GET /healthz; see docs/metrics.md. Default: none.
 	MetricsAddr string `env:"METRICS_ADDR"`
+	// MetricsProfiles has that address answer GET /debug/pprof/ too, where profiles of
+	// the process are: what takes its time and its memory. They tell addresses of
+	// code and no data, but taking one costs time, so it is for who looks into a
+	// problem. Default false.
+	MetricsProfiles bool `env:"METRICS_PROFILES"`
 
 	// Concurrency is how many queued invocations run at once, 1 to 10,000.
 	// Default 8: that many small Node processes (some 60 MB each) and the spare

@@ -130,7 +130,7 @@ func New(cfg Config) (*Worker, error) {
 
 // open opens what holds files or connections.
 func (w *Worker) open() (err error) {
-	if w.metrics, err = metrics.Listen(w.cfg.MetricsAddr, w.registry, w.cfg.Logger); err != nil {
+	if w.metrics, err = metrics.Listen(w.cfg.MetricsAddr, w.cfg.MetricsProfiles, w.registry, w.cfg.Logger); err != nil {
 		return err
 	}
 	if w.rdb, err = w.cfg.RedisTLS.Open(w.cfg.RedisURL); err != nil {

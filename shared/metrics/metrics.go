@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/pprof" // #nosec G108 -- what it registers by itself, no server of ours serves
 	"time"
 
 	"github.com/nightshift/nightshift/shared/daemon"
@@ -25,8 +26,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// writeTimeout bounds one scrape.
-const writeTimeout = 30 * time.Second
+const (
+	// writeTimeout bounds one scrape.
+	writeTimeout = 30 * time.Second
+	// profileTimeout bounds a profile too, which is taken while its caller waits.
+	profileTimeout = 5 * time.Minute
+)
 
 // NewRegistry makes the registry of a service. It tells of the Go runtime and of
 // the process, and in nightshift_build_info which version of which service it is.
@@ -59,13 +64,29 @@ func (e errorLog) Println(v ...any) {
 // Listen binds an address for GET /metrics and GET /healthz, without a token:
 // what is told there is no secret, but who may ask should be inside. An empty
 // address is no listener, and nil. It is a service of its own that is started
-// first and stopped last, so that the figures of a drain are told too.
-func Listen(addr string, registry *prometheus.Registry, log *slog.Logger) (*daemon.HTTP, error) {
+// first and stopped last, so that the figures of a drain are told too. With profiles
+// it also answers GET /debug/pprof/, as the tools of Go ask.
+func Listen(addr string, profiles bool, registry *prometheus.Registry, log *slog.Logger) (*daemon.HTTP, error) {
 	if addr == "" {
 		return nil, nil
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", Handler(registry, log))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	return daemon.NewHTTP(daemon.HTTPConfig{Addr: addr, Handler: mux, Logger: log, WriteTimeout: writeTimeout})
+	cfg := daemon.HTTPConfig{Addr: addr, Handler: mux, Logger: log, WriteTimeout: writeTimeout}
+	if profiles {
+		addProfiles(mux)
+		cfg.WriteTimeout = profileTimeout
+	}
+	return daemon.NewHTTP(cfg)
+}
+
+// addProfiles adds the profiles of Go. Not the command line, which is shown nowhere.
+func addProfiles(mux *http.ServeMux) {
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // and those that it lists
+	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 }

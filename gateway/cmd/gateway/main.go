@@ -14,6 +14,7 @@
 //	NIGHTSHIFT_ADDR            data plane, default :8888
 //	NIGHTSHIFT_ADMIN_ADDR      control plane, default :8889; keep it off the internet
 //	NIGHTSHIFT_METRICS_ADDR    host:port for /metrics without a token, default none
+//	NIGHTSHIFT_METRICS_PROFILES  true: profiles at that address too, /debug/pprof/, default false
 //	NIGHTSHIFT_BASE_DOMAIN     <site>.<base domain>, default localhost
 //	NIGHTSHIFT_PUBLIC_URL      the base domain as callers see it, when TLS or a proxy stands before it
 //	NIGHTSHIFT_DEFAULT_SITE    site of every other host, default "default"

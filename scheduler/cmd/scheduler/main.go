@@ -16,6 +16,7 @@
 //	NIGHTSHIFT_SCHEDULER_LOCK_TTL      how long a killed leader blocks its successor; 2s to 60s (default 5s)
 //	NIGHTSHIFT_SCHEDULER_ADDR          host:port for /healthz and /readyz (default: no listener)
 //	NIGHTSHIFT_METRICS_ADDR            host:port for /metrics, without a token (default: no listener)
+//	NIGHTSHIFT_METRICS_PROFILES        true: profiles at that address too, /debug/pprof/ (default false)
 //	NIGHTSHIFT_SITE_CONCURRENCY        how many tasks of one site run at once over all workers, of each kind (default 0: no limit)
 //	NIGHTSHIFT_SCHEDULER_UPKEEP_ONLY   true: hand back tasks of dead workers, fire no tick (default false)
 //	NIGHTSHIFT_BASE_DOMAIN             as the gateway has it, as the next two; functions see it in their URL (default localhost)

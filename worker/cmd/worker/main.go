@@ -23,6 +23,7 @@
 //	NIGHTSHIFT_WORKER_ADVERTISE_ADDR host or host:port that gateways are told; default: the address above
 //	NIGHTSHIFT_WORKER_UNSIGNED_CALLS refuse, or accept while gateways are upgraded that cannot sign; default refuse
 //	NIGHTSHIFT_METRICS_ADDR          host:port for /metrics, without a token; default none
+//	NIGHTSHIFT_METRICS_PROFILES      true: profiles at that address too, /debug/pprof/; default false
 //	NIGHTSHIFT_WORKER_CONCURRENCY    queued invocations at once; default 8
 //	NIGHTSHIFT_WORKER_PROCESSES      function processes at once; default three times the concurrency
 //	NIGHTSHIFT_WORKER_SPARES         processes that stand ready without a function; default 1, none: -1
