@@ -98,9 +98,8 @@ type call struct {
 
 // encode writes the event. The order of the keys is Netlify's.
 func (c *call) encode(meta Meta) []byte {
-	c.headers = append(c.headers, platformHeaders(meta)...)
-	// Names and values stand twice in it, and a body may grow by a third.
-	out := make([]byte, 0, 1024+4*len(c.rawQuery)+2*c.headers.size()+len(c.body)*4/3)
+	c.headers = appendPlatformHeaders(c.headers, meta)
+	out := make([]byte, 0, c.size(meta))
 	out = append(out, `{"path":`...)
 	out = appendString(out, c.path)
 	out = append(out, `,"httpMethod":`...)
@@ -146,28 +145,44 @@ func (c *call) encode(meta Meta) []byte {
 	return append(out, '}')
 }
 
-// platformHeaders are the headers by which the platform tells a function about
-// the call.
-func platformHeaders(meta Meta) fields {
-	h := fields{
-		{"x-nf-account-id", []string{""}},
-		{"x-nf-deploy-id", []string{meta.Deploy}},
-		{"x-nf-geo", []string{unknownGeo}},
-		{"x-nf-request-id", []string{meta.RequestID}},
-		{"x-nf-site-id", []string{meta.Site}},
+// size is about how long the event will be: most of what a call allocates.
+func (c *call) size(meta Meta) int {
+	body := len(c.body) + len(c.body)/16 // for what is escaped
+	if c.base64 {
+		body = base64.StdEncoding.EncodedLen(len(c.body))
 	}
+	const words = 256
+	return words + 2*len(c.path) + 4*len(c.rawQuery) + 2*c.headers.size() + body + len(meta.BaseURL) + len(meta.Route)
+}
+
+// morePlatform is how many headers appendPlatformHeaders adds at most.
+const morePlatform = 10
+
+// appendPlatformHeaders adds the headers by which the platform tells a function
+// about the call.
+func appendPlatformHeaders(h fields, meta Meta) fields {
+	values := make([]string, 0, morePlatform) // of all of them: one is a part of it
+	add := func(name, value string) {
+		values = append(values, value)
+		h = append(h, field{name, values[len(values)-1:]})
+	}
+	add("x-nf-account-id", "")
+	add("x-nf-deploy-id", meta.Deploy)
+	add("x-nf-geo", unknownGeo)
+	add("x-nf-request-id", meta.RequestID)
+	add("x-nf-site-id", meta.Site)
 	if meta.Published {
-		h = append(h, field{"x-nf-deploy-published", []string{"1"}})
+		add("x-nf-deploy-published", "1")
 	}
 	if meta.Context != "" {
-		h = append(h, field{"x-nf-deploy-context", []string{meta.Context}})
+		add("x-nf-deploy-context", meta.Context)
 	}
 	if meta.Branch != "" {
-		h = append(h, field{"x-nf-branch", []string{meta.Branch}})
+		add("x-nf-branch", meta.Branch)
 	}
 	if meta.ClientIP != "" {
-		h = append(h, field{"client-ip", []string{meta.ClientIP}},
-			field{"x-nf-client-connection-ip", []string{meta.ClientIP}})
+		add("client-ip", meta.ClientIP)
+		add("x-nf-client-connection-ip", meta.ClientIP)
 	}
 	return h
 }

@@ -18,13 +18,14 @@ type field struct {
 // fields is an ordered set of fields; each name stands in it once.
 type fields []field
 
-// size is how many bytes names and values have.
+// size is how many bytes names and values have in an event, in each of the two
+// objects that they stand in.
 func (f fields) size() int {
 	n := 0
 	for _, field := range f {
-		n += len(field.name) + 8
+		n += len(field.name) + 6
 		for _, v := range field.values {
-			n += len(v) + 4
+			n += len(v) + 3
 		}
 	}
 	return n
@@ -143,7 +144,7 @@ func requestHeaders(r *http.Request) fields {
 			dropped = append(dropped, strings.ToLower(textproto.TrimString(name)))
 		}
 	}
-	out := make(fields, 0, len(r.Header)+10)
+	out := make(fields, 0, len(r.Header)+3+morePlatform)
 	for name, values := range r.Header {
 		name = strings.ToLower(name)
 		if !slices.Contains(dropped, name) && !ours(name) {

@@ -25,7 +25,7 @@ func Replay(original []byte, meta Meta) ([]byte, error) {
 		return nil, fmt.Errorf("reading the event to repeat: %w", err)
 	}
 	var ours fields
-	for _, h := range platformHeaders(meta) {
+	for _, h := range appendPlatformHeaders(nil, meta) {
 		if slices.Contains(ofTheCall, h.name) {
 			ours = append(ours, h)
 		}

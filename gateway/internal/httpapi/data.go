@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -146,10 +147,21 @@ func tooMany(wait time.Duration) error {
 func (s *server) baseURL(c echo.Context) string {
 	r, scheme := c.Request(), s.scheme(c)
 	base := scheme + "://" + r.Host
+	if isPlain(r.Host) {
+		return base
+	}
 	if u, err := url.Parse(base); err != nil || u.Host != r.Host || u.Hostname() == "" || u.User != nil {
 		return scheme + "://localhost"
 	}
 	return base
+}
+
+// isPlain reports whether a host is one that nobody has to look at twice: a name of
+// lower case, with or without a port.
+func isPlain(host string) bool {
+	name, port, hasPort := strings.Cut(host, ":")
+	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == "" &&
+		(!hasPort || port != "" && len(port) <= 5 && strings.Trim(port, "0123456789") == "")
 }
 
 // scheme is http or https, as the caller sees it.

@@ -131,7 +131,7 @@ func (i *Intake) accept(ctx context.Context, c Call) (Accepted, error) {
 		ID: inv.ID, Queue: f.Kind, Timeout: f.Timeout(), NotBefore: inv.NotBefore, Concurrency: f.Concurrency,
 		Target: queue.Target{Site: inv.Site, Deploy: inv.Deploy, Function: f.Name, Published: c.Published},
 	}
-	var steps []redisdb.Step
+	steps := make([]redisdb.Step, 0, 3)
 	if c.Key != "" {
 		steps = append(steps, i.cfg.Records.Once(f.Kind, inv.Site, f.Name, c.Key, inv.ID, KeyTTL))
 	}
