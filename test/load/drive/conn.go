@@ -67,25 +67,30 @@ func (c *Conn) Post(body []byte) (status int, err error) {
 	if _, err := c.conn.Write(c.write); err != nil {
 		return 0, err
 	}
-	return readAnswer(c.read)
+	status, last, err := readAnswer(c.read)
+	if last {
+		c.Close()
+	}
+	return status, err
 }
 
-// readAnswer reads one answer, and drops its body.
-func readAnswer(r *bufio.Reader) (status int, err error) {
+// readAnswer reads one answer, and drops its body. It says whether it is the last
+// on its connection.
+func readAnswer(r *bufio.Reader) (status int, last bool, err error) {
 	line, err := r.ReadSlice('\n')
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if len(line) < len("HTTP/1.1 200") || !bytes.HasPrefix(line, []byte("HTTP/1.1 ")) {
-		return 0, fmt.Errorf("%q is no answer of HTTP/1.1", line)
+		return 0, false, fmt.Errorf("%q is no answer of HTTP/1.1", line)
 	}
 	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	length, chunked := 0, false
 	for {
 		if line, err = r.ReadSlice('\n'); err != nil {
-			return 0, err
+			return 0, false, noEnd(err)
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
@@ -95,19 +100,19 @@ func readAnswer(r *bufio.Reader) (status int, err error) {
 		switch value = bytes.TrimSpace(value); {
 		case bytes.EqualFold(name, []byte("content-length")):
 			if length, err = strconv.Atoi(string(value)); err != nil {
-				return 0, err
+				return 0, false, err
 			}
 		case bytes.EqualFold(name, []byte("transfer-encoding")):
 			chunked = bytes.EqualFold(value, []byte("chunked"))
 		case bytes.EqualFold(name, []byte("connection")) && bytes.EqualFold(value, []byte("close")):
-			return 0, errors.New("the server closes its connections")
+			last = true
 		}
 	}
 	if chunked {
-		return status, dropChunks(r)
+		return status, last, dropChunks(r)
 	}
 	_, err = r.Discard(length)
-	return status, err
+	return status, last, err
 }
 
 func dropChunks(r *bufio.Reader) error {

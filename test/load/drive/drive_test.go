@@ -57,13 +57,16 @@ func TestReadAnswer(t *testing.T) {
 		"cut off":     {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", 200, true},
 		"a cut chunk": {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc", 200, true},
 		"no HTTP":     {"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", 0, true},
-		"goodbye":     {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", 0, true},
+		"goodbye":     {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", 200, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const next = "HTTP/1.1"
 			r := bufio.NewReader(strings.NewReader(tt.answer + map[bool]string{false: next}[tt.fails]))
-			status, err := readAnswer(r)
+			status, last, err := readAnswer(r)
+			if last != (name == "goodbye") {
+				t.Errorf("the answer is the last one: %v", last)
+			}
 			if status != tt.status || (err != nil) != tt.fails {
 				t.Fatalf("readAnswer = %d, %v, want %d, failing: %v", status, err, tt.status, tt.fails)
 			}
