@@ -19,8 +19,9 @@ const (
 	// patience is how long a call waits at most, in case it seemed wrong: about what
 	// a start takes on a machine that is busy.
 	patience = 100 * time.Millisecond
-	// paceWeight is the part of the last call in a function's pace.
-	paceWeight = 0.25
+	// slowing is by what factor a call that takes longer makes the pace of its function
+	// slower, at most: 100 in a row make it seven times as slow.
+	slowing = 1.02
 	// firstFactor is how much longer the first call of a process takes, about.
 	firstFactor = 10
 	// maxPaces is of how many functions the pace is known.
@@ -31,22 +32,26 @@ const (
 // them, and be over before the first one is up. So a call waits for one of its
 // function's processes if those will be free sooner than a new one.
 
-// note takes the time of a call into the pace of its function. The first call of a
-// process is no measure, because it compiles what the later ones find; it counts
-// only while nothing is known. The caller holds mu.
+// note takes the time of a call into the pace of its function, which follows the
+// quickest calls: others may have waited for the processor, and it is then that
+// starting processes does most harm. The first call of a process is no measure,
+// because it compiles what the later ones find; it counts only while nothing is
+// known. The caller holds mu.
 func (p *Pool) note(i *instance, took time.Duration) {
 	first := !i.served
 	i.served = true
-	before, known := p.pace.Get(i.key)
+	pace, known := p.pace.Get(i.key)
 	switch {
 	case first && known:
 		return
 	case first:
-		took /= firstFactor
-	case known:
-		took = time.Duration(paceWeight*float64(took) + (1-paceWeight)*float64(before))
+		pace = took / firstFactor
+	case known && took > pace:
+		pace = min(took, time.Duration(float64(pace)*slowing))
+	default:
+		pace = took
 	}
-	p.pace.Add(i.key, took)
+	p.pace.Add(i.key, pace)
 }
 
 // worthWaiting reports whether one of the processes of a function should be free

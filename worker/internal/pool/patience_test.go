@@ -111,12 +111,20 @@ func TestThePaceFollowsTheCalls(t *testing.T) {
 	if pace, _ := p.pace.Get("f"); pace != 100*time.Millisecond/firstFactor {
 		t.Errorf("after the first call of all the pace is %v", pace)
 	}
-	for range 20 {
-		p.note(i, time.Millisecond)
-	}
+	p.note(i, time.Millisecond)
 	pace, _ := p.pace.Get("f")
-	if pace > 2*time.Millisecond {
-		t.Errorf("after 20 quick ones the pace is %v", pace)
+	if pace != time.Millisecond {
+		t.Errorf("after a quick one the pace is %v", pace)
+	}
+	p.note(i, time.Second)
+	if pace, _ = p.pace.Get("f"); pace > 2*time.Millisecond {
+		t.Errorf("after a slow one the pace is %v", pace)
+	}
+	for range 500 {
+		p.note(i, time.Second)
+	}
+	if pace, _ = p.pace.Get("f"); pace != time.Second {
+		t.Errorf("after many slow ones the pace is %v", pace)
 	}
 	p.note(&instance{key: "f"}, time.Second)
 	if now, _ := p.pace.Get("f"); now != pace {
