@@ -86,16 +86,24 @@ func BenchmarkCold(b *testing.B) {
 			p := start(b, Config{Max: 3, Spares: spares})
 			code := corpus(b, "noop", "noop.js")
 			var took []time.Duration
+			var child, before time.Duration
+			worker := spent(b, os.Getpid())
 			for b.Loop() {
 				b.StopTimer()
 				awaitSpares(b, p, spares)
+				for i := range p.all {
+					before += spent(b, i.proc.PID())
+				}
 				b.StartTimer()
 				took = append(took, once(b, p, code))
 				b.StopTimer()
+				child += spent(b, p.idle[code.Key][0].proc.PID())
 				p.Forget(code.Key)
 				b.StartTimer()
 			}
 			report(b, took)
+			b.ReportMetric(perCall(child-before, b.N), "node-cpu-µs")
+			b.ReportMetric(perCall(spent(b, os.Getpid())-worker, b.N), "worker-cpu-µs")
 		})
 	}
 }
@@ -109,9 +117,11 @@ func BenchmarkWalls(b *testing.B) {
 	}
 	code := corpus(b, "noop", "noop.js")
 	var took [2][]time.Duration
+	var child [2]time.Duration
 	for b.Loop() {
 		for n, p := range pools {
 			took[n] = append(took[n], once(b, p, code))
+			child[n] += spent(b, p.idle[code.Key][0].proc.PID())
 			p.Forget(code.Key)
 			awaitSpares(b, p, 0)
 		}
@@ -119,6 +129,7 @@ func BenchmarkWalls(b *testing.B) {
 	for n, name := range []string{"walls", "open"} {
 		slices.Sort(took[n])
 		b.ReportMetric(float64(took[n][len(took[n])/2].Microseconds()), name+"-p50-µs")
+		b.ReportMetric(perCall(child[n], b.N), name+"-node-cpu-µs")
 	}
 }
 

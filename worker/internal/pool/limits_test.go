@@ -104,3 +104,23 @@ func TestRefusedMemoryIsOutOfMemory(t *testing.T) {
 		t.Errorf("%v, want out of memory, in the function's own words", err)
 	}
 }
+
+// TestHeapKeepsItsLimit has a function tell the limit of its heap, and that of
+// another Node that it starts.
+func TestHeapKeepsItsLimit(t *testing.T) {
+	t.Parallel()
+	const code = `
+		const limit = () => Math.round(require('v8').getHeapStatistics().heap_size_limit / (1 << 20))
+		if (process.send) process.send(limit())
+		exports.handler = async () => {
+			const child = require('child_process').fork(__filename)
+			const theirs = await new Promise((resolve) => child.once('message', resolve))
+			return { statusCode: 200, body: [limit(), theirs].map((n) => n > 150 && n < 300).join() }
+		}`
+	for _, spares := range []int{0, 1} {
+		p := start(t, Config{Max: 2, Spares: spares, Jail: limited(t)})
+		if got := must(t, p, source(t, "heap", code), ""); got != "true,true" {
+			t.Errorf("with %d spares, the limits are as expected: %s", spares, got)
+		}
+	}
+}

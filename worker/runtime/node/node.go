@@ -29,6 +29,10 @@ var sources embed.FS
 // started before it is needed: it then loads all of Node that it may come to use.
 const SpareArg = "spare"
 
+// HeapModule is the file beside the bootstrap that Node is to load first if it is
+// given a limit for its heap.
+const HeapModule = "heap.cjs"
+
 // MinVersion is the oldest major version of Node that is supported.
 const MinVersion = 20
 
