@@ -18,8 +18,7 @@ var ClockHead string
 // All Checks of the steps that ride with one task run before anything is written
 // for it: one that returns anything but 1 stops that, and the integer that it
 // returned reaches the caller. Then every Apply runs. An empty Check passes, an
-// empty Apply does nothing. Other tasks of the script go on. Check and Apply are
-// given the same tables: what Check reads it may leave in ARGV under a name.
+// empty Apply does nothing. Other tasks of the script go on.
 //
 // Head is Lua that stands once at the head of the script, whatever number of tasks
 // share it, and defines what Check and Apply call: to define a function costs, each

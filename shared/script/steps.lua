@@ -23,9 +23,7 @@ local function deal(key, arg)
   for _, step in ipairs(steps) do
     local keys, args = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
     arg = arg + 2
-    step.keys, step.args = {}, {}
-    for i = 1, keys do step.keys[i] = KEYS[key + i - 1] end
-    for i = 1, args do step.args[i] = ARGV[arg + i - 1] end
+    step.keys, step.args = {unpack(KEYS, key, key + keys - 1)}, {unpack(ARGV, arg, arg + args - 1)}
     key, arg = key + keys, arg + args
   end
   return key, arg

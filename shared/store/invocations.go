@@ -97,7 +97,9 @@ func begun(answer any, id string) (Begun, error) {
 	r := make(record, len(fields)/2)
 	for i := 0; i+1 < len(fields); i += 2 {
 		field, _ := fields[i].(string)
-		r[field], _ = fields[i+1].(string)
+		if _, newer := r[field]; !newer {
+			r[field], _ = fields[i+1].(string)
+		}
 	}
 	inv, err := r.invocation()
 	if err != nil {

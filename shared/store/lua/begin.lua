@@ -10,7 +10,7 @@
 --            retention of a dead record, ms
 -- Result   for each invocation one of
 --            {field, value, …}: the whole record, in which of a field that stands
---              there twice the last value counts, and an empty one says that it is gone
+--              there twice the first value counts, and an empty one says that it is gone
 --            "finished": no attempt may follow
 --            "missing"
 --            an error, which leaves the others as they are
@@ -21,13 +21,21 @@
 --
 -- Atomic: an attempt that a dead worker left open is closed, and the invocation is
 -- then running, dead or cancelled; nobody sees anything in between.
-local shared, key = {unpack(KEYS, 1, 4)}, 3
+local pins, index, counts, outbox = unpack(KEYS, 1, 4)
+local key = 3
 
 local function begin(worker, token, cancelledFor, deadFor)
   key = key + 2
-  local KEYS = {KEYS[key], KEYS[key + 1], unpack(shared)}
-  local answer, r = redis.call('HGETALL', KEYS[1]), {}
-  for i = 1, #answer, 2 do r[answer[i]] = answer[i + 1] end
+  local KEYS = {KEYS[key], KEYS[key + 1], pins, index, counts, outbox}
+  local answer = redis.call('HGETALL', KEYS[1])
+  local r = {
+    state = false, attempt = false, begin = false, cancel = false, crashes = false, attempts = false, started = false, next = false,
+    id = false, site = false, ['function'] = false, created = false, pin = false, callback = false, awaited = false,
+  }
+  for i = 1, #answer, 2 do
+    local field = answer[i]
+    if r[field] == false then r[field] = answer[i + 1] end
+  end
   if not r.state then return 'missing' end
   if r.state == 'running' and r.begin == token then return answer end
 
@@ -40,32 +48,20 @@ local function begin(worker, token, cancelledFor, deadFor)
   if r.cancel then to, retention, failure = 'cancelled', cancelledFor, '' end
   if not may(r.state, to) then return 'finished' end
 
-  local journal, write = r.attempts or '', {'HSET', KEYS[1]}
+  local journal = r.attempts or ''
   if r.state == 'running' then
     journal = journal .. close(r.attempt, 'worker_lost', failure)
-    write = {'HSET', KEYS[1], 'outcome', 'worker_lost', 'crashes', crashes}
+    redis.call('HSET', KEYS[1], 'outcome', 'worker_lost', 'crashes', crashes)
   end
-  local first = #write + 1
-  write[first] = 'attempts'
   if to ~= 'running' then
-    write[first + 1] = journal
-    enter(KEYS, r, to, retention, write)
+    enter(KEYS, r, to, retention, 'attempts', journal)
     return 'finished'
   end
   local number = string.format('%d', r.attempt + 1)
-  write[first + 1] = journal .. '{"n":' .. number .. ',"worker":' .. worker .. ',"start":' .. now() .. '}\n'
-  write[first + 2], write[first + 3] = 'attempt', number
-  write[first + 4], write[first + 5] = 'begin', token
-  if not r.started then write[first + 6], write[first + 7] = 'started', now() end
-  enter(KEYS, r, to, retention, write)
-  -- What was written, the state at the end, goes behind what was read.
-  local n = #answer + 1 - first
-  for i = first, #write do answer[n + i] = write[i] end
-  if r.next then
-    n = #answer
-    answer[n + 1], answer[n + 2] = 'next', ''
-  end
-  return answer
+  journal = journal .. '{"n":' .. number .. ',"worker":' .. worker .. ',"start":' .. now() .. '}\n'
+  local started = r.started or now()
+  enter(KEYS, r, to, retention, 'attempt', number, 'attempts', journal, 'begin', token, 'started', started)
+  return {'state', to, 'attempt', number, 'attempts', journal, 'started', started, 'next', '', unpack(answer)}
 end
 
 local answers = serve(5, 4, begin)

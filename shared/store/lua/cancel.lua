@@ -24,13 +24,12 @@ local function cancel()
     return {'finished', r.state}
   end
 
-  local write = {'HSET', KEYS[1], 'cancel', ARGV[1]}
   if r.state == 'running' then
-    redis.call(unpack(write))
+    redis.call('HSET', KEYS[1], 'cancel', ARGV[1])
     redis.call('PUBLISH', ARGV[3], ARGV[4])
     return {'cancelled', r.state}
   end
-  enter(KEYS, r, 'cancelled', ARGV[2], write)
+  enter(KEYS, r, 'cancelled', ARGV[2], 'cancel', ARGV[1])
   return {'cancelled', 'cancelled'}
 end
 

@@ -10,11 +10,14 @@
 --
 -- Atomic with the script that it rides in: the attempt is closed and the state
 -- moved together, or neither.
-local r, to = ARGV.record, ARGV.to
-local write = {'HSET', KEYS[1], 'outcome', ARGV[2], 'attempts', (r.attempts or '') .. close(ARGV[1], ARGV[2], ARGV[4])}
+local r = look(KEYS[1])
+local to, n = r.to, 4
+local write = {
+  'outcome', ARGV[2], 'attempts', (r.attempts or '') .. close(ARGV[1], ARGV[2], ARGV[4]), nil, nil, nil, nil, nil, nil,
+}
 local function also(field, value)
-  local n = #write
   write[n + 1], write[n + 2] = field, value
+  n = n + 2
 end
 if ARGV[7] == '1' then also('failures', (r.failures or 0) + 1) end
 if to == 'failed' then also('next', later(ARGV[6])) end
@@ -23,4 +26,4 @@ if batches[KEYS[1]] then -- of lines that ride along
   also('batch', batches[KEYS[1]])
   batches[KEYS[1]] = nil
 end
-enter(KEYS, r, to, ARGV.retention, write)
+enter(KEYS, r, to, r.retention, unpack(write, 1, n))

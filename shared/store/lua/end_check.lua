@@ -25,5 +25,5 @@ if r.cancel and may(to, 'running') then
   to, retention = 'cancelled', ARGV[9]
 end
 if not may(r.state, to) then return -11 end
-ARGV.record, ARGV.to, ARGV.retention = r, to, retention
+r.to, r.retention = to, retention
 return 1

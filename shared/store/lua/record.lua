@@ -8,9 +8,11 @@
 --
 -- One script may move many records, and most of what that costs Redis is the number
 -- of commands. So a record is read once and written once, and what can be said of
--- many records in one command is put off to record_tail.lua, which stands at the
--- end of each such script: entries of the index, counts, pins. Nobody sees anything
--- in between.
+-- many records in one command is put off to the end of the script, where writeRest
+-- writes it: entries of the index, counts, pins. Nobody sees anything in between.
+--
+-- A table that grows entry by entry is slow. Those to which many are added begin with
+-- room for some: the nils in a constructor are that.
 --
 -- To move a record takes these keys, in this order:
 --   KEYS[1] record
@@ -44,16 +46,20 @@ local function later(ms)
 end
 
 -- look reads of a record what the steps need to know. Those of a script that look
--- at the same one share what was read.
+-- at the same one share what was read, and what a Check leaves in to and retention
+-- for its Apply.
 local looked = {}
 local function look(key)
   local r = looked[key]
   if not r then
-    r = {}
-    r.state, r.attempt, r.outcome, r.cancel, r.attempts, r.failures, r.batch,
-      r.id, r.site, r['function'], r.created, r.pin, r.callback, r.awaited =
+    local state, attempt, outcome, cancel, attempts, failures, batch, id, site, fn, created, pin, callback, awaited =
       unpack(redis.call('HMGET', key, 'state', 'attempt', 'outcome', 'cancel', 'attempts', 'failures', 'batch',
         'id', 'site', 'function', 'created', 'pin', 'callback', 'awaited'))
+    r = {
+      state = state, attempt = attempt, outcome = outcome, cancel = cancel, attempts = attempts,
+      failures = failures, batch = batch, id = id, site = site, ['function'] = fn, created = created,
+      pin = pin, callback = callback, awaited = awaited, to = false, retention = false,
+    }
     looked[key] = r
   end
   return r
@@ -77,13 +83,17 @@ end
 
 local function leave(set, id)
   local command = leaving[set]
-  if command then command[#command + 1] = id else leaving[set] = {'ZREM', set, id} end
+  if command then
+    command[#command + 1] = id
+  else
+    leaving[set] = {'ZREM', set, id, nil, nil, nil, nil, nil}
+  end
 end
 
 local function join(set, score, id)
   local command = joining[set]
   if not command then
-    joining[set] = {'ZADD', set, score, id}
+    joining[set] = {'ZADD', set, score, id, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil}
     return
   end
   local n = #command
@@ -134,18 +144,18 @@ local function close(number, outcome, failure)
   return '{"n":' .. number .. ',"end":' .. now() .. ',"outcome":"' .. outcome .. '"' .. failure .. '}\n'
 end
 
--- enter puts a record into a state, from another one or the same. write is the
--- command that sets what else changes of the record. retention is in ms, and only
--- that of states that are not left by themselves matters.
-local function enter(KEYS, r, to, retention, write)
-  local record, from, n = KEYS[1], r.state, #write
-  write[n + 1], write[n + 2] = 'state', to
+-- enter puts a record into a state, from another one or the same. What else changes
+-- of it follows: field, value, … retention is in ms, and only that of states that
+-- are not left by themselves matters.
+local function enter(KEYS, r, to, retention, ...)
+  local record, from = KEYS[1], r.state
   if ended[to] then
-    write[n + 3], write[n + 4] = 'finished', now()
+    redis.call('HSET', record, 'state', to, 'finished', now(), ...)
   elseif to == 'queued' then
-    write[n + 3], write[n + 4] = 'requeued', now()
+    redis.call('HSET', record, 'state', to, 'requeued', now(), ...)
+  else
+    redis.call('HSET', record, 'state', to, ...)
   end
-  redis.call(unpack(write))
   looked[record] = nil
   if from == 'failed' then redis.call('HDEL', record, 'next') end
   if from ~= to then list(KEYS[4], KEYS[5], r, from, to, later(retention)) end

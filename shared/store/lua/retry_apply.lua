@@ -16,9 +16,8 @@ redis.call('HDEL', record, 'finished', 'result', 'failures', 'crashes', 'cancel'
 redis.call('PERSIST', record)
 redis.call('PERSIST', log)
 sum(pinned, pins, deploy, 1)
-local write = {'HSET', record, 'retry', ARGV[1], 'pin', deploy}
 if r.callback then
-  write[7], write[8] = 'callback_state', ARGV[2]
   redis.call('HDEL', record, 'callback_attempts', 'callback_error')
+  redis.call('HSET', record, 'callback_state', ARGV[2])
 end
-enter(KEYS, r, 'queued', 0, write)
+enter(KEYS, r, 'queued', 0, 'retry', ARGV[1], 'pin', deploy)
