@@ -28,7 +28,7 @@ func logKey(kind function.Kind, id string) string {
 func pinsKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:pins" }
 
 // indexKey is what the names of the sets begin with in which the records of a
-// kind are listed; lua/index.lua makes the rest. It is the name of no key itself.
+// kind are listed; lua/index.lua says the rest. It is the name of no key itself.
 func indexKey(kind function.Kind) string { return "nightshift:{" + string(kind) + "}:index:" }
 
 // countsKey is the hash of how many records were made and ended, by state.

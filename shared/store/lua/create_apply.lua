@@ -1,5 +1,5 @@
 -- Step, apply: makes the record, with Redis's clock as its time of creation, pins
--- its deploy, lists it, as add of index.lua does, and counts it.
+-- its deploy, lists it, see index.lua, and counts it.
 --
 -- KEYS[1] record
 -- KEYS[2] pins by deploy
