@@ -23,8 +23,10 @@
 //     share scripts and round trips.
 //   - [Server] waits for work instead of polling for it: an idle loop is parked
 //     and woken by a blocking command, so pick-up takes about a millisecond and
-//     idling costs next to nothing. Several loops share the concurrency,
-//     because each takes one task per round trip.
+//     idling costs next to nothing. It takes as many tasks per round trip as it
+//     has free slots.
+//   - [Settler] ends a delivery in the script that records its end, and shares that
+//     script among those that end together.
 //   - A failed acknowledgement is repaired. asynq repeats it under a context
 //     that has already ended, so a finished task would run again.
 //   - A task can be handed back to the head of its queue, uncounted.
