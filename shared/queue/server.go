@@ -264,6 +264,7 @@ func (s *Server) process(lease context.Context, t *asynq.Task) error {
 	defer context.AfterFunc(lease, func() { cancel(ErrLeaseLost) })()
 	defer context.AfterFunc(s.ctx, func() { cancel(ErrStopping) })()
 	s.due.forget(id)
+	s.cfg.Settler.took(id) // by an earlier delivery, whose lease was over before asynq asked
 	err := s.handle(ctx, d)
 	if retry, ok := errors.AsType[retryError](err); ok {
 		s.due.set(id, retry.after)

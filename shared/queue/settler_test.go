@@ -250,6 +250,34 @@ func TestServerDoesNotSettleWhatIsFinished(t *testing.T) {
 	}
 }
 
+// A delivery that was finished after its lease says nothing of the next one.
+func TestAnOldFinishDoesNotKeepATask(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := NewSettler(b.rdb)
+	t.Cleanup(s.Close)
+	s.finished.Store("a", struct{}{})
+	handled := make(chan struct{})
+	server, err := NewServer(ServerConfig{
+		Redis: b.rdb, Concurrency: 1, Settler: s, Logger: testLog(t),
+		Handler: func(context.Context, Delivery) Disposition { close(handled); return Done() },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.enqueue("a")
+	receive(t, "the task is handled", handled)
+	if err := server.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.left("a"); got != gone {
+		t.Errorf("left is %q, want it settled", got)
+	}
+}
+
 // What was taken and given to nobody when the server pauses goes back to the head.
 func TestTakenTasksAreGivenBack(t *testing.T) {
 	t.Parallel()
