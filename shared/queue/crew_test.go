@@ -35,7 +35,7 @@ func newCrew(b *bundle) *crew {
 // eachRedis runs a test on the best Redis there is, and on miniredis.
 func eachRedis(t *testing.T, run func(t *testing.T, c *crew)) {
 	t.Helper()
-	for name, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+	for name, open := range redistest.Kinds() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			run(t, newCrew(setupOn(t, open(t))))

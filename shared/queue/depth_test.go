@@ -12,7 +12,7 @@ import (
 
 func TestDepth(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+	for name, open := range redistest.Kinds() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setupOn(t, open(t))

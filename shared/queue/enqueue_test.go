@@ -144,7 +144,7 @@ func TestEnqueueSteps(t *testing.T) {
 		{name: "refused with 0", steps: []redisdb.Step{refuse(0), note("x")}, verdict: Existed},
 		{name: "task there, steps not", steps: []redisdb.Step{create()}, again: true, verdict: Queued, record: true},
 	} {
-		for mode, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+		for mode, open := range redistest.Kinds() {
 			t.Run(mode+"/"+tc.name, func(t *testing.T) {
 				t.Parallel()
 				b := setupOn(t, open(t))
@@ -393,7 +393,7 @@ func TestEnqueueBrokenStep(t *testing.T) {
 // is the sum over all of them.
 func TestTasksThatShareAScript(t *testing.T) {
 	t.Parallel()
-	for mode, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+	for mode, open := range redistest.Kinds() {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			rdb := open(t)

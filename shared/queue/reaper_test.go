@@ -19,7 +19,7 @@ import (
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	const q = function.Background
-	for name, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+	for name, open := range redistest.Kinds() {
 		for _, tc := range []struct {
 			name  string
 			lease time.Duration // until it ends; 0: none

@@ -43,7 +43,7 @@ func TestServerValidates(t *testing.T) {
 
 func TestDelivers(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+	for name, open := range redistest.Kinds() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setupOn(t, open(t))
@@ -65,7 +65,7 @@ func TestDelivers(t *testing.T) {
 // Without the wake-up nothing would be delivered here: loops stay parked.
 func TestWakesParkedLoops(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+	for name, open := range redistest.Kinds() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setupOn(t, open(t))
@@ -269,7 +269,7 @@ func TestBuriesWhatIsNoTarget(t *testing.T) {
 
 func TestHandBack(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+	for name, open := range redistest.Kinds() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setupOn(t, open(t))
@@ -303,7 +303,7 @@ func TestHandBack(t *testing.T) {
 // have the task, and must keep it.
 func TestHandBackTwiceTakesNothing(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+	for name, open := range redistest.Kinds() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setupOn(t, open(t))

@@ -19,7 +19,7 @@ import (
 // settlers runs a test on the best Redis that there is, and on the last resort.
 func settlers(t *testing.T, test func(t *testing.T, b *bundle, s *Settler)) {
 	t.Parallel()
-	for mode, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+	for mode, open := range redistest.Kinds() {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := setupOn(t, open(t))

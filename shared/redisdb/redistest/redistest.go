@@ -38,6 +38,19 @@ func URL(t testing.TB) string { return Start(t).URL() }
 // NewMini returns a client of a fresh private miniredis.
 func NewMini(t testing.TB) redis.UniversalClient { return StartMini(t).Client() }
 
+// Kinds are the kinds of Redis that what is stored is tested on: the best that there
+// is, and the last resort too, unless NIGHTSHIFT_TEST_REDIS names one of them.
+func Kinds() map[string]func(testing.TB) redis.UniversalClient {
+	kinds := map[string]func(testing.TB) redis.UniversalClient{"best": New}
+	if Mini() {
+		kinds["mini"] = NewMini
+	}
+	return kinds
+}
+
+// Mini reports whether tests run on the last resort beside a real Redis server.
+func Mini() bool { return os.Getenv("NIGHTSHIFT_TEST_REDIS") == "" }
+
 // Real reports whether Start gives a real Redis server.
 func Real() bool {
 	_, _, ok := embedded.Find()

@@ -28,7 +28,7 @@ type world struct {
 // records runs a test on the best Redis that there is, and on the last resort.
 func records(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Parallel()
-	for mode, open := range map[string]func(testing.TB) redis.UniversalClient{"best": redistest.New, "mini": redistest.NewMini} {
+	for mode, open := range redistest.Kinds() {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			w := &world{T: t, rdb: open(t)}
