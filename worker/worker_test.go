@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,12 +36,13 @@ const patience = 30 * time.Second
 
 // fleet is Redis and an artifact store, with one deploy, for workers to meet in.
 type fleet struct {
-	redis  *redistest.Server
-	blobs  string
-	store  *store.Store
-	queue  *queue.Client
-	deploy deploy.Deploy
-	signs  wire.Key
+	redis   *redistest.Server
+	blobs   string
+	store   *store.Store
+	queue   *queue.Client
+	deploy  deploy.Deploy
+	signing sync.Mutex
+	signs   wire.Key
 	// unsigned leaves calls without a signature.
 	unsigned bool
 }
@@ -357,6 +359,8 @@ func TestADrainWaitsForWhatRuns(t *testing.T) {
 // key is what a gateway signs with.
 func (f *fleet) key(t testing.TB) wire.Key {
 	t.Helper()
+	f.signing.Lock()
+	defer f.signing.Unlock()
 	if f.signs.ID == "" {
 		keys, _, err := f.store.CallKeys(t.Context(), time.Hour, 3*time.Hour)
 		if err != nil {
