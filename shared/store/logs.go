@@ -19,12 +19,14 @@ import (
 )
 
 var (
+	//go:embed lua/lines_head.lua
+	linesHead string
 	//go:embed lua/lines_check.lua
 	linesCheck string
 	//go:embed lua/lines_apply.lua
 	linesApply string
 
-	linesScript = alone(redisdb.Step{Head: recordHead, Check: linesCheck, Apply: linesApply, Tail: recordTail})
+	linesScript = alone(redisdb.Step{Head: linesHead, Check: linesCheck, Apply: linesApply, Tail: recordTail})
 )
 
 const (
