@@ -77,9 +77,9 @@ const (
 
 	// sharedTimeout bounds a round trip that several callers share; one that is made
 	// for one caller ends with its context.
-	// beginGap lets attempts that begin one shortly after the other share a script.
-	beginGap      = time.Millisecond
 	sharedTimeout = 5 * time.Second
+	// beginGap lets attempts that begin one shortly after the other share a script.
+	beginGap = time.Millisecond
 
 	// retryAfter is when a caller may expect Redis to be back.
 	retryAfter = 2 * time.Second
