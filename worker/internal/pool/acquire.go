@@ -82,6 +82,10 @@ func (p *Pool) await(ctx context.Context, code *Code, wait bool) (grant, error) 
 		p.mu.Unlock()
 		return grant{}, failed(invocation.Drained, "Runtime.Drained", ErrDraining.Error())
 	}
+	if ctx.Err() != nil { // nobody needs a process any more
+		p.mu.Unlock()
+		return grant{}, failed(reason(ctx, code))
+	}
 	if g, ok := p.grant(code); ok {
 		p.mu.Unlock()
 		return g, nil

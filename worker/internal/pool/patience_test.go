@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nightshift/nightshift/shared/invocation"
 	"github.com/nightshift/nightshift/worker/internal/polltest"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // running starts a call that takes so many milliseconds, and waits until it runs.
@@ -47,38 +49,65 @@ func TestQuickFunctionsShareAProcess(t *testing.T) {
 	if n := p.processes(); n != 1 {
 		t.Errorf("%d processes, want one: the second call waits for it", n)
 	}
-	if n := len(p.patient); n != 0 {
-		t.Errorf("%d functions are waited for", n)
+	if n := p.waitsFor(code.Key); n != 0 {
+		t.Errorf("%d calls wait still", n)
 	}
 }
 
+// A process that is not free soon is not waited for, or not for long.
 func TestPatienceEnds(t *testing.T) {
 	t.Parallel()
-	p := start(t, Config{Max: 4})
-	code := corpus(t, "sleep", "sleep.js")
-	must(t, p, code, "0")
-	p.setPace(code.Key, time.Millisecond)
-	end := running(t, p, code, "60000")
-	defer end()
-	must(t, p, code, "0")
-	if n := p.processes(); n != 2 {
-		t.Errorf("%d processes, want a second one: the first is not free soon", n)
+	for name, tc := range map[string]struct{ pace, patience time.Duration }{
+		"seemed quick": {time.Millisecond, patience},
+		"slow":         {time.Second, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, Config{Max: 4})
+			p.patience = tc.patience
+			code := corpus(t, "sleep", "sleep.js")
+			must(t, p, code, "0")
+			p.setPace(code.Key, tc.pace)
+			end := running(t, p, code, "60000")
+			defer end()
+			must(t, p, code, "0")
+			if n := p.processes(); n != 2 {
+				t.Errorf("%d processes, want a second one", n)
+			}
+		})
 	}
 }
 
-func TestSlowFunctionsAreNotWaitedFor(t *testing.T) {
+// A call that is given up while it waits starts no process.
+func TestPatienceEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	p := start(t, Config{Max: 4})
 	p.patience = time.Minute
 	code := corpus(t, "sleep", "sleep.js")
 	must(t, p, code, "0")
-	p.setPace(code.Key, time.Second)
+	p.setPace(code.Key, time.Millisecond)
 	end := running(t, p, code, "60000")
 	defer end()
-	must(t, p, code, "0")
-	if n := p.processes(); n != 2 {
-		t.Errorf("%d processes, want 2", n)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	failure := make(chan error, 1)
+	go func() {
+		_, _, err := do(ctx, p, code, "0", true)
+		failure <- err
+	}()
+	polltest.Until(t, "it waits", func() bool { return p.waitsFor(code.Key) == 1 })
+	cancel(ErrCancelled)
+	if err := <-failure; failedOf(err) == nil || failedOf(err).Outcome != invocation.Aborted {
+		t.Errorf("a call that was given up: %v, want aborted", err)
 	}
+	if n := testutil.ToFloat64(p.metrics.calls[cold]); n != 1 {
+		t.Errorf("%v processes were started, want none for it", n)
+	}
+}
+
+func (p *Pool) waitsFor(key string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.patient[key])
 }
 
 // As many wait as the processes should serve within a moment.
@@ -147,11 +176,7 @@ func TestStopEndsPatience(t *testing.T) {
 		_, _, err := do(t.Context(), p, code, "0", true)
 		failure <- err
 	}()
-	polltest.Until(t, "it waits", func() bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return len(p.patient[code.Key]) == 1
-	})
+	polltest.Until(t, "it waits", func() bool { return p.waitsFor(code.Key) == 1 })
 	stop(t, p)
 	if err := <-failure; failedOf(err) == nil {
 		t.Errorf("a call that waited: %v, want drained", err)
