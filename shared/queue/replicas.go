@@ -37,7 +37,7 @@ func (c *Client) AwaitReplicas(n int) error {
 }
 
 // send sends commands in one round trip.
-func (c *enqueueClient) send(ctx context.Context, cmds []*redis.Cmd) {
+func (c *enqueueClient) send(ctx context.Context, cmds []redis.Cmder) {
 	if c.replicas == 0 {
 		script.Send(ctx, c.UniversalClient, cmds)
 		return
@@ -52,7 +52,7 @@ func (c *enqueueClient) send(ctx context.Context, cmds []*redis.Cmd) {
 // done by an earlier try, whose reply was lost, writes nothing: therefore all of
 // them are followed by a write of ours, and what was written before it, on
 // whatever connection, is confirmed with it.
-func (c *enqueueClient) replicated(ctx context.Context, cmds []*redis.Cmd) {
+func (c *enqueueClient) replicated(ctx context.Context, cmds []redis.Cmder) {
 	for tag, some := range byTag(cmds) {
 		node, err := c.master(ctx, tag)
 		if err != nil {
@@ -93,8 +93,8 @@ func (c *enqueueClient) master(ctx context.Context, tag string) (pipeliner, erro
 }
 
 // byTag groups commands by the hash tag of their first key.
-func byTag(cmds []*redis.Cmd) map[string][]*redis.Cmd {
-	groups := map[string][]*redis.Cmd{}
+func byTag(cmds []redis.Cmder) map[string][]redis.Cmder {
+	groups := map[string][]redis.Cmder{}
 	for _, cmd := range cmds {
 		key, _ := cmd.Args()[3].(string)
 		_, tag, _ := strings.Cut(key, "{")

@@ -41,7 +41,7 @@ type Config struct {
 	// together, for as much waiting. Default: none.
 	Gap time.Duration
 	// Send sends commands in one round trip. Default: [Send].
-	Send func(ctx context.Context, cmds []*redis.Cmd)
+	Send func(ctx context.Context, cmds []redis.Cmder)
 }
 
 // Batcher lets concurrent calls share round trips and scripts. A caller who finds
@@ -75,7 +75,7 @@ func NewBatcher(cfg Config) *Batcher {
 		cfg.Flights = Flights
 	}
 	if cfg.Send == nil {
-		cfg.Send = func(ctx context.Context, cmds []*redis.Cmd) { Send(ctx, cfg.Redis, cmds) }
+		cfg.Send = func(ctx context.Context, cmds []redis.Cmder) { Send(ctx, cfg.Redis, cmds) }
 	}
 	return &Batcher{cfg: cfg}
 }
@@ -89,6 +89,11 @@ type Call struct {
 	// Keys and Args are the call's own, which stand behind those of the calls before it.
 	Keys []string
 	Args []any
+	// Then, if not nil, is a command that follows the script in the same round trip,
+	// and again if that has to be sent again. It has an answer of its own, once the
+	// call has one. What a script only hands on is better read this way: what goes
+	// through Lua costs Redis several times as much.
+	Then redis.Cmder
 }
 
 // call is a Call that is made.
@@ -261,9 +266,14 @@ func timedOut(err error) bool {
 
 // run sends the scripts of the groups, by their source or by its digest.
 func (b *Batcher) run(ctx context.Context, groups []*group, source bool) {
-	cmds := make([]*redis.Cmd, len(groups))
-	for i, g := range groups {
-		cmds[i] = g.command(ctx, source)
+	cmds := make([]redis.Cmder, 0, len(groups))
+	for _, g := range groups {
+		cmds = append(cmds, g.command(ctx, source))
+		for _, c := range g.calls {
+			if c.Then != nil {
+				cmds = append(cmds, c.Then)
+			}
+		}
 	}
 	if len(cmds) > 0 {
 		b.cfg.Send(ctx, cmds)
@@ -271,7 +281,7 @@ func (b *Batcher) run(ctx context.Context, groups []*group, source bool) {
 }
 
 // Send sends commands in one round trip. Each has its own answer or error.
-func Send(ctx context.Context, rdb redis.UniversalClient, cmds []*redis.Cmd) {
+func Send(ctx context.Context, rdb redis.UniversalClient, cmds []redis.Cmder) {
 	if len(cmds) == 1 {
 		_ = rdb.Process(ctx, cmds[0])
 		return

@@ -3,6 +3,7 @@ package script
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -199,10 +200,14 @@ func TestAGapGathersCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const gap = 2 * time.Millisecond
 		var sizes []int
-		b := NewBatcher(Config{Flights: 1, Gap: gap, Timeout: time.Second, Send: func(_ context.Context, cmds []*redis.Cmd) {
-			n := len(cmds[0].Args()) - 3 - len(shared)
+		b := NewBatcher(Config{Flights: 1, Gap: gap, Timeout: time.Second, Send: func(_ context.Context, cmds []redis.Cmder) {
+			cmd, ok := cmds[0].(*redis.Cmd)
+			if !ok {
+				t.Fatalf("the first command is a %T", cmds[0])
+			}
+			n := len(cmd.Args()) - 3 - len(shared)
 			sizes = append(sizes, n)
-			cmds[0].SetVal(slices.Repeat([]any{int64(1)}, n))
+			cmd.SetVal(slices.Repeat([]any{int64(1)}, n))
 		}})
 		s := New("")
 		var callers sync.WaitGroup
@@ -230,6 +235,33 @@ func TestAGapGathersCalls(t *testing.T) {
 			t.Errorf("the flights carried %v, want %v", sizes, want)
 		}
 	})
+}
+
+// What follows a script sees what that has written, also the first time, when Redis
+// does not know the script, and for each of those who share it.
+func TestThenFollowsTheScript(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.New(t)
+	b := NewBatcher(Config{Redis: rdb, Timeout: time.Minute, Flights: 1, Gap: time.Millisecond})
+	s := New("local done = {} for i, key in ipairs(KEYS) do done[i] = redis.call('INCR', key) end return {unpack(done, 2)}")
+	for round := int64(1); round <= 3; round++ {
+		var callers sync.WaitGroup
+		for i := range 5 {
+			callers.Go(func() {
+				key := fmt.Sprint("{slot}:", i)
+				read := redis.NewCmd(t.Context(), "get", key)
+				written, err := b.Do(t.Context(), Call{Script: s, Shared: shared[:1], Keys: []string{key}, Then: read})
+				if err != nil || written != round {
+					t.Errorf("round %d: the script = %v, %v", round, written, err)
+				}
+				if got, err := read.Int64(); got != round || err != nil {
+					t.Errorf("round %d: read after it %d, %v", round, got, err)
+				}
+			})
+		}
+		callers.Wait()
+	}
+	b.Wait()
 }
 
 // deaf tells the size of each script's batch, and then does as it is told: it

@@ -1,19 +1,23 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/nightshift/nightshift/shared/invocation"
+	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 	"github.com/nightshift/nightshift/shared/script"
+	"github.com/redis/go-redis/v9"
 )
 
-// beginAll begins attempts in one script and returns its answers: the state that
-// each record is in then, or the word or error instead.
+// beginAll begins attempts in one script and returns its answers: the number of
+// each attempt, or the error instead.
 func (b *backend) beginAll(t testing.TB, ids ...string) (answers []string) {
 	t.Helper()
 	begin, err := beginTemplate.With(nil)
@@ -30,12 +34,12 @@ func (b *backend) beginAll(t testing.TB, ids ...string) (answers []string) {
 		t.Fatalf("beginning %d attempts = %v", len(ids), err)
 	}
 	for i, answer := range all {
-		begun, err := begun(answer, ids[i])
+		attempt, err := begun(answer, ids[i])
 		if err != nil {
 			answers = append(answers, err.Error())
 			continue
 		}
-		answers = append(answers, fmt.Sprint(begun.Invocation.State, begun.Attempt))
+		answers = append(answers, fmt.Sprint("attempt ", attempt))
 	}
 	return answers
 }
@@ -49,7 +53,7 @@ func TestBeginsInOneScript(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := b.beginAll(t, queued, gone, failed, broken, done, other)
-		want := []string{"running1", UnknownInvocation(gone).Error(), "running2", "", ErrFinished.Error(), "running1"}
+		want := []string{"attempt 1", UnknownInvocation(gone).Error(), "attempt 2", "", ErrFinished.Error(), "attempt 1"}
 		for i := range want {
 			if got[i] != want[i] && want[i] != "" {
 				t.Errorf("answer %d is %q, want %q", i, got[i], want[i])
@@ -68,7 +72,7 @@ func TestBeginsOfOneInvocationInOneScript(t *testing.T) {
 	contract(t, func(t *testing.T, b *backend) {
 		id, other := b.create(t, function.Background), b.create(t, function.Background)
 		got := b.beginAll(t, id, other, id, id, id)
-		want := []string{"running1", "running1", "running2", "running3", ErrFinished.Error()}
+		want := []string{"attempt 1", "attempt 1", "attempt 2", "attempt 3", ErrFinished.Error()}
 		if invocation.MaxCrashes != 3 || fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("the answers are %q, want %q", got, want)
 		}
@@ -107,4 +111,44 @@ func TestConcurrentBegins(t *testing.T) {
 		b.checkIndex(t)
 		b.checkPins(t)
 	})
+}
+
+// The record is read after the script: by then another worker may have begun an
+// attempt. Each has its own.
+func TestBeginAsAnotherOneBegins(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		id := b.put(t, invocation.Queued)
+		rdb := b.client(t)
+		rdb.AddHook(&afterScript{do: func() { b.begin(t, id, "w2") }})
+		begun, err := New(rdb, Options{}).Begin(t.Context(), function.Background, id, "w1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(begun.Invocation.Attempts); begun.Attempt != 1 || n != 1 || begun.Invocation.Attempts[0].Worker != "w1" {
+			t.Errorf("Begin = attempt %d of %+v, want the first, of w1, alone", begun.Attempt, begun.Invocation.Attempts)
+		}
+		if err := b.Finish(t.Context(), function.Background, id, begun.Attempt, ends[invocation.Succeeded]); !errors.Is(err, ErrFenced) {
+			t.Errorf("its Finish = %v, want ErrFenced", err)
+		}
+		b.finish(t, id, 2, ends[invocation.Succeeded])
+	})
+}
+
+// afterScript does something between a script and the command behind it.
+type afterScript struct {
+	redistest.Breaker // passes everything on
+	do                func()
+}
+
+func (a *afterScript) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if len(cmds) != 2 || !strings.HasPrefix(cmds[0].Name(), "eval") {
+			return next(ctx, cmds)
+		}
+		if err := next(ctx, cmds[:1]); err != nil {
+			return err
+		}
+		a.do()
+		return next(ctx, cmds[1:])
+	}
 }

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,46 +72,60 @@ func (s *Store) Begin(ctx context.Context, kind function.Kind, id, worker string
 	if err != nil {
 		return Begun{}, fmt.Errorf("%s: %w", doing, err)
 	}
+	token, read := newToken(), redis.NewMapStringStringCmd(ctx, "hgetall", recordKey(kind, id))
 	answer, err := s.begins.Do(ctx, script.Call{
 		Script: begin, Shared: kindKeys(kind), Keys: s.recordKeys(kind, id),
-		Args: []any{name, newToken(), s.opts.Retention.Milliseconds(), s.opts.DeadRetention.Milliseconds()},
+		Args: []any{name, token, s.opts.Retention.Milliseconds(), s.opts.DeadRetention.Milliseconds()},
+		Then: read,
 	})
 	if err != nil {
 		return Begun{}, failed(ctx, err, doing)
 	}
-	return begun(answer, id)
+	attempt, err := begun(answer, id)
+	if err != nil {
+		return Begun{}, err
+	}
+	r, err := read.Result()
+	if err == nil && r[fieldBegin] != token { // it was read too early, on its way through a cluster; or again begun since
+		r, err = s.rdb.HGetAll(ctx, recordKey(kind, id)).Result()
+	}
+	if err != nil {
+		return Begun{}, failed(ctx, err, doing)
+	}
+	return record(r).begun(id, attempt)
 }
 
-// begun translates what the script answered for an invocation.
-func begun(answer any, id string) (Begun, error) {
-	const doing = "beginning an attempt"
-	fields, ok := answer.([]any)
+// begun translates what the script answered for an invocation: the number of the
+// attempt.
+func begun(answer any, id string) (attempt int, err error) {
+	number, ok := answer.(int64)
 	switch {
 	case ok:
+		return int(number), nil
 	case answer == "finished":
-		return Begun{}, ErrFinished
+		return 0, ErrFinished
 	case answer == "missing":
-		return Begun{}, UnknownInvocation(id)
+		return 0, UnknownInvocation(id)
 	default:
-		return Begun{}, unexpected(doing, fmt.Sprint(answer))
+		return 0, unexpected("beginning an attempt", fmt.Sprint(answer))
 	}
-	r := make(record, len(fields)/2)
-	for i := 0; i+1 < len(fields); i += 2 {
-		field, _ := fields[i].(string)
-		if _, newer := r[field]; !newer {
-			r[field], _ = fields[i+1].(string)
-		}
+}
+
+// begun is an attempt of the record that was read after it began. Somebody else may
+// have begun a later one meanwhile, who took this worker for lost: then this one is
+// fenced, as it would be a moment later.
+func (r record) begun(id string, attempt int) (Begun, error) {
+	if r[fieldState] == "" {
+		return Begun{}, UnknownInvocation(id)
 	}
 	inv, err := r.invocation()
 	if err != nil {
-		return Begun{}, fmt.Errorf("%s of %s: %w", doing, id, err)
+		return Begun{}, fmt.Errorf("beginning an attempt of %s: %w", id, err)
 	}
-	return Begun{
-		Invocation: inv,
-		Event:      []byte(r[fieldEvent]),
-		Attempt:    int(r.number(fieldAttempt)),
-		Failures:   int(r.number(fieldFailures)),
-	}, nil
+	if n := slices.IndexFunc(inv.Attempts, func(a invocation.Attempt) bool { return a.Number == attempt }); n >= 0 {
+		inv.Attempts = inv.Attempts[:n+1]
+	}
+	return Begun{Invocation: inv, Event: []byte(r[fieldEvent]), Attempt: attempt, Failures: int(r.number(fieldFailures))}, nil
 }
 
 // End is how an attempt ended.

@@ -17,7 +17,8 @@ import (
 
 // Fields of a record. Times are milliseconds since 1970. The scripts add
 // further ones that only they read: outcome of the newest closed attempt,
-// crashes, the time retried of the last retry, and the tokens begin and batch.
+// crashes, the time retried of the last retry, and the identity batch of the last
+// lines.
 const (
 	fieldID       = "id"
 	fieldSite     = "site"
@@ -33,10 +34,12 @@ const (
 	fieldAttempt  = "attempt"  // number of the newest attempt, 0 before the first
 	fieldFailures = "failures" // attempts that count against the retry limit
 	fieldAttempts = "attempts" // journal, see journalLine
-	fieldPin      = "pin"      // the deploy that the record pins, until it is finished
+	fieldPin      = "pin"      // the deploy that the record pins; empty once it is finished
 	fieldCancel   = "cancel"   // there if somebody asked for a cancellation
 	fieldResult   = "result"   // JSON
 	fieldEvent    = "event"    // as it was accepted, up to hundreds of KiB
+	fieldBegin    = "begin"    // token of the call that began the newest attempt
+	fieldLog      = "log"      // a short log, see lua/lines_apply.lua
 
 	fieldNotBefore = "not_before"
 	fieldReplayOf  = "replay_of"

@@ -9,8 +9,7 @@
 --            retention of a cancelled record, ms
 --            retention of a dead record, ms
 -- Result   for each invocation one of
---            {field, value, …}: the whole record, in which of a field that stands
---              there twice the first value counts, and an empty one says that it is gone
+--            the number of the attempt, which is open
 --            "finished": no attempt may follow
 --            "missing"
 --            an error, which leaves the others as they are
@@ -27,41 +26,37 @@ local key = 3
 local function begin(worker, token, cancelledFor, deadFor)
   key = key + 2
   local KEYS = {KEYS[key], KEYS[key + 1], pins, index, counts, outbox}
-  local answer = redis.call('HGETALL', KEYS[1])
+  local state, attempt, begun, cancel, crashes, attempts, started, id, site, fn, created, pin, callback, awaited, batch =
+    unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'begin', 'cancel', 'crashes', 'attempts', 'started',
+      'id', 'site', 'function', 'created', 'pin', 'callback', 'awaited', 'batch'))
+  if not state then return 'missing' end
+  if state == 'running' and begun == token then return tonumber(attempt) end
   local r = {
-    state = false, attempt = false, begin = false, cancel = false, crashes = false, attempts = false, started = false, next = false,
-    id = false, site = false, ['function'] = false, created = false, pin = false, callback = false, awaited = false,
+    state = state, id = id, site = site, ['function'] = fn, created = created,
+    pin = pin, callback = callback, awaited = awaited, batch = batch, short = false,
   }
-  for i = 1, #answer, 2 do
-    local field = answer[i]
-    if r[field] == false then r[field] = answer[i + 1] end
-  end
-  if not r.state then return 'missing' end
-  if r.state == 'running' and r.begin == token then return answer end
 
   local to, retention, failure = 'running', 0, ''
-  local crashes = tonumber(r.crashes or 0)
-  if r.state == 'running' then
-    crashes = crashes + 1
+  if state == 'running' then
+    crashes = (crashes or 0) + 1
     if crashes >= maxCrashes then to, retention, failure = 'dead', deadFor, workerLost end
   end
-  if r.cancel then to, retention, failure = 'cancelled', cancelledFor, '' end
-  if not may(r.state, to) then return 'finished' end
+  if cancel then to, retention, failure = 'cancelled', cancelledFor, '' end
+  if not may(state, to) then return 'finished' end
 
-  local journal = r.attempts or ''
-  if r.state == 'running' then
-    journal = journal .. close(r.attempt, 'worker_lost', failure)
+  local journal = attempts or ''
+  if state == 'running' then
+    journal = journal .. close(attempt, 'worker_lost', failure)
     redis.call('HSET', KEYS[1], 'outcome', 'worker_lost', 'crashes', crashes)
   end
   if to ~= 'running' then
     enter(KEYS, r, to, retention, 'attempts', journal)
     return 'finished'
   end
-  local number = string.format('%d', r.attempt + 1)
+  local number = string.format('%d', attempt + 1)
   journal = journal .. '{"n":' .. number .. ',"worker":' .. worker .. ',"start":' .. now() .. '}\n'
-  local started = r.started or now()
-  enter(KEYS, r, to, retention, 'attempt', number, 'attempts', journal, 'begin', token, 'started', started)
-  return {'state', to, 'attempt', number, 'attempts', journal, 'started', started, 'next', '', unpack(answer)}
+  enter(KEYS, r, to, retention, 'attempt', number, 'attempts', journal, 'begin', token, 'started', started or now())
+  return tonumber(number)
 end
 
 local answers = serve(5, 4, begin)
