@@ -189,8 +189,10 @@ func TestRetryOfADeadInvocation(t *testing.T) {
 		b.begin(t, id, "w2") // a crash
 		b.finish(t, id, 2, ends[invocation.Failed])
 		b.begin(t, id, "w3")
-		if err := b.AppendLog(t.Context(), src, numbered(3, 0, 1)); err != nil {
-			t.Fatal(err)
+		for i := range 2 { // so that there is a stream
+			if err := b.AppendLog(t.Context(), src, numbered(3, i, 1)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if _, err := b.Cancel(t.Context(), id); err != nil { // which comes too late
 			t.Fatal(err)

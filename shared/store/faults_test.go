@@ -75,7 +75,14 @@ var writes = []write{
 		id := b.put(t, invocation.Running)
 		return func(ctx context.Context, s *Store) error {
 			return s.AppendLog(ctx, LogSource{Site: "shop", Kind: function.Background, Invocation: id}, numbered(1, 0, 3))
-		}, func() bool { return b.rdb.XLen(t.Context(), logKey(function.Background, id)).Val() == 3 }
+		}, func() bool { return b.lines(t, id) == 3 }
+	}, isNil},
+	{"AppendLog after a short log", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
+		id := b.put(t, invocation.Running)
+		b.append(t, id, numbered(1, 0, 2))
+		return func(ctx context.Context, s *Store) error {
+			return s.AppendLog(ctx, LogSource{Site: "shop", Kind: function.Background, Invocation: id}, numbered(1, 2, 3))
+		}, func() bool { return b.lines(t, id) == 5 }
 	}, isNil},
 	{"CreateDeploy", func(t testing.TB, b *backend) (func(context.Context, *Store) error, func() bool) {
 		return func(ctx context.Context, s *Store) error {

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
@@ -32,6 +34,9 @@ var (
 const (
 	// maxBatch bounds the lines that one script appends: Redis does nothing else meanwhile.
 	maxBatch = 500
+	// maxShort is how many bytes of lines a record keeps itself; a longer log is a
+	// stream. A record with some is read again with each retry.
+	maxShort = 4 << 10
 	// followPage is how many lines a follower reads at once.
 	followPage = 500
 	// A follower looks again so soon after a line, and less and less often while
@@ -116,8 +121,9 @@ func (s *Store) Lines(src LogSource, lines []invocation.LogLine) (redisdb.Step, 
 		return redisdb.Step{}, err
 	}
 	attempt := lines[0].Attempt
-	args := append(make([]any, 0, 5+len(lines)), attempt, nil, s.opts.MaxLogLines, logChannel(src.Site), source)
-	identity := sha256.New()
+	const fixed = 6
+	args := append(make([]any, 0, fixed+len(lines)), attempt, nil, s.opts.MaxLogLines, nil, logChannel(src.Site), source)
+	identity, size := sha256.New(), 0
 	for _, line := range lines {
 		if line.Attempt != attempt {
 			return redisdb.Step{}, fmt.Errorf("a batch has lines of the attempts %d and %d", attempt, line.Attempt)
@@ -128,9 +134,13 @@ func (s *Store) Lines(src LogSource, lines []invocation.LogLine) (redisdb.Step, 
 			return redisdb.Step{}, err
 		}
 		identity.Write(text)
+		size += len(text)
 		args = append(args, text)
 	}
-	args[1] = hex.EncodeToString(identity.Sum(nil)[:16])
+	args[1], args[3] = hex.EncodeToString(identity.Sum(nil)[:16]), 0
+	if size <= maxShort && len(lines) <= s.opts.MaxLogLines {
+		args[3] = 1
+	}
 	return redisdb.Step{
 		Head: recordHead, Check: linesCheck, Apply: linesApply, Tail: recordTail,
 		Keys: s.recordKeys(src.Kind, src.Invocation), Args: args,
@@ -204,6 +214,8 @@ func (s *Store) FollowLog(ctx context.Context, id, after string, emit func(invoc
 // readLog reads lines after a cursor, and which of the kinds the invocation is.
 // The state is read before the lines: if it is terminal and there are no lines,
 // none will come, because an attempt writes its last line before it finishes.
+// A short log is read with the state; if it has become a stream since, the stream
+// has its lines too, and only that counts.
 func (s *Store) readLog(ctx context.Context, kinds []function.Kind, id, after string, limit int) (function.Kind, invocation.State, []invocation.LogLine, error) {
 	start := "-"
 	switch {
@@ -219,7 +231,7 @@ func (s *Store) readLog(ctx context.Context, kinds []function.Kind, id, after st
 	entries := make([]*redis.XMessageSliceCmd, len(kinds))
 	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, kind := range kinds {
-			states[i] = p.HMGet(ctx, recordKey(kind, id), fieldState)
+			states[i] = p.HMGet(ctx, recordKey(kind, id), fieldState, fieldLog)
 			entries[i] = p.XRangeN(ctx, logKey(kind, id), start, "+", int64(limit))
 		}
 		return nil
@@ -233,6 +245,9 @@ func (s *Store) readLog(ctx context.Context, kinds []function.Kind, id, after st
 			continue
 		}
 		lines, err := logLines(entries[i].Val())
+		if short, _ := states[i].Val()[1].(string); err == nil && len(lines) == 0 && short != "" {
+			lines, err = shortLog(short, after, limit)
+		}
 		if err != nil {
 			return "", "", nil, fmt.Errorf("reading the log of %s: %w", id, err)
 		}
@@ -246,14 +261,47 @@ func logLines(entries []redis.XMessage) ([]invocation.LogLine, error) {
 	lines := make([]invocation.LogLine, 0, len(entries))
 	for _, entry := range entries {
 		text, _ := entry.Values["line"].(string)
-		var line invocation.LogLine
-		if err := json.Unmarshal([]byte(text), &line); err != nil {
-			return nil, fmt.Errorf("line %s: %w", entry.ID, err)
+		line, err := logLine(text, entry.ID)
+		if err != nil {
+			return nil, err
 		}
-		line.Cursor = entry.ID
 		lines = append(lines, line)
 	}
 	return lines, nil
+}
+
+// shortLog reads up to limit lines after a cursor of a log that is in its record.
+// Of all places only those that lines_apply.lua gives them begin with 0.
+func shortLog(log, after string, limit int) (lines []invocation.LogLine, err error) {
+	done := 0
+	if ms, n, _ := strings.Cut(after, "-"); ms == "0" {
+		done, err = strconv.Atoi(n)
+	} else if after != "" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, nil // a number beyond any line's
+	}
+	n := 0
+	for text := range strings.SplitSeq(log, "\n") {
+		if n++; n <= done || len(lines) == limit {
+			continue
+		}
+		line, err := logLine(text, "0-"+strconv.Itoa(n))
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, line)
+	}
+	return lines, nil
+}
+
+func logLine(text, cursor string) (line invocation.LogLine, err error) {
+	if err := json.Unmarshal([]byte(text), &line); err != nil {
+		return line, fmt.Errorf("line %s: %w", cursor, err)
+	}
+	line.Cursor = cursor
+	return line, nil
 }
 
 // WatchLogs calls fn for each line that any function of the site writes from

@@ -1,14 +1,17 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
@@ -33,6 +36,16 @@ func (b *backend) append(t testing.TB, id string, lines []invocation.LogLine) {
 	if err := b.AppendLog(t.Context(), src, lines); err != nil {
 		t.Fatalf("AppendLog = %v", err)
 	}
+}
+
+// lines is how many lines the invocation's log has.
+func (b *backend) lines(t testing.TB, id string) int {
+	t.Helper()
+	lines, err := b.Log(t.Context(), id, "", 0)
+	if err != nil {
+		t.Fatalf("Log = %v", err)
+	}
+	return len(lines)
 }
 
 var ignoreCursor = cmpopts.IgnoreFields(invocation.LogLine{}, "Cursor")
@@ -63,7 +76,7 @@ func TestLogIsReadInPages(t *testing.T) {
 			}
 			got, cursor = append(got, page...), page[len(page)-1].Cursor
 		}
-		if diff := cmp.Diff(want, got, ignoreCursor); diff != "" {
+		if diff := gocmp.Diff(want, got, ignoreCursor); diff != "" {
 			t.Errorf("the log (-want +got):\n%s", diff)
 		}
 		if all, err := b.Log(t.Context(), id, "", 0); err != nil || len(all) != len(want) {
@@ -86,8 +99,87 @@ func TestLogKeepsTheNewestLines(t *testing.T) {
 		if err != nil || len(lines) < 200 || len(lines) > 300 {
 			t.Fatalf("Log = %d lines, %v, want 200 and at most a hundred more", len(lines), err)
 		}
-		if diff := cmp.Diff(numbered(1, 1000-len(lines), len(lines)), lines, ignoreCursor); diff != "" {
+		if diff := gocmp.Diff(numbered(1, 1000-len(lines), len(lines)), lines, ignoreCursor); diff != "" {
 			t.Errorf("the log (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A log that is short is kept with its record, and becomes a stream when it grows:
+// whoever reads notices nothing, in the middle of a page neither.
+func TestAShortLogGrows(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		for _, tc := range []struct {
+			what   string
+			first  []invocation.LogLine
+			max    int
+			stream bool
+		}{
+			{"a few lines", numbered(1, 0, 3), 0, false},
+			{"many bytes", []invocation.LogLine{{Attempt: 1, Stream: "stdout", Text: strings.Repeat("x", maxShort)}}, 0, true},
+			{"as many lines as a log keeps", numbered(1, 0, 3), 7, false},
+		} {
+			b.opts.MaxLogLines = cmp.Or(tc.max, 100)
+			id := b.put(t, invocation.Running)
+			b.append(t, id, tc.first)
+			if got := b.rdb.Exists(t.Context(), logKey(function.Background, id)).Val() == 1; got != tc.stream {
+				t.Errorf("%s: a stream: %t, want %t", tc.what, got, tc.stream)
+			}
+			page, err := b.Log(t.Context(), id, "", 1)
+			if err != nil || len(page) != 1 {
+				t.Fatalf("%s: Log = %d lines, %v, want 1", tc.what, len(page), err)
+			}
+			before, err := b.Log(t.Context(), id, "", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.append(t, id, numbered(1, 10, 4))
+			rest, err := b.Log(t.Context(), id, page[0].Cursor, 0)
+			if diff := gocmp.Diff(slices.Concat(before[1:], numbered(1, 10, 4)), rest, ignoreCursor); diff != "" || err != nil {
+				t.Errorf("%s: the log after its first line, %v (-want +got):\n%s", tc.what, err, diff)
+			}
+			after, err := b.Log(t.Context(), id, "", len(before))
+			if diff := gocmp.Diff(before, after); diff != "" || err != nil {
+				t.Errorf("%s: the first lines, %v, have changed (-before +after):\n%s", tc.what, err, diff)
+			}
+			if got := b.field(t, id, fieldLog); got != "" {
+				t.Errorf("%s: the record still has the lines %q", tc.what, got)
+			}
+			b.finish(t, id, 1, ends[invocation.Succeeded])
+			b.wantRetention(t, id, b.opts.Retention)
+			if left := b.rdb.PTTL(t.Context(), logKey(function.Background, id)).Val(); left <= 0 {
+				t.Errorf("%s: the stream is kept for %v", tc.what, left)
+			}
+		}
+	})
+}
+
+func TestPagesOfAShortLog(t *testing.T) {
+	contract(t, func(t *testing.T, b *backend) {
+		id := b.put(t, invocation.Running)
+		want := numbered(1, 0, 5)
+		want[2].Text = "ä \"quoted\" \\ \n\x1b[0m </script>"
+		b.append(t, id, want)
+		for limit := 1; limit <= 6; limit++ {
+			var got []invocation.LogLine
+			for cursor := ""; ; cursor = got[len(got)-1].Cursor {
+				page, err := b.Log(t.Context(), id, cursor, limit)
+				if err != nil || len(page) > limit {
+					t.Fatalf("Log(%q) = %d lines, %v, want %d at most", cursor, len(page), err, limit)
+				}
+				if len(page) == 0 {
+					break
+				}
+				got = append(got, page...)
+			}
+			if diff := gocmp.Diff(want, got, ignoreCursor); diff != "" {
+				t.Errorf("pages of %d (-want +got):\n%s", limit, diff)
+			}
+		}
+		for _, cursor := range []string{"0-5", "0-9223372036854775808", "0-99", "1-0", "1700000000000-0"} {
+			if lines, err := b.Log(t.Context(), id, cursor, 10); err != nil || len(lines) != 0 {
+				t.Errorf("Log after %q = %d lines, %v, want none", cursor, len(lines), err)
+			}
 		}
 	})
 }
@@ -102,7 +194,7 @@ func TestABatchIsStoredOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(numbered(1, 0, 3), lines, ignoreCursor); diff != "" {
+		if diff := gocmp.Diff(numbered(1, 0, 3), lines, ignoreCursor); diff != "" {
 			t.Errorf("the log (-want +got):\n%s", diff)
 		}
 		src := LogSource{Kind: function.Background, Invocation: id}
@@ -148,7 +240,7 @@ func TestFollowLogLosesNothing(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				if diff := cmp.Diff(want, got); diff != "" {
+				if diff := gocmp.Diff(want, got); diff != "" {
 					t.Errorf("followed (-want +got):\n%s", diff)
 				}
 				if last := got[len(got)-1].Text; last != "9999" {
@@ -255,7 +347,7 @@ func TestWatchLogs(t *testing.T) {
 			}
 		}
 		for _, w := range want {
-			if diff := cmp.Diff(w, <-entries); diff != "" {
+			if diff := gocmp.Diff(w, <-entries); diff != "" {
 				t.Errorf("the feed (-want +got):\n%s", diff)
 			}
 		}

@@ -13,7 +13,8 @@
 local r = look(KEYS[1])
 local to, n = r.to, 4
 local write = {
-  'outcome', ARGV[2], 'attempts', (r.attempts or '') .. close(ARGV[1], ARGV[2], ARGV[4]), nil, nil, nil, nil, nil, nil,
+  'outcome', ARGV[2], 'attempts', (r.attempts or '') .. close(ARGV[1], ARGV[2], ARGV[4]),
+  nil, nil, nil, nil, nil, nil, nil, nil,
 }
 local function also(field, value)
   write[n + 1], write[n + 2] = field, value
@@ -23,7 +24,8 @@ if ARGV[7] == '1' then also('failures', (r.failures or 0) + 1) end
 if to == 'failed' then also('next', later(ARGV[6])) end
 if to == 'succeeded' and ARGV[5] ~= '' then also('result', ARGV[5]) end
 if batches[KEYS[1]] then -- of lines that ride along
-  also('batch', batches[KEYS[1]])
+  also('batch', batches[KEYS[1]].batch)
+  also('log', batches[KEYS[1]].log)
   batches[KEYS[1]] = nil
 end
 enter(KEYS, r, to, r.retention, unpack(write, 1, n))

@@ -14,6 +14,6 @@ end
 
 local batches = {}
 local function writeRest()
-  for key, batch in pairs(batches) do redis.call('HSET', key, 'batch', batch) end
+  for key, last in pairs(batches) do redis.call('HSET', key, 'batch', last.batch, 'log', last.log) end
 end
 

@@ -58,7 +58,7 @@ local function look(key)
     r = {
       state = state, attempt = attempt, outcome = outcome, cancel = cancel, attempts = attempts,
       failures = failures, batch = batch, id = id, site = site, ['function'] = fn, created = created,
-      pin = pin, callback = callback, awaited = awaited, to = false, retention = false,
+      pin = pin, callback = callback, awaited = awaited, to = false, retention = false, short = false,
     }
     looked[key] = r
   end
@@ -67,8 +67,8 @@ end
 
 -- What is put off: commands that take records off sets and put them onto others,
 -- by set; where that takes no record off, whose counts do not know it; sums of the
--- hashes of counts and pins, by key and field; and which batch of lines was the
--- last of a log, by record.
+-- hashes of counts and pins, by key and field; and what lines_apply.lua leaves in the
+-- fields batch and log, by record.
 local leaving, joining, listed, counted, pinned, batches = {}, {}, {}, {}, {}, {}
 local moved = {}
 
@@ -149,7 +149,12 @@ end
 -- are not left by themselves matters.
 local function enter(KEYS, r, to, retention, ...)
   local record, from = KEYS[1], r.state
-  if ended[to] then
+  -- What the record holds of its deploy is taken back once, whatever comes.
+  local pin = ended[to] and r.pin and r.pin ~= '' and r.pin
+  if pin then
+    redis.call('HSET', record, 'state', to, 'finished', now(), 'pin', '', ...)
+    sum(pinned, KEYS[3], pin, -1)
+  elseif ended[to] then
     redis.call('HSET', record, 'state', to, 'finished', now(), ...)
   elseif to == 'queued' then
     redis.call('HSET', record, 'state', to, 'requeued', now(), ...)
@@ -161,16 +166,12 @@ local function enter(KEYS, r, to, retention, ...)
   if from ~= to then list(KEYS[4], KEYS[5], r, from, to, later(retention)) end
   if not ended[to] then return end
 
-  if r.pin then -- what the record holds of its deploy is taken back once, whatever comes
-    redis.call('HDEL', record, 'pin')
-    sum(pinned, KEYS[3], r.pin, -1)
-  end
   if r.callback then
     redis.call('ZADD', KEYS[6], now(), r.id)
     retention = math.max(tonumber(retention), untoldFor)
   end
   redis.call('PEXPIRE', record, retention)
-  redis.call('PEXPIRE', KEYS[2], retention)
+  if r.batch and not r.short then redis.call('PEXPIRE', KEYS[2], retention) end
   if r.awaited then redis.call('PUBLISH', finishedChannel, r.id) end
 end
 
@@ -185,6 +186,6 @@ local function writeRest()
       if redis.call('HINCRBY', key, deploy, n) <= 0 then redis.call('HDEL', key, deploy) end
     end
   end
-  for record, batch in pairs(batches) do redis.call('HSET', record, 'batch', batch) end
+  for record, last in pairs(batches) do redis.call('HSET', record, 'batch', last.batch, 'log', last.log) end
 end
 
