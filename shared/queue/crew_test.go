@@ -27,8 +27,10 @@ type crew struct {
 
 func newCrew(b *bundle) *crew {
 	log := testLog(b.T)
+	always := newLooks()
+	always.atMost = 0
 	return &crew{bundle: b, kind: function.Background, lanes: NewLanes(b.rdb, log),
-		loop: &loopClient{UniversalClient: b.rdb, server: "w1", log: log, due: new(dueTimes),
+		loop: &loopClient{UniversalClient: b.rdb, server: "w1", log: log, due: new(dueTimes), looks: always,
 			waker: newWaker(b.rdb, log), clock: &clock{rdb: b.rdb, log: log, now: time.Now}}}
 }
 

@@ -23,8 +23,10 @@ const (
 	// many tasks one script releases, as Redis does nothing else meanwhile.
 	slotBatch    = 200
 	releaseBatch = 200
-	// maxReleases bounds a sweep of one queue, in scripts.
-	maxReleases = 50
+	// dueBatch is how many tasks of a set one script admits whose time has come.
+	dueBatch = 100
+	// maxSweeps bounds a sweep of one queue, in scripts.
+	maxSweeps = 50
 	// silentLease is what is left of a lease, in seconds, when its worker has missed
 	// two renewals: asynq makes it 30 s long and renews it every 5 s.
 	silentLease = 20
@@ -37,12 +39,11 @@ var (
 	sweepBody string
 	//go:embed withdraw.lua
 	withdrawSource string
-	//go:embed silent.lua
-	silentSource string
+	//go:embed due.lua
+	dueHead string
 
-	sweepScript    = laneScript(sweepBody)
+	sweepScript    = laneScript(dueHead + sweepBody)
 	withdrawScript = redis.NewScript(withdrawSource)
-	silentScript   = redis.NewScript(silentSource)
 )
 
 // laneScript makes a script of a body and lane.lua, which is its head, or stands
@@ -77,9 +78,9 @@ type Fleet struct {
 	SiteLimit int
 }
 
-// Lanes does the upkeep of the lanes: it says how large the fleet is, releases
-// tasks that need not wait any more, and takes back slots of tasks that were
-// moved behind this package's back. Sweep it about once a second, from one
+// Lanes does the upkeep of the lanes: it says how large the fleet is, admits tasks
+// whose time has come, releases those that need not wait any more, and takes back
+// slots of tasks that were moved behind this package's back. Sweep it about once a second, from one
 // process; two at once do no harm if they agree about the fleet. Not safe for
 // concurrent use.
 type Lanes struct {
@@ -106,18 +107,13 @@ func (l *Lanes) Sweep(ctx context.Context, fleet Fleet) (int, error) {
 		errs []error
 	)
 	for _, q := range queues {
-		fleet, err := l.withSilent(ctx, q, fleet)
-		if err != nil {
-			errs = append(errs, fault.Wrap(err, fault.Unavailable, "looking for silent workers of queue %s", q))
-			continue
-		}
-		for range maxReleases {
-			released, err := l.sweep(ctx, q, fleet)
+		for range maxSweeps {
+			released, more, err := l.sweep(ctx, q, fleet)
 			n += released
 			if err != nil {
 				errs = append(errs, fault.Wrap(err, fault.Unavailable, "sweeping the lanes of queue %s", q))
 			}
-			if err != nil || released < releaseBatch {
+			if !more {
 				break
 			}
 		}
@@ -125,34 +121,26 @@ func (l *Lanes) Sweep(ctx context.Context, fleet Fleet) (int, error) {
 	return n, errors.Join(errs...)
 }
 
-// withSilent adds what silent workers had of a queue.
-func (l *Lanes) withSilent(ctx context.Context, kind function.Kind, fleet Fleet) (Fleet, error) {
-	if fleet.Capacity == 0 {
-		return fleet, nil
-	}
-	silent, err := silentScript.Run(ctx, l.rdb, []string{leaseKey(kind)}, silentLease).Int()
-	fleet.Capacity += silent
-	return fleet, err
-}
-
-func (l *Lanes) sweep(ctx context.Context, kind function.Kind, fleet Fleet) (int, error) {
+// sweep runs the script once, and says whether there may be more to do.
+func (l *Lanes) sweep(ctx context.Context, kind function.Kind, fleet Fleet) (n int, more bool, err error) {
 	at := l.at[kind]
 	if at == "" {
 		at = "0"
 	}
 	reply, err := sweepScript.Run(ctx, l.rdb, laneKeys(kind),
-		fleet.Capacity, fleet.SiteLimit, fleetAge.Milliseconds(), at, slotBatch, releaseBatch).Slice()
+		fleet.Capacity, fleet.SiteLimit, fleetAge.Milliseconds(), at, slotBatch, releaseBatch, silentLease).Slice()
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	next, _ := reply[0].(string)
 	released, _ := reply[1].(int64)
-	lost, _ := reply[2].([]any)
+	due, _ := reply[2].(int64)
+	lost, _ := reply[3].([]any)
 	l.at[kind] = next
 	for _, id := range lost {
 		l.log.Warn("took back the slot of a task that is neither pending nor active", "invocation", id, "queue", string(kind))
 	}
-	return int(released), nil
+	return int(released), released == releaseBatch || due == dueBatch, nil
 }
 
 // Withdraw removes a task that waits for its time, for its retry or for its

@@ -322,6 +322,57 @@ func TestNotBefore(t *testing.T) {
 	})
 }
 
+// The leader's sweep admits what is due, of both sets, for all workers.
+func TestSweepAdmitsWhatIsDue(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, c *crew) {
+		c.put("later", "shop/f", func(t *Task) { t.NotBefore = time.Now().Add(time.Hour) })
+		c.put("again", "shop/g")
+		c.takeAll()
+		c.end("again", "retry")
+		c.sweep(8, 0)
+		if got := c.takeAll(); len(got) != 0 {
+			t.Errorf("released %v before its time", got)
+		}
+		c.hasten(delayedKey(c.kind), "later")
+		c.hasten(retryKey(c.kind), "again")
+		c.sweep(8, 0)
+		got := c.takeAll()
+		slices.Sort(got)
+		if !slices.Equal(got, []string{"again", "later"}) {
+			t.Errorf("released %v when it is due; want again and later", got)
+		}
+		c.picture().check(t, nil)
+		// More than one script admits.
+		for i := range dueBatch + 50 {
+			id := fmt.Sprintf("d%03d", i)
+			c.put(id, "shop/f", func(t *Task) { t.NotBefore = time.Now().Add(time.Hour) })
+			c.hasten(delayedKey(c.kind), id)
+		}
+		c.sweep(dueBatch*2, 0)
+		if got := len(c.takeAll()); got != dueBatch+50 {
+			t.Errorf("%d are released; want %d", got, dueBatch+50)
+		}
+	})
+}
+
+// A worker looks for a retry when it is due that it has written itself.
+func TestLooksForItsOwnRetries(t *testing.T) {
+	t.Parallel()
+	c := newCrew(setup(t))
+	c.loop.looks = newLooks()
+	c.put("a", "shop/f")
+	c.takeAll()
+	c.forward() // and would not look again for 5 s
+	c.loop.due.set("a", time.Second)
+	c.end("a", "retry")
+	c.loop.looks.mu.Lock()
+	defer c.loop.looks.mu.Unlock()
+	if in := time.Until(c.loop.looks.next[c.kind]); in > time.Second {
+		t.Errorf("the next look is in %v", in)
+	}
+}
+
 // A retry that is due goes through its lane.
 func TestRetryWaitsItsTurn(t *testing.T) {
 	t.Parallel()
@@ -475,7 +526,7 @@ func TestLaneScriptsFail(t *testing.T) {
 			c.end("b", "retry")
 			c.hasten(retryKey(c.kind), "b")
 			breaker.Break(1, how, nil)
-			if err := c.script([]string{"retry", "pending"}, time.Now().Unix(), "", int64(0), ""); err == nil {
+			if err := c.script([]string{"scheduled", "pending"}, time.Now().Unix(), "", int64(0), ""); err == nil {
 				t.Error("the forwarding does not fail")
 			}
 			c.forward()

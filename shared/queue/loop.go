@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/nightshift/nightshift/shared/function"
 	"github.com/redis/go-redis/v9"
@@ -39,6 +40,8 @@ type loopClient struct {
 	rang function.Kind
 	// due remembers when the tasks are to run again whose handlers said so.
 	due *dueTimes
+	// looks says when to look for tasks whose time has come.
+	looks *looks
 	// settler knows which tasks need not be settled any more. It may be nil.
 	settler *Settler
 
@@ -194,10 +197,24 @@ func (c *loopClient) giveBack() {
 	c.taken = nil
 }
 
-// forward moves tasks that are due, in place of asynq's script.
+// forward moves tasks that are due, in place of asynq's script, which asynq runs
+// for one set and then for the other, until it moves nothing.
 func (c *loopClient) forward(ctx context.Context, source string) *redis.Cmd {
 	kind, name := splitKey(source)
-	return forwardScript.Run(ctx, c.UniversalClient, laneKeys(kind), name)
+	cmd := redis.NewCmd(ctx)
+	cmd.SetVal(int64(0))
+	if name != "scheduled" || !c.looks.due(kind) {
+		return cmd
+	}
+	reply, err := forwardScript.Run(ctx, c.UniversalClient, laneKeys(kind)).Int64Slice()
+	if err != nil {
+		c.looks.in(kind, 0)
+		cmd.SetErr(err)
+		return cmd
+	}
+	c.looks.in(kind, time.Duration(reply[1])*time.Millisecond)
+	cmd.SetVal(reply[0])
+	return cmd
 }
 
 // reap hands the tasks of dead workers back in place of asynq's own recovery,
@@ -207,7 +224,7 @@ func (c *loopClient) forward(ctx context.Context, source string) *redis.Cmd {
 func (c *loopClient) reap(ctx context.Context, lease string) *redis.Cmd {
 	kind, _ := splitKey(lease)
 	cmd := redis.NewCmd(ctx)
-	if _, err := reap(ctx, c.UniversalClient, kind, c.log); err != nil {
+	if _, _, err := reap(ctx, c.UniversalClient, kind, c.log); err != nil {
 		cmd.SetErr(err)
 		return cmd
 	}

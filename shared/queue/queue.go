@@ -78,8 +78,8 @@
 //
 // # Bounds
 //
-// The leader says how large the fleet is and what the limit of a site is
-// ([Lanes]). While nobody has for a minute, the capacity is unknown, and bounds
+// The leader says how large the fleet is and what the limit of a site is, and
+// admits delayed tasks and retries whose time has come ([Lanes]). While nobody has for a minute, the capacity is unknown, and bounds
 // nothing. Each queue has its lanes and its bounds by itself.
 //
 // A queue is a priority class and never a site or a function, since each
@@ -112,7 +112,8 @@ type Task struct {
 	// Timeout is the function's own limit, more than 0. asynq's stands 30 s above it.
 	Timeout time.Duration
 	// NotBefore is when it may run at the earliest, by the clock of Redis; it is
-	// looked for once a second. Zero, or past: now.
+	// looked for once a second ([Lanes]), and each 5 s while nobody leads. Zero, or
+	// past: now.
 	NotBefore time.Time
 	// Concurrency bounds how many tasks of the same site and function are pending
 	// or running at once, over all workers. 0: no bound of its own. The task that

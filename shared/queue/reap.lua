@@ -3,7 +3,8 @@
 --
 -- ARGV[1]  grace: seconds that a lease must be over
 -- ARGV[2]  how many tasks to hand back at most
--- Result   {{the IDs handed back …}, {those of them that became suspects …}}
+-- Result   {{the IDs handed back …}, {those of them that became suspects …}; in how many
+--          s the next lease will be over for long enough, at most a minute}
 -- Atomic. Time is that of Redis. asynq's retry count stays as it is: a dead
 -- worker is not the task's failure.
 local active, lease, most = queue .. 'active', queue .. 'lease', tonumber(ARGV[2])
@@ -29,8 +30,18 @@ local function hand_back(id)
   end
 end
 
-local expired = redis.call('ZRANGEBYSCORE', lease, '-inf', '(' .. (clock()[1] - ARGV[1]), 'LIMIT', 0, most)
-for _, id in ipairs(expired) do hand_back(id) end
+-- next_one is in how many s the grace of the first lease is over.
+local function next_one()
+  local first = redis.call('ZRANGE', lease, 0, 0, 'WITHSCORES')
+  return first[2] and math.min(first[2] - (clock()[1] - ARGV[1]) + 1, 60) or 60
+end
+
+local wait = next_one()
+if wait <= 0 then
+  local expired = redis.call('ZRANGEBYSCORE', lease, '-inf', '(' .. (clock()[1] - ARGV[1]), 'LIMIT', 0, most)
+  for _, id in ipairs(expired) do hand_back(id) end
+  wait = next_one()
+end
 
 -- Active without a lease: the lease's key was lost, or a dequeue broke half way.
 -- asynq would never look at such a task again. One look is enough: every script
@@ -43,4 +54,4 @@ if redis.call('LLEN', active) > redis.call('ZCARD', lease) then
 end
 promote(#suspected)
 save()
-return {handed, suspected}
+return {handed, suspected, wait}

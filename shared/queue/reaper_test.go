@@ -120,6 +120,44 @@ func TestSweepIsBounded(t *testing.T) {
 	}
 }
 
+// While no lease can be over, a sweep asks nothing.
+func TestSweepAsksWhenALeaseMayBeOver(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		left, atMost time.Duration // of the lease, and until the next look
+	}{
+		"fresh":                {25 * time.Second, reapInterval},
+		"over, for not enough": {-time.Second, 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			asked := 0
+			b.rdb.AddHook(&watch{see: func(redis.Cmder) { asked++ }})
+			now, err := redisdb.Now(t.Context(), b.rdb)
+			if err != nil {
+				t.Fatal(err)
+			}
+			const q = function.Background
+			b.rdb.LPush(t.Context(), activeKey(q), "a")
+			b.rdb.HSet(t.Context(), taskKeyPrefix(q)+"a", "state", "active")
+			b.rdb.ZAdd(t.Context(), leaseKey(q), redis.Z{Score: float64(now.Add(tc.left).Unix()), Member: "a"})
+			r := NewReaper(b.rdb, testLog(t))
+			if _, err := r.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if in := time.Until(r.next[q]); in > tc.atMost {
+				t.Errorf("the next look is in %v; want at most %v", in, tc.atMost)
+			}
+			r.next[q] = r.next[function.Scheduled] // however long this test takes
+			before := asked
+			if _, err := r.Sweep(t.Context()); err != nil || asked != before {
+				t.Errorf("the next sweep asked %d times, %v; want none", asked-before, err)
+			}
+		})
+	}
+}
+
 func TestSweepWithoutRedis(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t)
@@ -156,7 +194,8 @@ func TestKilledWorker(t *testing.T) {
 	if n := b.rdb.ZAddXX(t.Context(), leaseKey(function.Background), redis.Z{Score: 1, Member: "a"}); n.Err() != nil {
 		t.Fatal(n.Err())
 	}
-	if n, err := r.Sweep(t.Context()); n != 1 || err != nil {
+	// One that has not seen the lease which seemed to last.
+	if n, err := NewReaper(b.rdb, testLog(t)).Sweep(t.Context()); n != 1 || err != nil {
 		t.Fatalf("Sweep = %d, %v; want 1", n, err)
 	}
 	info, err := b.tasks.GetTaskInfo(string(function.Background), "a")

@@ -25,7 +25,8 @@ const (
 	// obeyTime is how long handlers may take to return after ErrStopping. asynq
 	// takes the tasks of slower ones from them.
 	obeyTime = 30 * time.Second
-	// delayedInterval is how often asynq looks for retries that are due.
+	// delayedInterval is how often asynq asks for tasks that are due, which costs
+	// Redis only something when it is time: see looks.
 	delayedInterval = time.Second
 	// never is for the upkeep of asynq that one loop does for all.
 	never = 365 * 24 * time.Hour
@@ -78,6 +79,7 @@ type Server struct {
 	clients  []*loopClient // of the loops
 	handed   atomic.Int64  // hand-backs so far
 	due      dueTimes
+	looks    *looks
 
 	ctx    context.Context // ends with ErrStopping
 	cancel context.CancelCauseFunc
@@ -104,7 +106,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	case cfg.Loops < 1 || cfg.Loops > cfg.Concurrency:
 		return nil, fault.New(fault.Invalid, "the number of loops is %d and must be 1 to %d, the concurrency", cfg.Loops, cfg.Concurrency)
 	}
-	s := &Server{cfg: cfg, idle: make(chan struct{})}
+	s := &Server{cfg: cfg, looks: newLooks(), idle: make(chan struct{})}
 	close(s.idle)
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.blocking = derive(cfg.Redis)
@@ -130,7 +132,7 @@ func (s *Server) newLoop(i int) *asynq.Server {
 		priorities[string(q)] = len(queues) - rank
 	}
 	rdb := &loopClient{
-		UniversalClient: s.cfg.Redis, waker: s.waker, clock: s.clock, due: &s.due, settler: s.cfg.Settler,
+		UniversalClient: s.cfg.Redis, waker: s.waker, clock: s.clock, due: &s.due, looks: s.looks, settler: s.cfg.Settler,
 		server: uuid.NewString(), log: s.cfg.Logger, slots: concurrency,
 	}
 	s.clients = append(s.clients, rdb)
@@ -140,6 +142,7 @@ func (s *Server) newLoop(i int) *asynq.Server {
 		StrictPriority:           true, // a fixed order, so that the last queue is known
 		TaskCheckInterval:        1,    // the pause is loopClient's
 		DelayedTaskCheckInterval: delayedInterval,
+		JanitorInterval:          never, // of tasks that are kept when they are done: ours are gone
 		ShutdownTimeout:          obeyTime,
 		RetryDelayFunc: func(_ int, err error, _ *asynq.Task) time.Duration {
 			return delay(err, s.handed.Add(1))
@@ -150,7 +153,7 @@ func (s *Server) newLoop(i int) *asynq.Server {
 	}
 	if i > 0 {
 		// The first loop's upkeep serves all: it looks at the same keys.
-		cfg.DelayedTaskCheckInterval, cfg.JanitorInterval = never, never
+		cfg.DelayedTaskCheckInterval = never
 	}
 	return asynq.NewServerFromRedisClient(rdb, cfg)
 }
@@ -158,7 +161,7 @@ func (s *Server) newLoop(i int) *asynq.Server {
 // derive makes a client for blocking commands, so that closing it ends them and
 // they never hold the connections that others wait for. It is nil for kinds of
 // client that it does not know; then the caller's is used, and Pause waits up to
-// 2 s for the commands under way.
+// 6 s for the commands under way.
 func derive(rdb redis.UniversalClient) redis.UniversalClient {
 	switch rdb := rdb.(type) {
 	case *redis.Client:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -105,6 +106,39 @@ func TestWakesParkedLoops(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A waiter that loses its connection blocks again for those who are still parked.
+func TestWakesAfterALostConnection(t *testing.T) {
+	t.Parallel()
+	srv := redistest.Start(t)
+	b := setupOn(t, srv.Client())
+	got := make(chan string, 1)
+	s := b.server(ServerConfig{Handler: func(_ context.Context, d Delivery) Disposition {
+		got <- d.ID
+		return Done()
+	}})
+	s.waker.atMost = time.Hour
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	blocked := func() (connections []string) {
+		for line := range strings.Lines(b.rdb.ClientList(t.Context()).Val()) {
+			if strings.Contains(line, " cmd=blmove ") {
+				id, _, _ := strings.Cut(strings.TrimPrefix(line, "id="), " ")
+				connections = append(connections, id)
+			}
+		}
+		return connections
+	}
+	eventually(t, "a waiter for each queue", func() bool { return len(blocked()) == len(queues) })
+	for _, id := range blocked() {
+		if err := b.rdb.ClientKillByFilter(t.Context(), "ID", id).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.enqueue("a")
+	receive(t, "the delivery", got)
 }
 
 func TestIdlesQuietly(t *testing.T) {
@@ -308,7 +342,7 @@ func TestHandBackTwiceTakesNothing(t *testing.T) {
 			t.Parallel()
 			b := setupOn(t, open(t))
 			b.enqueue("a")
-			c := &loopClient{UniversalClient: b.rdb, server: "w1", log: testLog(t), due: new(dueTimes), waker: newWaker(b.rdb, testLog(t)), clock: &clock{rdb: b.rdb, log: testLog(t), now: time.Now}}
+			c := &loopClient{UniversalClient: b.rdb, server: "w1", log: testLog(t), due: new(dueTimes), looks: newLooks(), waker: newWaker(b.rdb, testLog(t)), clock: &clock{rdb: b.rdb, log: testLog(t), now: time.Now}}
 			q := function.Background
 			activate := func() {
 				t.Helper()

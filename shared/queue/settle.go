@@ -21,7 +21,7 @@ var (
 	handBackSource string
 
 	settleScript   = laneScript(settleBody)
-	forwardScript  = laneScript(forwardBody)
+	forwardScript  = laneScript(dueHead + forwardBody)
 	handBackScript = redis.NewScript(handBackSource)
 )
 
@@ -69,13 +69,16 @@ func (c *loopClient) settleScript(ctx context.Context, keys []string, args []any
 		if !ok || !named {
 			return run(ctx)
 		}
+		kind, _ := splitKey(keys[1])
 		if isHandBack(retryAt, time.Now().Unix()) {
-			kind, _ := splitKey(keys[1])
 			token := c.server + ":" + time.Unix(retryAt, 0).UTC().Format(time.RFC3339)
 			return handBackScript.Run(ctx, c.UniversalClient,
 				[]string{activeKey(kind), leaseKey(kind), pendingKey(kind), keys[0]}, id, token)
 		}
-		cmd := c.free(ctx, keys[4], keys[5], id, "retry", args[3], args[1], c.due.in(id, retryAt).Milliseconds(), args[4])
+		after := c.due.in(id, retryAt)
+		cmd := c.free(ctx, keys[4], keys[5], id, "retry", args[3], args[1], after.Milliseconds(), args[4])
+		// Also after an error: it may be written all the same.
+		c.looks.in(kind, after)
 		if err := cmd.Err(); err == nil || redis.HasErrorPrefix(err, "NOT FOUND") {
 			c.due.forget(id)
 		}

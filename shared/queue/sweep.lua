@@ -1,19 +1,24 @@
 -- Body of the leader's sweep over the lanes of one queue: says what the fleet
--- has, takes back slots that nobody will free, releases who waits. The head is
--- lane.lua.
+-- has, takes back slots that nobody will free, admits whose time has come, releases
+-- who waits. The heads are lane.lua and due.lua.
 --
--- ARGV[1]  capacity: how many deliveries the fleet runs at once
+-- ARGV[1]  capacity: how many deliveries the live workers run at once. Unless it is 0,
+--          what silent ones had begun is added to it
 -- ARGV[2]  how many released tasks one site may have, 0: no limit
 -- ARGV[3]  for how long the capacity is known, ms
 -- ARGV[4]  where to go on looking for lost slots, at first 0
 -- ARGV[5]  how many slots to look at, about
 -- ARGV[6]  how many tasks to release at most
--- Result   {where to go on, 0 after the last; how many tasks were released;
---          {the IDs whose slot was taken back …}}
+-- ARGV[7]  whose lease ends within so many seconds, or is over, is silent
+-- Result   {where to go on, 0 after the last; how many tasks were released; how many
+--          of a set were due, at most 100; {the IDs whose slot was taken back …}}
 -- Atomic.
 load('capacity', 'until', 'site_limit', 'released', 'waiting')
 forget()
 local capacity, site_limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+if capacity > 0 then
+  capacity = capacity + redis.call('ZCOUNT', queue .. 'lease', '-inf', '(' .. (clock()[1] + ARGV[7]))
+end
 if (site_limit > 0) ~= (number('site_limit') > 0) then
   -- Sites are counted only while there is a limit.
   for _, field in ipairs(redis.call('HKEYS', bounds)) do
@@ -43,6 +48,8 @@ for i = 1, #slots[2], 2 do
     if free(id) then lost[#lost + 1] = id end
   end
 end
+local delays = arrive('scheduled')
+local retries = arrive('retry')
 local released = promote(tonumber(ARGV[6]))
 save()
-return {slots[1], released, lost}
+return {slots[1], released, math.max(delays, retries), lost}

@@ -15,11 +15,13 @@ import (
 
 const (
 	// parkTime bounds how long an idle loop stays parked, should its wake-up get
-	// lost: with a broken connection, a failover.
-	parkTime = time.Second
-	// blockTime bounds a blocking command. It is above parkTime, so that the
-	// parked loops ask for the next one before this one ends.
-	blockTime = 2 * time.Second
+	// lost: with a connection that is dead and does not say so.
+	parkTime = 5 * time.Second
+	// blockTime bounds a blocking command. It is above parkTime, so that as a rule
+	// parked loops look, and ask for the next one, before this one ends.
+	blockTime = 6 * time.Second
+	// pausedTime is how often a queue is looked at that is paused and not empty.
+	pausedTime = time.Second
 	// errorPause is the pause after an error of Redis, where asynq makes none.
 	errorPause = 250 * time.Millisecond
 )
@@ -153,7 +155,7 @@ func (w *waker) serve(q *waiter) {
 		// are parked again. Another worker was faster, or the queue is paused and
 		// stays full: then blocking would return at once, again and again.
 		if rang && !q.took.Load() && w.paused(q.queue) {
-			w.sleep(parkTime)
+			w.sleep(pausedTime)
 		}
 		q.took.Store(false)
 		err := w.rdb.BLMove(w.ctx, pendingKey(q.queue), pendingKey(q.queue), "RIGHT", "RIGHT", blockTime).Err()
@@ -165,12 +167,24 @@ func (w *waker) serve(q *waiter) {
 			if w.ring(q.queue) {
 				q.ask()
 			}
-		case errors.Is(err, redis.Nil), w.stopped():
+		case w.stopped():
 		default:
-			w.log.Debug("waiting for tasks was interrupted", "queue", string(q.queue), "error", err)
-			w.sleep(errorPause)
+			if !errors.Is(err, redis.Nil) { // a lost connection, a failover
+				w.log.Debug("waiting for tasks was interrupted", "queue", string(q.queue), "error", err)
+				w.sleep(errorPause)
+			}
+			if w.awaited() { // they would hear nothing until they look by themselves
+				q.ask()
+			}
 		}
 	}
+}
+
+// awaited reports whether a loop is parked.
+func (w *waker) awaited() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.parked) > 0
 }
 
 func (w *waker) paused(kind function.Kind) bool {

@@ -13,9 +13,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// catalogCheck is how often a watcher asks for the version: what pub/sub lost
-// is known within a second, with some time left to read it.
-const catalogCheck = 750 * time.Millisecond
+// catalogCheck is how often a watcher asks for the version, beside when it has
+// (re-)connected: for what pub/sub lost although the connection seemed to stand.
+const catalogCheck = 5 * time.Second
+
+// catalogRetry is the pause after a read of the catalog that failed.
+const catalogRetry = 750 * time.Millisecond
 
 // Catalog is what all callers route by: each site's published deploy, and the
 // newest ones of its branches.
@@ -103,9 +106,11 @@ func parseVersion(cmd *redis.StringCmd) (int64, error) {
 }
 
 // WatchCatalog calls fn with the catalog: once at the start, and after each
-// change, within a second, until ctx ends, and then returns the context's
-// error. Pub/sub tells it at once; a version check catches what pub/sub lost. While Redis is away it keeps quiet and goes on afterwards. fn
-// is never called twice at once, and must not change what it is given.
+// change, until ctx ends, and then returns the context's error. Pub/sub tells it at
+// once. What was sent while the connection was broken it finds when that stands
+// again, and everything else that pub/sub lost within 5 s. While Redis is away it
+// keeps quiet and goes on afterwards. fn is never called twice at once, and must not
+// change what it is given.
 func (s *Store) WatchCatalog(ctx context.Context, fn func(Catalog)) error {
 	return s.watchCatalog(ctx, catalogCheck, fn)
 }
@@ -113,51 +118,58 @@ func (s *Store) WatchCatalog(ctx context.Context, fn func(Catalog)) error {
 func (s *Store) watchCatalog(ctx context.Context, check time.Duration, fn func(Catalog)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	told := make(chan struct{}, 1)
+	tell := func() {
+		select {
+		case told <- struct{}{}:
+		default: // one is waiting already
+		}
+	}
 	listening := make(chan struct{})
 	go func() {
 		defer close(listening)
 		// What it returns is the end of ctx, which the loop below sees too.
-		_ = s.subscribe(ctx, catalogChannel(), nil, func(string) {
-			select {
-			case told <- struct{}{}:
-			default: // one is waiting already
-			}
-		})
+		_ = s.listen(ctx, catalogChannel(), idlePing, tell, func(string) { tell() })
 	}()
 	defer func() {
 		cancel()
 		<-listening
 	}()
 
-	ticker := time.NewTicker(check)
-	defer ticker.Stop()
+	timer := time.NewTimer(check)
+	defer timer.Stop()
 	var seen *Catalog
 	for {
-		if catalog, changed := s.newerCatalog(ctx, seen); changed {
+		catalog, changed, err := s.newerCatalog(ctx, seen)
+		if changed {
 			fn(catalog)
 			seen = &catalog
+		}
+		if err != nil {
+			timer.Reset(min(check, catalogRetry))
+		} else {
+			timer.Reset(check)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-told:
-		case <-ticker.C:
+		case <-timer.C:
 		}
 	}
 }
 
-// newerCatalog reads the catalog if it is another one than seen. A Redis that
-// does not answer has nothing newer. A version that went back counts as a
-// change: then Redis has lost data, and what it has now is what holds.
-func (s *Store) newerCatalog(ctx context.Context, seen *Catalog) (Catalog, bool) {
-	if seen == nil {
-		catalog, err := s.catalog(ctx, Catalog{})
-		return catalog, err == nil
+// newerCatalog reads the catalog if it is another one than seen. A version that
+// went back counts as a change: then Redis has lost data, and what it has now is
+// what holds.
+func (s *Store) newerCatalog(ctx context.Context, seen *Catalog) (catalog Catalog, changed bool, err error) {
+	before := Catalog{}
+	if seen != nil {
+		before = *seen
+		version, err := s.CatalogVersion(ctx)
+		if err != nil || version == seen.Version {
+			return Catalog{}, false, err
+		}
 	}
-	version, err := s.CatalogVersion(ctx)
-	if err != nil || version == seen.Version {
-		return Catalog{}, false
-	}
-	catalog, err := s.catalog(ctx, *seen)
-	return catalog, err == nil
+	catalog, err = s.catalog(ctx, before)
+	return catalog, err == nil, err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/nightshift/nightshift/shared/deploy"
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/shared/function"
+	"github.com/nightshift/nightshift/shared/redisdb/redistest"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -299,6 +300,31 @@ func TestWatchCatalogCatchesALostMessage(t *testing.T) {
 			t.Errorf("after the loss: %+v, want version 1", c)
 		}
 	})
+}
+
+// What is published while the connection for messages is broken is known as soon as
+// it stands again.
+func TestWatchCatalogLooksWhenItIsConnectedAgain(t *testing.T) {
+	t.Parallel()
+	srv := redistest.Start(t)
+	b := newBackend(t, func(t testing.TB) redis.UniversalClient { return srv.Client() })
+	b.deployed(t, "shop", "d1")
+	catalogs, _ := watch(t, b.Store, time.Hour)
+	<-catalogs
+	eventually(t, "the subscription", func() bool {
+		return b.rdb.PubSubNumSub(t.Context(), catalogChannel()).Val()[catalogChannel()] == 1
+	})
+	err := publishScript.Run(t.Context(), b.rdb, pointerKeys("shop", deployKey("d1")),
+		"shop", "d1", "ready", deployKey(""), "nobody-listens").Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.rdb.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if c := <-catalogs; c.Version != 1 || c.Published["shop"].ID != "d1" {
+		t.Errorf("after the loss: %+v, want version 1", c)
+	}
 }
 
 func TestWatchCatalogSurvivesARestart(t *testing.T) {

@@ -260,8 +260,10 @@ func (s *Store) Unfinished(ctx context.Context, kind function.Kind, after string
 				continue
 			}
 			at, set := strconv.FormatInt(from.created, 10), indexKey(kind)+string(state)
-			parts = append(parts, pipe.ZRangeByScoreWithScores(ctx, set, &redis.ZRangeBy{Min: at, Max: at}),
-				pipe.ZRangeByScoreWithScores(ctx, set, &redis.ZRangeBy{Min: "(" + at, Max: "+inf", Count: int64(limit)}))
+			if after != "" {
+				parts = append(parts, pipe.ZRangeByScoreWithScores(ctx, set, &redis.ZRangeBy{Min: at, Max: at}))
+			}
+			parts = append(parts, pipe.ZRangeByScoreWithScores(ctx, set, &redis.ZRangeBy{Min: "(" + at, Max: "+inf", Count: int64(limit)}))
 		}
 		return nil
 	})

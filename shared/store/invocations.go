@@ -257,7 +257,7 @@ func (s *Store) Cancel(ctx context.Context, id string) (invocation.State, error)
 // cancelled, one at a time, until ctx ends, and returns the context's error. It
 // misses some when the connection breaks, so callers also poll CancelRequested.
 func (s *Store) WatchCancels(ctx context.Context, fn func(id string)) error {
-	return s.subscribe(ctx, cancelChannel(), nil, fn)
+	return s.listen(ctx, cancelChannel(), idlePing, func() {}, fn)
 }
 
 // CancelRequested returns those of the invocations that are running and to be cancelled.
@@ -309,10 +309,10 @@ func (s *Store) Event(ctx context.Context, id string) ([]byte, error) {
 
 // WatchFinished calls fn with the ID of each invocation that has ended and that
 // was made with Awaited, one at a time, until ctx ends, and returns the context's
-// error. ready, if not nil, is called once it listens. It misses some when the
-// connection breaks, so callers also read the record from time to time.
+// error. ready is called when it listens, and when it does again: it misses some
+// while the connection is broken, so callers also read the record from time to time.
 func (s *Store) WatchFinished(ctx context.Context, ready func(), fn func(id string)) error {
-	return s.subscribe(ctx, finishedChannel(), ready, fn)
+	return s.listen(ctx, finishedChannel(), idlePing, ready, fn)
 }
 
 // state reads kind and state of an invocation of which only the ID is known.

@@ -49,6 +49,7 @@ import (
 	_ "embed" // the scripts
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
@@ -210,9 +211,28 @@ func pause(ctx context.Context, d time.Duration) error {
 // not nil, is called once, as soon as the subscription stands. A reader slower
 // than the sender misses messages.
 func (s *Store) subscribe(ctx context.Context, channel string, ready func(), fn func(payload string)) error {
+	var once sync.Once
+	return s.listen(ctx, channel, activePing, func() {
+		if ready != nil {
+			once.Do(ready)
+		}
+	}, fn)
+}
+
+// How often is looked whether a connection is dead that messages should come on:
+// where messages are all there is, and where somebody looks for what is lost.
+const (
+	activePing = 3 * time.Second
+	idlePing   = 15 * time.Second
+)
+
+// listen is subscribe for those who look for what is lost: it calls stands each time
+// that the subscription stands, also again.
+func (s *Store) listen(ctx context.Context, channel string, ping time.Duration, stands func(), fn func(payload string)) error {
 	sub := s.rdb.Subscribe(ctx, channel)
 	defer sub.Close()
-	messages := sub.ChannelWithSubscriptions(redis.WithChannelSize(256), redis.WithChannelSendTimeout(time.Second))
+	messages := sub.ChannelWithSubscriptions(redis.WithChannelSize(256), redis.WithChannelSendTimeout(time.Second),
+		redis.WithChannelHealthCheckInterval(ping))
 	for {
 		select {
 		case <-ctx.Done():
@@ -223,10 +243,7 @@ func (s *Store) subscribe(ctx context.Context, channel string, ready func(), fn 
 			}
 			switch m := m.(type) {
 			case *redis.Subscription:
-				if ready != nil {
-					ready()
-					ready = nil
-				}
+				stands()
 			case *redis.Message:
 				fn(m.Payload)
 			}
