@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/nightshift/nightshift/worker/runtime/node"
 )
 
 // runtimeAPI tells a process where its API is.
@@ -35,8 +33,7 @@ func (p *Pool) nodeArgs(env []string) []string {
 		return strings.HasPrefix(entry, "NODE_OPTIONS=") && strings.Contains(strings.ReplaceAll(entry, "_", "-"), maxHeap)
 	}
 	if p.cfg.Jail.Limits().Memory > 0 && !slices.ContainsFunc(env, own) { // an argument would go before it
-		heap := filepath.Join(filepath.Dir(p.bootstrap), node.HeapModule)
-		args = append([]string{maxHeap + "=" + strconv.Itoa(p.memory()*3/4), "--require", heap}, args...)
+		args = append([]string{maxHeap + "=" + strconv.Itoa(p.memory()*3/4)}, args...)
 	}
 	return args
 }

@@ -18,6 +18,7 @@ import (
 )
 
 func TestResponses(t *testing.T) {
+	const surroundings = "main undefined, parent undefined, in the cache true"
 	t.Parallel()
 	b := setup(t, func(c *pool.Config) { c.Spares = 1 })
 	for _, tc := range []struct {
@@ -31,6 +32,9 @@ func TestResponses(t *testing.T) {
 		{call{entry: "plain-return.js"}, 200, "returned", nil},
 		{call{entry: "esm.mjs"}, 200, "top-level await in esm.mjs", nil},
 		{call{entry: "cjs.cjs"}, 200, "cjs.cjs in true", nil},
+		// Loaded one way or the other, CommonJS finds itself in the same surroundings.
+		{call{entry: "surroundings.cjs"}, 200, surroundings, nil},
+		{call{entry: "surroundings.js"}, 200, surroundings, nil},
 		{call{entry: "commonjs/esm.mjs"}, 200, "ES module in a CommonJS package", nil},
 		{call{entry: "module/esm.js"}, 200, "ES module by its package", nil},
 		{call{entry: "returns.js", body: "string-status"}, 203, "ok", nil},
@@ -115,6 +119,7 @@ func TestFailures(t *testing.T) {
 		{call{entry: "module/cjs.js"}, invocation.InitError, "ReferenceError", "exports is not defined in ES module scope", "module/cjs.js:1"},
 		{call{entry: "init-rejects.mjs"}, invocation.InitError, "RangeError", "the database is not there", "init-rejects.mjs:2:9"},
 		{call{entry: "syntax.js"}, invocation.InitError, "SyntaxError", "Unexpected token '='", "syntax.js:2"},
+		{call{entry: "syntax.cjs"}, invocation.InitError, "SyntaxError", "Unexpected token '='", "syntax.cjs:2"},
 		{call{entry: "syntax-esm.mjs"}, invocation.InitError, "SyntaxError", "Unexpected token '='", "syntax-esm.mjs:2"},
 		{call{entry: "missing-import.mjs"}, invocation.InitError, "Error", "Cannot find module 'does-not-exist.mjs' imported from missing-import.mjs", ""},
 		{call{entry: "missing-require.js"}, invocation.InitError, "Error", "Cannot find module 'no-such-package'", "missing-require.js:1:14"},

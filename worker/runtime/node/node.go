@@ -4,10 +4,11 @@
 // embedded and written out by [Install].
 //
 // The same process can be started before it is known which function it will
-// run; index.mjs tells how that goes.
+// run; index.cjs tells how that goes.
 package node
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"errors"
@@ -22,16 +23,12 @@ import (
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
-//go:embed *.mjs *.cjs
+//go:embed *.cjs
 var sources embed.FS
 
 // SpareArg is the argument, after the bootstrap's path, of a process that is
 // started before it is needed: it then loads all of Node that it may come to use.
 const SpareArg = "spare"
-
-// HeapModule is the file beside the bootstrap that Node is to load first if it is
-// given a limit for its heap.
-const HeapModule = "heap.cjs"
 
 // MinVersion is the oldest major version of Node that is supported.
 const MinVersion = 20
@@ -42,20 +39,56 @@ const EnvVar = "NIGHTSHIFT_NODE"
 // Install writes the bootstrap into a directory, which must exist, and returns
 // the path of the file that Node is to be started with.
 func Install(dir string) (string, error) {
-	entries, err := sources.ReadDir(".")
+	bootstrap, err := joined()
 	if err != nil {
 		return "", err
 	}
-	for _, entry := range entries {
-		data, err := sources.ReadFile(entry.Name())
-		if err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(filepath.Join(dir, entry.Name()), data, 0o444); err != nil {
-			return "", fmt.Errorf("writing the Node bootstrap: %w", err)
-		}
+	alone, err := sources.ReadFile(standIn)
+	if err != nil {
+		return "", err
 	}
-	return filepath.Join(dir, "index.mjs"), nil
+	path := filepath.Join(dir, "bootstrap.cjs")
+	err = errors.Join(os.WriteFile(path, bootstrap, 0o444), os.WriteFile(filepath.Join(dir, standIn), alone, 0o444))
+	if err != nil {
+		return "", fmt.Errorf("writing the Node bootstrap: %w", err)
+	}
+	return path, nil
+}
+
+const (
+	entry   = "index.cjs"
+	standIn = "stand-in.cjs" // loaded as a function's module is
+)
+
+// joined is the bootstrap as one file, because finding, reading and compiling a
+// file of its own for each module takes Node as long as all that they do.
+func joined() ([]byte, error) {
+	entries, err := sources.ReadDir(".")
+	if err != nil {
+		return nil, err
+	}
+	var all bytes.Buffer
+	all.WriteString("'use strict'\nconst own = {\n")
+	for _, file := range entries {
+		if file.Name() == standIn {
+			continue
+		}
+		source, err := sources.ReadFile(file.Name())
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&all, "'./%s': (module, require) => {\n%s},\n", file.Name(), source)
+	}
+	fmt.Fprintf(&all, `}
+const loaded = {}
+function load(name) {
+  if (!Object.hasOwn(own, name)) return require(name)
+  if (!loaded[name]) own[name]((loaded[name] = { exports: {} }), load)
+  return loaded[name].exports
+}
+load('./%s')
+`, entry)
+	return all.Bytes(), nil
 }
 
 // FindNode returns the path and version ("20.11.1") of the Node executable that

@@ -5,7 +5,7 @@ import test from 'node:test'
 
 // The client ends its process when the worker is gone; here it must not.
 process.exit = () => {}
-const { Client, parseHead } = await import('../client.mjs')
+const { Client, parseHead } = await import('../client.cjs')
 
 test('parses a head', () => {
   assert.deepEqual(parseHead('HTTP/1.1 202 Accepted\r\nContent-Length: 3\r\nX-Two:a: b'), {

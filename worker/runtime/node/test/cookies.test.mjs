@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { Cookies, serialize } from '../cookies.mjs'
+import { Cookies, serialize } from '../cookies.cjs'
 
 test('reads what the request sent', () => {
   const cookies = new Cookies('a=1; b="two"; c=x=y; a=last; d=%20; bare; e=; =none').api()

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { Fault, describe } from '../errors.mjs'
+import { Fault, describe } from '../errors.cjs'
 
 test('errors keep name, message and their own frames', () => {
   const error = new TypeError('in /root/task/file.js')
@@ -8,7 +8,7 @@ test('errors keep name, message and their own frames', () => {
     'TypeError: in /root/task/file.js',
     '    at own (file:///root/task/a.mjs:1:2)',
     '    at other (/root/task/b.js:3:4)',
-    `    at invoke (${new URL('../v1.mjs', import.meta.url).href}:5:6)`,
+    `    at invoke (${new URL('../v1.cjs', import.meta.url).href}:5:6)`,
     '    at process.processTicksAndRejections (node:internal/process/task_queues:95:5)',
   ].join('\n')
   assert.deepEqual(describe(error, '/root/task'), {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { paramsOf } from '../params.mjs'
+import { paramsOf } from '../params.cjs'
 
 for (const [pattern, path, want] of [
   ['/items/:id', '/items/7', { id: '7' }],

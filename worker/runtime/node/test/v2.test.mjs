@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { keepFetch, requestOf } from '../v2.mjs'
+import { keepFetch, requestOf } from '../v2.cjs'
 
 keepFetch()
 

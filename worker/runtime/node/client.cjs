@@ -1,3 +1,4 @@
+'use strict'
 // The Lambda Runtime API over one kept connection.
 //
 // The server gives every answer a Content-Length and answers one request after
@@ -10,15 +11,15 @@
 // user code runs it does not, so that Node itself can tell us when nothing is
 // left that could ever settle a promise.
 
-import net from 'node:net'
-import { Buffer, Error, Promise, exit, parse, stringify } from './intrinsics.mjs'
+const net = require('node:net')
+const { Buffer, Error, Promise, exit, parse, stringify } = require('./intrinsics.cjs')
 
 const HEAD_END = Buffer.from('\r\n\r\n')
 const API = '/2018-06-01/runtime/'
 const EMPTY = Buffer.alloc(0)
 const RECEIVED = 64 << 10 // at once, in bytes
 
-export class Client {
+class Client {
   // awaited tells whether somebody waits for each response; else it goes out with
   // the request for the next invocation.
   awaited = true
@@ -222,7 +223,7 @@ export class Client {
   }
 }
 
-export function parseHead(text) {
+function parseHead(text) {
   const lines = text.split('\r\n')
   const headers = {}
   for (let i = 1; i < lines.length; i++) {
@@ -244,3 +245,5 @@ function headerSafe(text) {
 function responsePath(id) {
   return `${API}invocation/${encodeURIComponent(id)}/response`
 }
+
+module.exports = { Client, parseHead }

@@ -1,10 +1,11 @@
+'use strict'
 // The response stream of a streaming handler.
 
-import { Writable } from 'node:stream'
-import { Promise } from './intrinsics.mjs'
-import { HTTP_RESPONSE } from './reply.mjs'
+const { Writable } = require('node:stream')
+const { Promise } = require('./intrinsics.cjs')
+const { HTTP_RESPONSE } = require('./reply.cjs')
 
-export class ResponseStream extends Writable {
+class ResponseStream extends Writable {
   #reply
   #head = null
   #contentType = 'application/octet-stream'
@@ -44,3 +45,5 @@ export class ResponseStream extends Writable {
     if (this.#reply.state === 'none') this.#reply.begin(this.#head, this.#contentType)
   }
 }
+
+module.exports = { ResponseStream }

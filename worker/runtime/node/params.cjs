@@ -1,3 +1,4 @@
+'use strict'
 // Path parameters, from the URL pattern that the request matched.
 //
 // The request has been matched already; only the groups are wanted. Values are
@@ -5,7 +6,7 @@
 
 const cache = new Map()
 
-export function paramsOf(pattern, pathname) {
+function paramsOf(pattern, pathname) {
   let compiled = cache.get(pattern)
   if (!compiled) cache.set(pattern, (compiled = compile(pattern)))
   const match = compiled.exec(pathname.length > 1 ? pathname.replace(/\/$/, '') : pathname)
@@ -18,7 +19,7 @@ export function paramsOf(pattern, pathname) {
 
 // compile turns the pathname part of a URLPattern into an expression. Groups
 // without a name are called by their number.
-export function compile(pattern) {
+function compile(pattern) {
   let source = ''
   let unnamed = 0
   let i = 0
@@ -78,3 +79,5 @@ export function compile(pattern) {
   }
   return new RegExp(`^${source}/?$`)
 }
+
+module.exports = { paramsOf, compile }

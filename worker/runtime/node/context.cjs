@@ -1,9 +1,10 @@
+'use strict'
 // The second argument of a fetch-style function, and the global Netlify.
 
-import { AsyncLocalStorage } from 'node:async_hooks'
-import { Cookies } from './cookies.mjs'
-import { Buffer, Error, Promise, TypeError, URL, parse, process } from './intrinsics.mjs'
-import { paramsOf } from './params.mjs'
+const { AsyncLocalStorage } = require('node:async_hooks')
+const { Cookies } = require('./cookies.cjs')
+const { Buffer, Error, Promise, TypeError, URL, parse, process } = require('./intrinsics.cjs')
+const { paramsOf } = require('./params.cjs')
 
 // Feature flags are Netlify's own; no function of ours has any.
 const flags = new (class Flags {
@@ -17,7 +18,7 @@ const flags = new (class Flags {
 
 // contextOf builds the context of one invocation. env are the variables that
 // the process was assigned. Promises given to waitUntil are added to pending.
-export function contextOf(event, request, { id, attempt }, env, pending) {
+function contextOf(event, request, { id, attempt }, env, pending) {
   const headers = event.headers ?? {}
   const url = new URL(request.url)
   const cookies = new Cookies(headers.cookie ?? '')
@@ -78,7 +79,7 @@ function geoOf(encoded) {
 const STORE = Symbol.for('@netlify/functions/request-context-store')
 
 // install sets the globals. current returns the running invocation's context.
-export function install(current) {
+function install(current) {
   // A process runs one invocation at a time, so none has to be told from
   // another by its asynchronous origin, which costs time with every promise.
   // Netlify's own bootstrap, inside of its bundles, does so all the same.
@@ -105,3 +106,5 @@ export function install(current) {
     },
   }
 }
+
+module.exports = { contextOf, install }

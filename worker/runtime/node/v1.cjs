@@ -1,8 +1,9 @@
+'use strict'
 // Lambda-style functions: handler(event, context[, callback]).
 
-import { STREAMING } from './awslambda.mjs'
-import { Buffer, Error, Promise, now, parse } from './intrinsics.mjs'
-import { ResponseStream } from './stream.mjs'
+const { STREAMING } = require('./awslambda.cjs')
+const { Buffer, Error, Promise, now, parse } = require('./intrinsics.cjs')
+const { ResponseStream } = require('./stream.cjs')
 
 // invokeV1 calls the handler and sends what it gave: by promise, by callback,
 // by context.done/succeed/fail, or by a plain return value.
@@ -10,7 +11,7 @@ import { ResponseStream } from './stream.mjs'
 // A response goes out as soon as it is there; callbackWaitsForEmptyEventLoop
 // is false, and setting it has no effect, as on a local Netlify server. env are
 // the variables that the process was assigned with the function.
-export async function invokeV1(handler, event, invocation, env, reply) {
+async function invokeV1(handler, event, invocation, env, reply) {
   if (handler[STREAMING]) return invokeStreaming(handler, event, invocation, env, reply)
 
   let settle
@@ -72,3 +73,5 @@ function contextOf({ id, attempt, deadline, arn, clientContext }, env, settle) {
     succeed: (value) => settle(null, value),
   }
 }
+
+module.exports = { invokeV1 }

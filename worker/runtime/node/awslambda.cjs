@@ -1,9 +1,10 @@
+'use strict'
 // The global that Lambda gives to handlers that stream, and that Netlify's own
 // function bundles expect before they are loaded.
 
-export const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming')
+const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming')
 
-export function install() {
+function install() {
   globalThis.awslambda = {
     streamifyResponse(handler, options) {
       handler[STREAMING] = 'response'
@@ -18,3 +19,5 @@ export function install() {
     },
   }
 }
+
+module.exports = { STREAMING, install }

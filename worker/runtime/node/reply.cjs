@@ -1,13 +1,14 @@
+'use strict'
 // What may be sent for one invocation: one response or one error, and how far
 // that has got. Several things can try to end an invocation (the handler, a
 // callback, an uncaught exception, an event loop that ran dry); the first wins.
 
-import { Buffer, Error, Promise, stringify } from './intrinsics.mjs'
+const { Buffer, Error, Promise, stringify } = require('./intrinsics.cjs')
 
-export const HTTP_RESPONSE = 'application/vnd.awslambda.http-integration-response'
+const HTTP_RESPONSE = 'application/vnd.awslambda.http-integration-response'
 const PRELUDE_END = Buffer.alloc(8)
 
-export class Reply {
+class Reply {
   #client
   #id
   state = 'none' // → 'streaming' → 'sent', or straight to 'sent'
@@ -66,3 +67,5 @@ export class Reply {
 function prelude(head) {
   return Buffer.concat([Buffer.from(stringify(head)), PRELUDE_END])
 }
+
+module.exports = { HTTP_RESPONSE, Reply }

@@ -1,8 +1,9 @@
+'use strict'
 // context.cookies: reads the request's cookies and collects changes.
 
-import { TypeError, stringify } from './intrinsics.mjs'
+const { TypeError, stringify } = require('./intrinsics.cjs')
 
-export class Cookies {
+class Cookies {
   changes = [] // Set-Cookie values
   #request
 
@@ -45,7 +46,7 @@ const NAME = /^[\w!#$%&'*+.^`|~-]+$/
 const VALUE = /^[!#-+\--:<-[\]-~]*$/
 const ATTRIBUTE = /^[^;\x00-\x1f\x7f]*$/
 
-export function serialize({ name, value = '', expires, maxAge, domain, path, secure, httpOnly, sameSite, partitioned }) {
+function serialize({ name, value = '', expires, maxAge, domain, path, secure, httpOnly, sameSite, partitioned }) {
   if (!NAME.test(name ?? '')) throw new TypeError(`${stringify(name)} is not a valid cookie name`)
   if (!VALUE.test(value)) {
     throw new TypeError(`the value of the cookie ${name} has characters that a cookie cannot hold; encode it, for example with encodeURIComponent`)
@@ -65,3 +66,5 @@ export function serialize({ name, value = '', expires, maxAge, domain, path, sec
   if (expires !== undefined) text += `; Expires=${new Date(expires).toUTCString()}`
   return text
 }
+
+module.exports = { Cookies, serialize }

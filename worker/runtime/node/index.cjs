@@ -1,3 +1,4 @@
+'use strict'
 // The bootstrap of a function's Node process.
 //
 // It starts as a spare without a function, waits for its assignment, loads the
@@ -5,15 +6,16 @@
 // in user code is reported with the user's own stack; after anything but a
 // plain rejection the process ends, so that nothing half-broken is reused.
 
-import { install as installAwslambda } from './awslambda.mjs'
-import { Client } from './client.mjs'
-import { install as installNetlify } from './context.mjs'
-import { Fault, describe, print } from './errors.mjs'
-import { Promise, exit, parse, process, setImmediate } from './intrinsics.mjs'
-import { load } from './load.mjs'
-import { Reply } from './reply.mjs'
-import { enterTrace } from './trace.mjs'
-import { warm } from './warm.mjs'
+require('./heap.cjs') // before anything is loaded
+const { install: installAwslambda } = require('./awslambda.cjs')
+const { Client } = require('./client.cjs')
+const { install: installNetlify } = require('./context.cjs')
+const { Fault, describe, print } = require('./errors.cjs')
+const { Promise, exit, parse, process, setImmediate } = require('./intrinsics.cjs')
+const { load } = require('./load.cjs')
+const { Reply } = require('./reply.cjs')
+const { enterTrace } = require('./trace.cjs')
+const { warm } = require('./warm.cjs')
 
 const client = new Client(process.env.AWS_LAMBDA_RUNTIME_API)
 let root = ''
@@ -24,6 +26,9 @@ let running = null // the invocation under way: {id, attempt, deadline, arn, cli
 // Written synchronously, output is complete before the response goes out, no
 // process.exit can lose some, and a flood waits instead of filling memory.
 for (const stream of [process.stdout, process.stderr]) stream._handle?.setBlocking?.(true)
+
+// Functions are not to find us as the program that they belong to.
+process.mainModule = undefined
 
 process.setSourceMapsEnabled(true)
 installAwslambda()

@@ -1,8 +1,9 @@
+'use strict'
 // Fetch-style functions: (Request, Context) => Response | undefined.
 
-import { contextOf } from './context.mjs'
-import { Fault, describe, print } from './errors.mjs'
-import { Buffer, Promise, RangeError, TypeError, complain, setImmediate } from './intrinsics.mjs'
+const { contextOf } = require('./context.cjs')
+const { Fault, describe, print } = require('./errors.cjs')
+const { Buffer, Promise, RangeError, TypeError, complain, setImmediate } = require('./intrinsics.cjs')
 
 // A body that ends within this is sent in one piece, with its length.
 const SMALL = 64 << 10
@@ -13,14 +14,14 @@ let Headers, Request, Response
 
 // keepFetch keeps fetch's classes from before user code can replace them. Node
 // loads them at this moment, which takes tens of milliseconds the first time.
-export function keepFetch() {
+function keepFetch() {
   ;({ Headers, Request, Response } = globalThis)
 }
 
 // invokeV2 calls the handler and sends what it gave. The invocation lasts until
 // the promises given to waitUntil have settled, also when the handler throws.
 // env are the variables that the process was assigned with the function.
-export async function invokeV2(handler, event, invocation, env, reply) {
+async function invokeV2(handler, event, invocation, env, reply) {
   const request = requestOf(event)
   const pending = []
   const { context, setCookies } = contextOf(event, request, invocation, env, pending)
@@ -67,7 +68,7 @@ function isResponse(value) {
   )
 }
 
-export function requestOf(event) {
+function requestOf(event) {
   const headers = new Headers()
   const multi = event.multiValueHeaders ?? {}
   for (const [name, values] of Object.entries(multi)) {
@@ -143,3 +144,5 @@ function withCookies(headers, cookies) {
   if (cookies.length > 0) headers['set-cookie'] = [...(headers['set-cookie'] ?? []), ...cookies]
   return headers
 }
+
+module.exports = { keepFetch, invokeV2, requestOf }

@@ -1,21 +1,26 @@
+'use strict'
 // Loading the user's code.
 
-import path from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { Fault, locate } from './errors.mjs'
-import { process } from './intrinsics.mjs'
-import { invokeV1 } from './v1.mjs'
-import { invokeV2, keepFetch } from './v2.mjs'
+const Module = require('node:module')
+const path = require('node:path')
+const { pathToFileURL } = require('node:url')
+const { Fault, locate } = require('./errors.cjs')
+const { process } = require('./intrinsics.cjs')
+const { invokeV1 } = require('./v1.cjs')
+const { invokeV2, keepFetch } = require('./v2.cjs')
 
-// load imports the function's file, CommonJS or ES module, and returns how to
-// call it: (event, invocation, reply) => Promise.
-export async function load({ dir, entry, api, env }) {
+// load loads the function's file, CommonJS or ES module, and returns how to call
+// it: (event, invocation, reply) => Promise.
+//
+// What can only be CommonJS is loaded as import() would load it, but without import():
+// the first one of a process takes Node 5 ms or more.
+async function load({ dir, entry, api, env }) {
   process.chdir(dir)
   if (api === 2) keepFetch()
   const file = path.join(dir, entry)
   let exports
   try {
-    exports = await import(pathToFileURL(file).href)
+    exports = entry.endsWith('.cjs') ? { default: Module._load(file) } : await import(pathToFileURL(file).href)
   } catch (error) {
     throw await locate(error, file)
   }
@@ -40,3 +45,5 @@ function findV2(exports, entry, env) {
   }
   return (event, invocation, reply) => invokeV2(handler, event, invocation, env, reply)
 }
+
+module.exports = { load }

@@ -1,15 +1,17 @@
+'use strict'
 // Errors as the Runtime API wants them: {errorType, errorMessage, stackTrace}.
 
-import { Error, Promise, complain, process, stringify } from './intrinsics.mjs'
+const { pathToFileURL } = require('node:url')
+const { Error, Promise, complain, process, stringify } = require('./intrinsics.cjs')
 
-const OWN = new URL('.', import.meta.url).href // file:///…/
-const OWN_PATH = new URL('.', import.meta.url).pathname
+const OWN_PATH = __dirname + '/'
+const OWN = pathToFileURL(OWN_PATH).href // file:///…/
 const MAX_CAUSES = 5
 // Netlify's own bootstrap, which function bundles made for Netlify contain.
 const NETLIFY = '___netlify-bootstrap.mjs'
 
 // Fault is an error of ours: its stack means nothing to the user.
-export class Fault extends Error {
+class Fault extends Error {
   constructor(type, message, options) {
     super(message, options)
     this.name = type
@@ -19,7 +21,7 @@ export class Fault extends Error {
 
 // describe turns whatever was thrown into a report. Paths are given relative
 // to the task root, and our frames and Node's are left out.
-export function describe(reason, root = '') {
+function describe(reason, root = '') {
   if (!isError(reason)) {
     return { errorType: reason === null ? 'null' : typeof reason, errorMessage: show(reason), stackTrace: [] }
   }
@@ -36,16 +38,16 @@ export function describe(reason, root = '') {
 }
 
 // print writes an error to the function's log.
-export function print(report) {
+function print(report) {
   const lines = [`${report.errorType}: ${report.errorMessage}`, ...report.stackTrace]
   complain(lines.join('\n') + '\n')
 }
 
 // locate adds the place of a syntax error to its stack. Node knows it for
 // CommonJS only; for ES modules it tells nobody but its own --check.
-export async function locate(error, file) {
+async function locate(error, file) {
   if (!(error instanceof SyntaxError) || /^\S*:\d+\n/.test(error.stack)) return error
-  const { execFile } = await import('node:child_process') // rarely needed, and slow to load
+  const { execFile } = require('node:child_process') // rarely needed, and slow to load
   const env = { PATH: process.env.PATH }
   const stderr = await new Promise((resolve) => execFile(process.execPath, ['--check', file], { env }, (_error, _stdout, text) => resolve(text)))
   const place = /^(\S*:\d+\n[^]*?)\n\n?SyntaxError/.exec(stderr)
@@ -91,3 +93,5 @@ function relative(text, root) {
   if (!root) return text
   return text.replaceAll(`file://${root}/`, '').replaceAll(`${root}/`, '')
 }
+
+module.exports = { Fault, describe, print, locate }
