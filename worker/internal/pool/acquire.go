@@ -121,13 +121,24 @@ func (p *Pool) leave(w *waiter) {
 	p.waiters = slices.DeleteFunc(p.waiters, func(o *waiter) bool { return o == w })
 	select {
 	case g := <-w.granted:
-		p.giveBack(g)
+		p.giveBack(w.code.Key, g)
 	default:
 	}
 }
 
+// launched notes that a process of a function is not about to be started any more. The
+// caller holds mu.
+func (p *Pool) launched(key string) {
+	if p.launching[key]--; p.launching[key] == 0 {
+		delete(p.launching, key)
+	}
+}
+
 // giveBack undoes a grant. The caller holds mu.
-func (p *Pool) giveBack(g grant) {
+func (p *Pool) giveBack(key string, g grant) {
+	if g.instance == nil {
+		p.launched(key)
+	}
 	switch {
 	case g.instance != nil && g.instance.key == "":
 		g.instance.busy = false
@@ -161,6 +172,7 @@ func (p *Pool) grant(code *Code) (grant, bool) {
 	}
 	if p.slots < p.cfg.Max {
 		p.slots++
+		p.launching[code.Key]++
 		return grant{}, true
 	}
 	victim := p.leastRecentlyUsed()
@@ -173,6 +185,7 @@ func (p *Pool) grant(code *Code) (grant, bool) {
 	}
 	p.removeIdle(victim)
 	victim.heir = true
+	p.launching[code.Key]++
 	return grant{victim: victim}, true
 }
 

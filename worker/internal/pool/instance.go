@@ -133,6 +133,9 @@ func (p *Pool) launch(key string, secret bool, config func(i *instance) process.
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if key != "" {
+		p.launched(key)
+	}
 	if err != nil {
 		p.slots--
 		p.serve()

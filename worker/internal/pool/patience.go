@@ -19,6 +19,11 @@ const (
 	// patience is how long a call waits at most, in case it seemed wrong: about what
 	// a start takes on a machine that is busy.
 	patience = 100 * time.Millisecond
+	// startPatience is how long it waits at most while as many processes as there are
+	// cores are being started: more at once would only make each slower.
+	startPatience = 500 * time.Millisecond
+	// again is how often whoever waits looks whether that is still worth it.
+	again = 10 * time.Millisecond
 	// slowing is by what factor a call that takes longer makes the pace of its function
 	// slower, at most: 100 in a row make it seven times as slow.
 	slowing = 1.02
@@ -54,53 +59,80 @@ func (p *Pool) note(i *instance, took time.Duration) {
 	p.pace.Add(i.key, pace)
 }
 
-// worthWaiting reports whether one of the processes of a function should be free
-// soon. The caller holds mu.
-func (p *Pool) worthWaiting(key string) bool {
-	pace, known := p.pace.Get(key)
-	if !known || len(p.waiters) > 0 {
+// worthWaiting reports whether a call, which has waited so long and has so many
+// ahead of it, should soon have one of the processes of its function. The caller
+// holds mu.
+func (p *Pool) worthWaiting(key string, ahead int, waited time.Duration) bool {
+	if len(p.waiters) > 0 {
 		return false
 	}
-	busy := 0
-	for i := range p.all {
-		if i.key == key && i.busy && !i.doomed {
-			busy++
-		}
+	busy, coming := p.counts(key)
+	cores := runtime.GOMAXPROCS(0)
+	pace, known := p.pace.Get(key)
+	if !known {
+		// How quick it is, the first of them will tell.
+		return coming >= cores && waited < p.startPatience
+	}
+	if waited >= p.patience && (coming == 0 || waited >= p.startPatience) {
+		return false
 	}
 	limit := quick
-	if busy >= perCore*runtime.GOMAXPROCS(0) {
+	if busy >= perCore*cores {
 		limit = quickOfMany
 	}
-	return pace <= limit && pace*time.Duration(len(p.patient[key])+1) <= limit*time.Duration(busy)
+	return pace <= limit && pace*time.Duration(ahead+1) <= limit*time.Duration(busy)
+}
+
+// counts returns how many processes are busy with a function, or are about to be,
+// and how many of them are still being started. The caller holds mu.
+func (p *Pool) counts(key string) (busy, coming int) {
+	busy, coming = p.launching[key], p.launching[key]
+	for i := range p.all {
+		if i.key != key || !i.busy || i.doomed {
+			continue
+		}
+		busy++
+		if !i.served && !i.api.Started() {
+			coming++
+		}
+	}
+	return busy, coming
 }
 
 // beforeStart waits for a process of the function, where that is worth it. The
 // caller holds mu, also afterwards.
 func (p *Pool) beforeStart(ctx context.Context, code *Code) (grant, bool) {
-	if lastAlive(p.idle[code.Key]) != nil || !p.worthWaiting(code.Key) {
+	if lastAlive(p.idle[code.Key]) != nil || !p.worthWaiting(code.Key, len(p.patient[code.Key]), 0) {
 		return grant{}, false
 	}
 	w := &waiter{code: code, granted: make(chan grant, 1)}
 	p.patient[code.Key] = append(p.patient[code.Key], w)
-	p.mu.Unlock()
-	timer := time.NewTimer(p.patience)
+	timer := time.NewTimer(again)
 	defer timer.Stop()
-	var g grant
-	select {
-	case g = <-w.granted:
-	case <-timer.C:
-	case <-ctx.Done():
-	case <-p.ctx.Done():
-	}
-	p.mu.Lock()
-	if g.instance == nil {
-		p.giveUp(w)
+	for begun := time.Now(); ; timer.Reset(again) {
+		p.mu.Unlock()
+		over := false
 		select {
-		case g = <-w.granted: // at the very moment
+		case g := <-w.granted:
+			p.mu.Lock()
+			return g, true
+		case <-timer.C:
+		case <-ctx.Done():
+			over = true
+		case <-p.ctx.Done():
+			over = true
+		}
+		p.mu.Lock()
+		select {
+		case g := <-w.granted: // at the very moment
+			return g, true
 		default:
 		}
+		if ahead := slices.Index(p.patient[code.Key], w); over || !p.worthWaiting(code.Key, ahead, time.Since(begun)) {
+			p.giveUp(w)
+			return grant{}, false
+		}
 	}
-	return g, g.instance != nil
 }
 
 func (p *Pool) giveUp(w *waiter) {

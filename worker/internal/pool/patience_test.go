@@ -2,6 +2,9 @@ package pool
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -122,12 +125,66 @@ func TestPatienceIsForSome(t *testing.T) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n, want := range []bool{true, true, false} {
-		if got := p.worthWaiting(code.Key); got != want {
+		if got := p.worthWaiting(code.Key, n, 0); got != want {
 			t.Errorf("with %d that wait: %v, want %v", n, got, want)
 		}
-		p.patient[code.Key] = append(p.patient[code.Key], &waiter{code: &code})
 	}
-	delete(p.patient, code.Key)
+}
+
+// Calls of a function that nothing is known of start no more processes at once than
+// there are cores; the others wait and see.
+func TestABurstStartsSome(t *testing.T) {
+	t.Parallel()
+	enough := runtime.GOMAXPROCS(0)
+	p := start(t, Config{Max: enough + 4})
+	p.patience, p.startPatience = time.Minute, time.Minute
+	code := source(t, "gated", `
+		const { existsSync } = require('fs')
+		while (!existsSync(__dirname + '/gate')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
+		exports.handler = async () => ({ statusCode: 200 })`)
+	var calls sync.WaitGroup
+	for range enough + 4 {
+		calls.Go(func() {
+			if _, _, err := do(t.Context(), p, code, "", true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	polltest.Until(t, "all have started or wait", func() bool { return p.processes() == enough && p.waitsFor(code.Key) == 4 })
+	if err := os.WriteFile(filepath.Join(code.Dir, "gate"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	calls.Wait()
+}
+
+// Processes that take long to start are not waited for all the time.
+func TestPatienceWithStartsEnds(t *testing.T) {
+	t.Parallel()
+	p := start(t, Config{Max: 1})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	enough := runtime.GOMAXPROCS(0)
+	for _, tc := range []struct {
+		launching int
+		waited    time.Duration
+		want      bool
+	}{
+		{enough - 1, 0, false},
+		{enough, 0, true},
+		{enough, startPatience - 1, true},
+		{enough, startPatience, false},
+	} {
+		p.launching["f"] = tc.launching
+		if got := p.worthWaiting("f", 0, tc.waited); got != tc.want {
+			t.Errorf("with %d that start, after %v: %v, want %v", tc.launching, tc.waited, got, tc.want)
+		}
+	}
+	// Where the pace is known, only those that start soon make up for more of it.
+	p.pace.Add("f", time.Millisecond)
+	if !p.worthWaiting("f", 0, startPatience-1) || p.worthWaiting("f", 0, startPatience) {
+		t.Error("a call of a quick function waits for one that starts, and not for longer than that may take")
+	}
+	delete(p.launching, "f")
 }
 
 func TestThePaceFollowsTheCalls(t *testing.T) {

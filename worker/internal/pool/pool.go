@@ -139,20 +139,21 @@ type Pool struct {
 	running sync.WaitGroup // all goroutines
 	wake    chan struct{}  // something for upkeep to look at
 
-	mu        sync.Mutex
-	started   bool
-	stopped   bool
-	dir       string // holds the Node bootstrap
-	bootstrap string
-	slots     int                    // in use: processes, and those about to be
-	all       map[*instance]struct{} // every process
-	idle      map[string][]*instance // by key, most recently used last
-	spares    []*instance
-	waiters   []*waiter
-	patience  time.Duration        // tests change it
-	patient   map[string][]*waiter // those who could start a process and wait for a warm one, by key
-	pace      *lru.Cache[string, time.Duration]
-	reaping   bool // upkeep's timer runs for the process that is idle the longest
+	mu                      sync.Mutex
+	started                 bool
+	stopped                 bool
+	dir                     string // holds the Node bootstrap
+	bootstrap               string
+	slots                   int                    // in use: processes, and those about to be
+	all                     map[*instance]struct{} // every process
+	idle                    map[string][]*instance // by key, most recently used last
+	spares                  []*instance
+	waiters                 []*waiter
+	patience, startPatience time.Duration        // tests change them
+	patient                 map[string][]*waiter // those who could start a process and wait for a warm one, by key
+	pace                    *lru.Cache[string, time.Duration]
+	launching               map[string]int // slots whose process is not among all yet, by key
+	reaping                 bool           // upkeep's timer runs for the process that is idle the longest
 }
 
 // New validates the configuration and starts nothing.
@@ -182,7 +183,8 @@ func New(cfg Config) (*Pool, error) {
 		log:  cfg.Logger.With("component", "pool"),
 		wake: make(chan struct{}, 1),
 		all:  make(map[*instance]struct{}),
-		idle: make(map[string][]*instance), patient: make(map[string][]*waiter), patience: patience,
+		idle: make(map[string][]*instance), patient: make(map[string][]*waiter), patience: patience, startPatience: startPatience,
+		launching: make(map[string]int),
 	}
 	var err error
 	if p.pace, err = lru.New[string, time.Duration](maxPaces); err != nil {
