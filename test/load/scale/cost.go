@@ -27,6 +27,9 @@ func (b *bench) cost(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
+	if b.profiled { // Close gives them no time to be written
+		defer func() { err = errors.Join(err, in.Stop(ctx, "worker1")) }()
+	}
 	if _, err := b.drain(ctx, in, o, b.warming()); err != nil {
 		return err
 	}

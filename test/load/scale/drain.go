@@ -18,7 +18,7 @@ const function = "noop-background"
 // start starts an installation of some gateways and workers.
 func (b *bench) start(ctx context.Context, o installation.Options) (*installation.Installation, error) {
 	o.Bin, o.Site = b.bin, installation.Site()
-	o.Env = append(o.Env, "NIGHTSHIFT_WORKER_CONCURRENCY="+b.concurrency)
+	o.Env = append(append(o.Env, b.env...), "NIGHTSHIFT_WORKER_CONCURRENCY="+b.concurrency)
 	return installation.Start(ctx, o)
 }
 

@@ -3,6 +3,7 @@
 //
 //	go run ./test/load/scale
 //	go run ./test/load/scale -only depth -depths 0,100000
+//	go run ./test/load/scale -only cost -cpu-profiles profiles   # of functions
 //
 //	cost     a drain: processor time of each process, commands that Redis is sent
 //	         and executes, bytes on its wire, in its memory and in its file
@@ -49,7 +50,9 @@ func main() {
 type bench struct {
 	bin         string // the folder of the programs
 	calls       int
-	concurrency string // a setting
+	concurrency string   // a setting
+	env         []string // other settings
+	profiled    bool     // functions write profiles when they end
 	depths      []int
 }
 
@@ -67,6 +70,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&b.bin, "bin", "", "folder of built gateway, worker, scheduler and nightshift; empty: build them")
 	depths := flag.String("depths", "0,100000,1000000", "how many invocations wait, in ascending order")
 	flag.StringVar(&b.concurrency, "concurrency", "8", "NIGHTSHIFT_WORKER_CONCURRENCY of each worker")
+	profiles := flag.String("cpu-profiles", "", "with -only cost: folder for a .cpuprofile of each process of a function, which then runs without walls; empty: none")
 	flag.Parse()
 	if b.calls < 100 {
 		return errors.New("-calls is out of its range, see -help")
@@ -91,6 +95,17 @@ func run(ctx context.Context) error {
 			return err
 		}
 		b.bin = dir
+	}
+	if *profiles != "" {
+		dir, err := os.MkdirTemp("", "profiles")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		b.profiled = true
+		if b.env, err = profiling(ctx, *profiles, dir); err != nil {
+			return err
+		}
 	}
 	chosen := strings.Split(*only, ",")
 	for _, part := range parts {
