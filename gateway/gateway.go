@@ -54,8 +54,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// openTimeout bounds the opening of the blob store.
-const openTimeout = 10 * time.Second
+const (
+	// openTimeout bounds the opening of the blob store.
+	openTimeout = 10 * time.Second
+	// writeBuffer is that of a connection to Redis, in bytes: calls that come at the
+	// same time are sent together, each with its event.
+	writeBuffer = 64 << 10
+)
 
 // Gateway is the service. It is used once: New, Start, Stop.
 type Gateway struct {
@@ -101,7 +106,7 @@ func (g *Gateway) open() error {
 	if g.metrics, err = metrics.Listen(g.cfg.MetricsAddr, g.cfg.MetricsProfiles, g.registry, g.log); err != nil {
 		return err
 	}
-	if g.redis, err = g.cfg.RedisTLS.Open(g.cfg.RedisURL); err != nil {
+	if g.redis, err = g.cfg.RedisTLS.Open(g.cfg.RedisURL, func(o *redis.UniversalOptions) { o.WriteBufferSize = writeBuffer }); err != nil {
 		return err
 	}
 	if g.queue, err = queue.NewClient(g.redis, true); err != nil {

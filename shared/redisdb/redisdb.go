@@ -46,6 +46,12 @@ func Open(rawURL string, adjust ...func(*redis.UniversalOptions)) (redis.Univers
 	return redis.NewClusterClient(cluster), nil
 }
 
+// Buffers of a connection, in bytes; go-redis would take 32 KiB for each.
+const (
+	readBuffer  = 8 << 10
+	writeBuffer = 16 << 10
+)
+
 // clusterReload is how often a client that is used asks a cluster who is master
 // of what. A dead master cannot say that it is none any more, and go-redis would
 // call it for a minute after its replica has taken over.
@@ -76,6 +82,14 @@ func options(rawURL string) (*redis.UniversalOptions, error) {
 		ContextTimeoutEnabled: true,
 		// A user with no more rights than it needs may not say what library it is.
 		DisableIdentity: true,
+		// Each connection has its buffers for as long as it lives, and a busy worker has
+		// some dozens of connections. Nearly all commands and answers are short; those
+		// that are not pass in a few pieces.
+		ReadBufferSize:  readBuffer,
+		WriteBufferSize: writeBuffer,
+		// Pipelines take connections like everything else. Otherwise go-redis has more of
+		// them for these, with buffers of 128 KiB.
+		PipelinePoolSize: -1,
 	}
 	if u.User != nil {
 		o.Username = u.User.Username()
