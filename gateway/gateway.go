@@ -119,9 +119,7 @@ func (g *Gateway) open() error {
 	if err != nil {
 		return err
 	}
-	if g.queues, err = queues.New(shown); err != nil {
-		return err
-	}
+	g.queues = queues.New(shown)
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
 	if g.artifacts, err = artifact.Open(ctx, g.cfg.BlobURL); err != nil {

@@ -12,6 +12,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nightshift/nightshift/gateway/internal/access"
@@ -26,8 +27,10 @@ import (
 //go:embed templates/*.html assets/*
 var content embed.FS
 
-// templates are the pages by name, each with the layout around it.
-var templates = parseTemplates()
+// templates are the pages by name, each with the layout around it. They are parsed
+// when the first page is asked for: they take more memory than anything else of an
+// idle gateway, and many gateways never show one.
+var templates = sync.OnceValue(parseTemplates)
 
 func parseTemplates() map[string]*template.Template {
 	layout := template.Must(template.New("layout.html").Funcs(funcs).ParseFS(content, "templates/layout.html", "templates/parts.html"))
@@ -166,7 +169,7 @@ const maxForm = 64 << 10
 // render sends a page.
 func (c *Console) render(w http.ResponseWriter, status int, name string, view any) error {
 	var buf bytes.Buffer
-	if err := templates[name].Execute(&buf, view); err != nil {
+	if err := templates()[name].Execute(&buf, view); err != nil {
 		return fault.Wrap(err, fault.Internal, "drawing the page %s", name)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -25,6 +25,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/hibiken/asynqmon" // the web page of asynq, which design and users know
 	"github.com/nightshift/nightshift/shared/fault"
@@ -41,8 +42,15 @@ const PoolSize = 4
 
 // Handler is asynqmon. It is safe for concurrent use.
 type Handler struct {
-	redis  redis.UniversalClient
-	mon    http.Handler
+	redis redis.UniversalClient
+	// monitor is made for the first request: its routes take memory that a gateway
+	// needs for nothing else.
+	monitor func() (*monitor, error)
+}
+
+// monitor is asynqmon as it is shown.
+type monitor struct {
+	http.Handler
 	index  []byte // the page as asynqmon makes it
 	page   []byte // as it is shown
 	policy string
@@ -50,26 +58,27 @@ type Handler struct {
 
 // New makes a handler, and closes rdb with it: a client of its own, of PoolSize
 // connections. Redis need not answer yet.
-func New(rdb redis.UniversalClient) (*Handler, error) {
-	h := &Handler{
-		redis: rdb,
-		mon: asynqmon.New(asynqmon.Options{
-			RootPath: Path, RedisConnOpt: connection{rdb}, ReadOnly: true,
-			PayloadFormatter: asynqmon.PayloadFormatterFunc(formatPayload),
-			ResultFormatter:  asynqmon.ResultFormatterFunc(formatResult),
-		}),
-	}
+func New(rdb redis.UniversalClient) *Handler {
+	return &Handler{redis: rdb, monitor: sync.OnceValues(func() (*monitor, error) { return newMonitor(rdb) })}
+}
+
+func newMonitor(rdb redis.UniversalClient) (*monitor, error) {
+	m := &monitor{Handler: asynqmon.New(asynqmon.Options{
+		RootPath: Path, RedisConnOpt: connection{rdb}, ReadOnly: true,
+		PayloadFormatter: asynqmon.PayloadFormatterFunc(formatPayload),
+		ResultFormatter:  asynqmon.ResultFormatterFunc(formatResult),
+	})}
 	home, err := http.NewRequest(http.MethodGet, Path, nil)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "asking for asynqmon's page")
 	}
 	var a answer
-	h.mon.ServeHTTP(&a, home)
-	h.index = a.body.Bytes()
-	if h.page, h.policy, err = harden(h.index); err != nil {
+	m.ServeHTTP(&a, home)
+	m.index = a.body.Bytes()
+	if m.page, m.policy, err = harden(m.index); err != nil {
 		return nil, err
 	}
-	return h, nil
+	return m, nil
 }
 
 // connection hands out our client where asynq wants to make one: so that every
@@ -108,8 +117,13 @@ func harden(index []byte) (page []byte, policy string, err error) {
 
 // ServeHTTP answers what is below Path.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	mon, err := h.monitor()
+	if err != nil { // this program is built with an asynqmon that it does not know
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	header := w.Header()
-	header.Set("Content-Security-Policy", h.policy)
+	header.Set("Content-Security-Policy", mon.policy)
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "same-origin")
 	header.Set("Cache-Control", "no-store")
@@ -121,16 +135,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var a answer
 	asked := r.Clone(r.Context())
 	asked.Method = http.MethodGet // of an answer to HEAD, the server leaves the body out
-	h.mon.ServeHTTP(&a, asked)
+	mon.ServeHTTP(&a, asked)
 	body, path := a.body.Bytes(), strings.TrimPrefix(r.URL.Path, Path)
 	inAPI, isFile := strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/static/")
-	switch index := bytes.Equal(body, h.index); {
+	switch index := bytes.Equal(body, mon.index); {
 	case index && (inAPI || isFile): // asynqmon answers with its page where it has nothing
 		http.NotFound(w, r)
 		return
 	case index:
 		header.Set("Content-Type", "text/html; charset=utf-8")
-		body = h.page
+		body = mon.page
 	case inAPI:
 		header.Set("Content-Type", "application/json")
 	case isFile: // their names change with what is in them

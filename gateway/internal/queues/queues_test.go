@@ -35,6 +35,15 @@ type bundle struct {
 	rdb redis.UniversalClient
 }
 
+// shown is the asynqmon behind the handler.
+func (b *bundle) shown() *monitor {
+	m, err := b.monitor()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return m
+}
+
 // everywhere runs a test on a Redis, and on a Redis Cluster if there can be one.
 func everywhere(t *testing.T, test func(t *testing.T, b *bundle)) {
 	t.Parallel()
@@ -45,10 +54,7 @@ func everywhere(t *testing.T, test func(t *testing.T, b *bundle)) {
 				server := redistest.Start(t)
 				client = func(testing.TB) redis.UniversalClient { return server.Client() }
 			}
-			h, err := New(client(t))
-			if err != nil {
-				t.Fatal(err)
-			}
+			h := New(client(t))
 			test(t, &bundle{Handler: h, t: t, rdb: client(t)})
 		}
 	}
@@ -181,7 +187,7 @@ func TestNothingCanBeChanged(t *testing.T) {
 		b.fill()
 		before := b.everything()
 		changing := 0
-		for _, r := range routes(t, b.mon) {
+		for _, r := range routes(t, b.shown().Handler) {
 			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"} {
 				res := b.ask(method, r.path)
 				reads := method == "GET" || method == "HEAD"
@@ -196,7 +202,7 @@ func TestNothingCanBeChanged(t *testing.T) {
 				changing++
 				for _, method := range r.methods { // asynqmon's own guard, behind ours
 					w := httptest.NewRecorder()
-					b.mon.ServeHTTP(w, httptest.NewRequest(method, r.path, strings.NewReader(`{"task_ids":["task-pending"]}`)))
+					b.shown().ServeHTTP(w, httptest.NewRequest(method, r.path, strings.NewReader(`{"task_ids":["task-pending"]}`)))
 					if w.Code != 405 {
 						t.Errorf("asynqmon's %s %s = %d, want 405", method, r.path, w.Code)
 					}
@@ -244,10 +250,7 @@ func (b *bundle) clear() error {
 // The page works under its policy, and fetches nothing from elsewhere.
 func TestPage(t *testing.T) {
 	t.Parallel()
-	h, err := New(redistest.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := New(redistest.New(t))
 	b := &bundle{Handler: h, t: t}
 	var page string
 	for _, path := range []string{"", "/", "/queues/background", "/queues/background?status=archived", "/servers", "/redis"} {
@@ -266,7 +269,7 @@ func TestPage(t *testing.T) {
 	if !strings.Contains(page, `window.FLAG_READ_ONLY="true"`) {
 		t.Error("the page does not know that it may only read")
 	}
-	if strings.Contains(string(h.index), "https://fonts.") == strings.Contains(page, "https://fonts.") {
+	if strings.Contains(string(b.shown().index), "https://fonts.") == strings.Contains(page, "https://fonts.") {
 		t.Error("no style sheets of another host were taken out")
 	}
 	policy := b.ask("GET", Path).Header.Get("Content-Security-Policy")
@@ -368,10 +371,7 @@ func TestTasks(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	t.Parallel()
-	h, err := New(redistest.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := New(redistest.New(t))
 	b := &bundle{Handler: h, t: t}
 	if res := b.ask("GET", Path+"/api/queues"); res.StatusCode != 200 {
 		t.Errorf("GET queues = %s", res.Status)
