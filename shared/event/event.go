@@ -17,6 +17,7 @@
 package event
 
 import (
+	"bytes"
 	"encoding/base64"
 	"mime"
 	"net/http"
@@ -147,9 +148,12 @@ func (c *call) encode(meta Meta) []byte {
 
 // size is about how long the event will be: most of what a call allocates.
 func (c *call) size(meta Meta) int {
-	body := len(c.body) + len(c.body)/16 // for what is escaped
-	if c.base64 {
-		body = base64.StdEncoding.EncodedLen(len(c.body))
+	body := base64.StdEncoding.EncodedLen(len(c.body))
+	if !c.base64 {
+		body = len(c.body) + len(c.body)/64 // for what is escaped beside these
+		for _, escaped := range []string{`"`, `\`, "\n"} {
+			body += bytes.Count(c.body, []byte(escaped))
+		}
 	}
 	const words = 256
 	return words + 2*len(c.path) + 4*len(c.rawQuery) + 2*c.headers.size() + body + len(meta.BaseURL) + len(meta.Route)
