@@ -166,11 +166,12 @@ func compose(text string, steps []redisdb.Step) composition {
 // Operands appends the steps' keys and arguments to a call's own: of each step the
 // number of its keys, the number of its arguments, and the arguments.
 func Operands(args []any, steps []redisdb.Step) ([]string, []any) {
-	var keys []string
-	n := len(args)
+	n, k := len(args), 0
 	for _, s := range steps {
 		n += 2 + len(s.Args)
+		k += len(s.Keys)
 	}
+	keys := make([]string, 0, k)
 	args = append(make([]any, 0, n), args...)
 	for _, s := range steps {
 		keys = append(keys, s.Keys...)

@@ -193,7 +193,7 @@ func (s *server) echo(p plane) *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = func(err error, c echo.Context) { s.answerError(err, c, p) }
 	e.IPExtractor = s.Proxies.ClientIP
-	e.Pre(echo.WrapMiddleware(s.Proxies.believe))
+	e.Pre(s.Proxies.believe)
 	e.Use(s.counted(p), s.guard)
 	return e
 }

@@ -73,6 +73,9 @@ func (p *Proxies) Trusts(addr netip.Addr) bool {
 }
 
 func (p *Proxies) trustsPeer(r *http.Request) bool {
+	if p == nil || len(p.networks) == 0 {
+		return false
+	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	return err == nil && p.Trusts(peer.Addr())
 }
@@ -95,17 +98,17 @@ func (p *Proxies) HTTPS(r *http.Request) bool {
 
 // believe takes from requests what only a proxy may say, unless one says it. So
 // nothing behind it, functions included, has to ask whom a header is from.
-func (p *Proxies) believe(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !p.trustsPeer(r) {
+func (p *Proxies) believe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if r := c.Request(); !p.trustsPeer(r) {
 			for name := range r.Header {
 				if strings.HasPrefix(name, "X-Forwarded-") || slices.Contains(ofProxies, name) {
 					delete(r.Header, name)
 				}
 			}
 		}
-		next.ServeHTTP(w, r)
-	})
+		return next(c)
+	}
 }
 
 // ofProxies are the headers by which proxies and content delivery networks tell

@@ -1,10 +1,10 @@
 package httpapi
 
 import (
-	"net/http"
 	"net/http/httptest"
 	"testing"
 
+	"github.com/labstack/echo/v4"
 	"github.com/nightshift/nightshift/shared/fault"
 )
 
@@ -50,7 +50,8 @@ func TestProxies(t *testing.T) {
 			r.Header.Set(name, "https")
 		}
 		r.Header.Set("X-Own", "1")
-		p.believe(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		handled := p.believe(func(c echo.Context) error {
+			r := c.Request()
 			if got := p.ClientIP(r); got != tt.want {
 				t.Errorf("%s: the caller is %s, want %s", tt.name, got, tt.want)
 			}
@@ -65,7 +66,11 @@ func TestProxies(t *testing.T) {
 			if r.Header.Get("X-Own") != "1" {
 				t.Errorf("%s: a header of the caller's own is lost", tt.name)
 			}
-		})).ServeHTTP(httptest.NewRecorder(), r)
+			return nil
+		})
+		if err := handled(echo.New().NewContext(r, httptest.NewRecorder())); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -187,13 +187,12 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Time{})
 	defer func() { _ = control.SetWriteDeadline(time.Now().Add(writeLimit)) }()
-	tooLarge := fault.New(fault.TooLarge, "Request body too large: the limit is %d KiB.", limit>>10)
 	if r.ContentLength > limit {
 		w.Header().Set("Connection", "close")
 		if !strings.EqualFold(r.Header.Get("Expect"), "100-continue") { // else it waits to be asked
 			daemon.Discard(r.Body, maxDiscard)
 		}
-		return nil, tooLarge
+		return nil, tooLarge(limit)
 	}
 	body := http.MaxBytesReader(w, r.Body, limit)
 	var buf []byte
@@ -207,7 +206,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		w.Header().Set("Connection", "close")
 		daemon.Discard(r.Body, maxDiscard)
-		return nil, tooLarge
+		return nil, tooLarge(limit)
 	}
 	switch {
 	case err == nil:
@@ -220,4 +219,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	default:
 		return nil, fault.Wrap(err, fault.Invalid, "The request body could not be read to its end.")
 	}
+}
+
+func tooLarge(limit int64) error {
+	return fault.New(fault.TooLarge, "Request body too large: the limit is %d KiB.", limit>>10)
 }

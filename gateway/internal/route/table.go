@@ -111,20 +111,19 @@ func (t *table) findDefault(path string) (*function.Function, error) {
 	if !strings.HasPrefix(path, prefix) || name == "" {
 		return nil, nil
 	}
+	if f := t.functions[name]; f != nil {
+		if len(f.Paths) > 0 {
+			return nil, nil
+		}
+		return f, nil
+	}
 	if base, ok := withoutExtension(name); ok && t.functions[base] != nil {
 		return nil, fault.New(fault.NotFound, "Function not found... Function names have no extension; ask for %q.", base)
 	}
 	if !function.ValidName(name) {
 		return nil, fault.New(fault.Invalid, InvalidName)
 	}
-	f := t.functions[name]
-	switch {
-	case f == nil:
-		return nil, fault.New(fault.NotFound, "Function not found... Site %q has no function %q; names are case sensitive.", t.deploy.Site, name)
-	case len(f.Paths) > 0:
-		return nil, nil
-	}
-	return f, nil
+	return nil, fault.New(fault.NotFound, "Function not found... Site %q has no function %q; names are case sensitive.", t.deploy.Site, name)
 }
 
 // withoutExtension takes the extension of a source file off a name.
