@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nightshift/nightshift/shared/fault"
@@ -72,7 +73,7 @@ func (s *Store) Begin(ctx context.Context, kind function.Kind, id, worker string
 	if err != nil {
 		return Begun{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	token, read := newToken(), redis.NewMapStringStringCmd(ctx, "hgetall", recordKey(kind, id))
+	token, read := newToken(), s.readBegun(ctx, kind, id)
 	answer, err := s.begins.Do(ctx, script.Call{
 		Script: begin, Shared: kindKeys(kind), Keys: s.recordKeys(kind, id),
 		Args: []any{name, token, s.opts.Retention.Milliseconds(), s.opts.DeadRetention.Milliseconds()},
@@ -85,14 +86,36 @@ func (s *Store) Begin(ctx context.Context, kind function.Kind, id, worker string
 	if err != nil {
 		return Begun{}, err
 	}
-	r, err := read.Result()
-	if err == nil && r[fieldBegin] != token { // it was read too early, on its way through a cluster; or again begun since
-		r, err = s.rdb.HGetAll(ctx, recordKey(kind, id)).Result()
+	if read.Err() == nil && read.Val()[0] != token { // it was read too early, on its way through a cluster; or begun again since
+		read = s.readBegun(ctx, kind, id)
+		_ = s.rdb.Process(ctx, read)
 	}
+	values, err := read.Result()
 	if err != nil {
 		return Begun{}, failed(ctx, err, doing)
 	}
-	return record(r).begun(id, attempt)
+	r := begunRecords.Get().(record)
+	defer begunRecords.Put(r)
+	clear(r)
+	r.set(begunFields, values)
+	return r.begun(id, attempt)
+}
+
+// begunFields are what an attempt is made of: the token that began it, and all of the
+// record but what earlier attempts left.
+var begunFields = append([]string{fieldBegin, fieldEvent, fieldFailures}, listFields...)
+
+// begunRecords are maps for [Store.Begin]: one with room for a record's fields is some
+// 4 KB, half of what the beginning of an attempt would allocate.
+var begunRecords = sync.Pool{New: func() any { return make(record, len(begunFields)) }}
+
+// readBegun is the command that reads begunFields.
+func (s *Store) readBegun(ctx context.Context, kind function.Kind, id string) *redis.SliceCmd {
+	args := append(make([]any, 0, 2+len(begunFields)), "hmget", recordKey(kind, id))
+	for _, field := range begunFields {
+		args = append(args, field)
+	}
+	return redis.NewSliceCmd(ctx, args...)
 }
 
 // begun translates what the script answered for an invocation: the number of the

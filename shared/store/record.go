@@ -2,9 +2,7 @@ package store
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,12 +79,16 @@ type record map[string]string
 // recordOf makes a record of the values of fields; nil ones are not there.
 func recordOf(fields []string, values []any) record {
 	r := record{}
+	r.set(fields, values)
+	return r
+}
+
+func (r record) set(fields []string, values []any) {
 	for i, value := range values {
 		if text, ok := value.(string); ok {
 			r[fields[i]] = text
 		}
 	}
-	return r
 }
 
 // number reads a field; 0 if it is not there.
@@ -164,12 +166,9 @@ type journalLine struct {
 // readJournal makes attempts of a journal.
 func readJournal(journal string) ([]invocation.Attempt, error) {
 	var attempts []invocation.Attempt
-	for decoder := json.NewDecoder(strings.NewReader(journal)); ; {
+	for text := range strings.Lines(journal) {
 		var line journalLine
-		switch err := decoder.Decode(&line); {
-		case errors.Is(err, io.EOF):
-			return attempts, nil
-		case err != nil:
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
 			return nil, fmt.Errorf("the record's attempts: %w", err)
 		}
 		if line.End == 0 {
@@ -182,6 +181,7 @@ func readJournal(journal string) ([]invocation.Attempt, error) {
 		last := &attempts[len(attempts)-1]
 		last.FinishedAt, last.Outcome, last.Error = fromMillis(line.End), line.Outcome, line.Error
 	}
+	return attempts, nil
 }
 
 // encodeEnd makes JSON of what an attempt left, empty where it left nothing.
