@@ -149,7 +149,7 @@ func New(cfg Config) *Executor {
 // the server is stopping, or has lost the task to another worker, whose
 // attempt then fences off what this one records.
 func (e *Executor) Handle(ctx context.Context, d queue.Delivery) queue.Disposition {
-	log := e.log.With("invocation", d.ID, "site", d.Target.Site, "deploy", d.Target.Deploy, "function", d.Target.Function)
+	say := speaker{log: e.log, d: d}
 	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() { cancel(pool.ErrDraining) })()
@@ -164,7 +164,7 @@ func (e *Executor) Handle(ctx context.Context, d queue.Delivery) queue.Dispositi
 		return queue.HandBack()
 	}
 	if fault.Is(loadErr, fault.Unavailable) && run.Err() == nil {
-		log.Warn("code out of reach; trying again later", "error", loadErr)
+		say.warn("code out of reach; trying again later", slog.Any("error", loadErr))
 		return queue.RetryIn(loadRetry)
 	}
 	begun, err := e.begin(ctx, d)
@@ -172,34 +172,34 @@ func (e *Executor) Handle(ctx context.Context, d queue.Delivery) queue.Dispositi
 	case errors.Is(err, store.ErrFinished):
 		return queue.Done()
 	case fault.Is(err, fault.NotFound):
-		log.Warn("task without a record dropped; the record has expired")
+		say.warn("task without a record dropped; the record has expired")
 		return queue.Done()
 	case err != nil:
-		log.Warn("attempt cannot be begun; trying again later", "error", err)
+		say.warn("attempt cannot be begun; trying again later", slog.Any("error", err))
 		return queue.RetryIn(storeRetry)
 	}
 	e.metrics.began(&begun.Invocation)
 	run, span := e.trace(run, d, begun)
 	defer span.End()
-	log = telemetry.Logger(run, log.With("attempt", begun.Attempt))
-	end, lines := e.run(run, d, begun, loaded, loadErr, log)
+	say.attempt, say.trace = begun.Attempt, telemetry.TraceID(run)
+	end, lines := e.run(run, d, begun, loaded, loadErr, say)
 	span.Outcome(string(end.Outcome), string(end.Verdict.State), end.Outcome.Counts())
 	e.cfg.Changed()
-	err = e.finish(ctx, d, begun.Attempt, end, lines, log)
+	err = e.finish(ctx, d, begun.Attempt, end, lines, say)
 	if err != nil {
 		e.cfg.Lines.Lose(len(lines))
 	}
 	switch {
 	case errors.Is(err, store.ErrFenced):
 		span.Failed("fenced")
-		log.Warn("attempt dropped; a newer one owns the invocation", "outcome", end.Outcome)
+		say.warn("attempt dropped; a newer one owns the invocation", outcome(end))
 		return queue.Done()
 	case fault.Is(err, fault.NotFound):
-		log.Warn("end of the attempt not recorded; the record has expired", "outcome", end.Outcome)
+		say.warn("end of the attempt not recorded; the record has expired", outcome(end))
 		return queue.Done()
 	case err != nil:
 		span.Failed("not_recorded")
-		log.Error("end of the attempt cannot be recorded; the invocation will run again", "outcome", end.Outcome, "error", err)
+		say.that(slog.LevelError, "end of the attempt cannot be recorded; the invocation will run again", outcome(end), slog.Any("error", err))
 		return queue.RetryIn(storeRetry)
 	}
 	if begun.Invocation.Callback != nil && end.Verdict.State.Terminal() {
@@ -252,7 +252,7 @@ func (e *Executor) begin(ctx context.Context, d queue.Delivery) (store.Begun, er
 
 // run is the attempt itself. It returns when nothing of it runs any more, with the
 // last lines of its log, if they go with its end; the others are sent.
-func (e *Executor) run(ctx context.Context, d queue.Delivery, begun store.Begun, loaded *code.Loaded, loadErr error, log *slog.Logger) (store.End, []invocation.LogLine) {
+func (e *Executor) run(ctx context.Context, d queue.Delivery, begun store.Begun, loaded *code.Loaded, loadErr error, say speaker) (store.End, []invocation.LogLine) {
 	w := logs.NewWriter(e.cfg.Logs, source(d), begun.Attempt, e.cfg.Lines, e.log)
 	defer w.Close()
 	if loaded != nil && loaded.Deploy != d.Target.Deploy {
@@ -260,7 +260,7 @@ func (e *Executor) run(ctx context.Context, d queue.Delivery, begun store.Begun,
 	} else {
 		w.System("attempt %d started on worker %s", begun.Attempt, e.cfg.Worker)
 	}
-	log.Debug("attempt started")
+	say.that(slog.LevelDebug, "attempt started")
 	started := time.Now()
 
 	result, failed := e.invoke(ctx, d, begun, loaded, loadErr, w)
@@ -283,7 +283,7 @@ func (e *Executor) run(ctx context.Context, d queue.Delivery, begun store.Begun,
 
 	took := time.Since(started)
 	e.cfg.Attempts.Ended(d.Queue, end.Outcome, took)
-	log.Info("attempt ended", "outcome", end.Outcome, "state", end.Verdict.State, "duration", took)
+	say.that(slog.LevelInfo, "attempt ended", outcome(end), slog.String("state", string(end.Verdict.State)), slog.Duration("duration", took))
 	if end.Verdict.State == invocation.Failed {
 		w.System("attempt %d ended after %s: %s; the next one follows in %s", begun.Attempt, rounded(took), end.Outcome, rounded(end.Verdict.Delay))
 	} else {
@@ -321,7 +321,7 @@ func (e *Executor) invoke(ctx context.Context, d queue.Delivery, begun store.Beg
 
 // finish records an attempt's end. It tries again for a while, because what it
 // cannot record is work that has to be done twice.
-func (e *Executor) finish(ctx context.Context, d queue.Delivery, number int, end store.End, lines []invocation.LogLine, log *slog.Logger) error {
+func (e *Executor) finish(ctx context.Context, d queue.Delivery, number int, end store.End, lines []invocation.LogLine, say speaker) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
 	for pause := finishBackoff; ; pause = min(2*pause, finishPause) {
@@ -329,7 +329,7 @@ func (e *Executor) finish(ctx context.Context, d queue.Delivery, number int, end
 		if err == nil || errors.Is(err, store.ErrFenced) || fault.Is(err, fault.NotFound) {
 			return err
 		}
-		log.Warn("recording the end of the attempt failed; trying again", "pause", pause, "error", err)
+		say.warn("recording the end of the attempt failed; trying again", slog.Duration("pause", pause), slog.Any("error", err))
 		select {
 		case <-ctx.Done():
 			return err
