@@ -50,16 +50,9 @@ type Writer struct {
 	attempt int
 	metrics *Metrics
 	log     *slog.Logger
-	ctx     context.Context // of the sink's calls
-	cancel  context.CancelFunc
-
-	first  chan struct{} // a line came into the empty buffer
-	full   chan struct{} // a batch has come together
-	ending chan struct{} // closed by Close and Finish
-	done   chan struct{} // closed when the sender has ended
 
 	mu      sync.Mutex
-	started bool        // the sender runs
+	sender  *sender     // nil: none was needed so far
 	timer   *time.Timer // starts the sender; set with the first line
 	closed  bool
 	lines   []invocation.LogLine
@@ -67,17 +60,32 @@ type Writer struct {
 	dropped int
 }
 
-// NewWriter makes a writer. It costs a goroutine from 100 ms after the first line
-// on, or from the first batch, until it is closed.
-func NewWriter(sink Sink, source store.LogSource, attempt int, metrics *Metrics, log *slog.Logger) *Writer {
-	ctx, cancel := context.WithCancel(context.Background())
-	return &Writer{
-		sink: sink, source: source, attempt: attempt, metrics: metrics, log: log, ctx: ctx, cancel: cancel,
+// sender is what sends lines. Most attempts are over before one is needed.
+type sender struct {
+	ctx    context.Context // of the sink's calls
+	cancel context.CancelFunc
+
+	first  chan struct{} // a line came into the empty buffer
+	full   chan struct{} // a batch has come together
+	ending chan struct{} // closed by Close and Finish
+	done   chan struct{} // closed when the goroutine has ended
+}
+
+func newSender() *sender {
+	s := &sender{
 		first:  make(chan struct{}, 1),
 		full:   make(chan struct{}, 1),
 		ending: make(chan struct{}),
 		done:   make(chan struct{}),
 	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// NewWriter makes a writer. It costs a goroutine from 100 ms after the first line
+// on, or from the first batch, until it is closed.
+func NewWriter(sink Sink, source store.LogSource, attempt int, metrics *Metrics, log *slog.Logger) *Writer {
+	return &Writer{sink: sink, source: source, attempt: attempt, metrics: metrics, log: log}
 }
 
 // System adds a line of ours.
@@ -103,12 +111,12 @@ func (w *Writer) Line(stream, text string) {
 	switch {
 	case w.timer == nil:
 		w.timer = time.AfterFunc(flushAfter, w.start)
-	case before == 0:
-		signal(w.first)
+	case w.sender != nil && before == 0:
+		signal(w.sender.first)
 	}
 	if w.size >= batchSize {
 		w.startLocked()
-		signal(w.full)
+		signal(w.sender.full)
 	}
 }
 
@@ -120,11 +128,11 @@ func (w *Writer) start() {
 }
 
 func (w *Writer) startLocked() {
-	if w.started || w.closed {
+	if w.sender != nil || w.closed {
 		return
 	}
-	w.started = true
-	go w.send()
+	w.sender = newSender()
+	go w.send(w.sender)
 }
 
 func (w *Writer) line(stream, text string) invocation.LogLine {
@@ -147,45 +155,50 @@ func (w *Writer) Finish() []invocation.LogLine {
 // end ends the writer, and sends what is left, or with keep all but a last batch.
 func (w *Writer) end(keep bool) {
 	w.mu.Lock()
-	started, again := w.started, w.closed
+	s, again := w.sender, w.closed
 	w.closed = true
 	if w.timer != nil {
 		w.timer.Stop()
 	}
 	w.mu.Unlock()
+	if s == nil {
+		if again || keep && w.isLast() {
+			return // nothing is being sent, and nothing is to be
+		}
+		s = newSender()
+		close(s.done) // it has no goroutine: what is left is sent by this one
+	}
 	if !again {
-		close(w.ending)
+		close(s.ending)
 	}
-	timer := time.AfterFunc(closeTimeout, w.cancel)
+	timer := time.AfterFunc(closeTimeout, s.cancel)
 	defer timer.Stop()
-	defer w.cancel()
-	if started {
-		<-w.done
-	}
+	defer s.cancel()
+	<-s.done
 	if again {
 		return
 	}
-	for w.ctx.Err() == nil && !w.flush(keep) {
+	for s.ctx.Err() == nil && !w.flush(s, keep) {
 	}
 }
 
 // send is the goroutine that calls the sink.
-func (w *Writer) send() {
-	defer close(w.done)
+func (w *Writer) send(s *sender) {
+	defer close(s.done)
 	timer := time.NewTimer(flushAfter)
 	defer timer.Stop()
 	for {
-		w.flush(false)
+		w.flush(s, false)
 		select {
-		case <-w.first:
-		case <-w.ending:
+		case <-s.first:
+		case <-s.ending:
 			return
 		}
 		timer.Reset(flushAfter)
 		select {
 		case <-timer.C:
-		case <-w.full:
-		case <-w.ending:
+		case <-s.full:
+		case <-s.ending:
 			return
 		}
 	}
@@ -194,7 +207,7 @@ func (w *Writer) send() {
 // flush sends what is in the buffer, batch by batch, with keep all but a last one,
 // and reports whether it has. It stops after a batch that failed: the sink may need
 // a moment, and by then more lines are there to send with one call.
-func (w *Writer) flush(keep bool) (done bool) {
+func (w *Writer) flush(s *sender, keep bool) (done bool) {
 	for {
 		if keep && w.isLast() {
 			return true
@@ -203,12 +216,12 @@ func (w *Writer) flush(keep bool) (done bool) {
 		if len(batch) == 0 {
 			return true
 		}
-		if err := w.append(batch); err != nil {
+		if err := w.append(s.ctx, batch); err != nil {
 			w.metrics.lost.Add(float64(lost)) // those that it tells of are counted already
 			lost += told
 			w.log.Warn("log lines lost", "invocation", w.source.Invocation, "site", w.source.Site, "function", w.source.Function,
 				"attempt", w.attempt, "lines", lost, "error", err)
-			return w.lose(lost)
+			return w.lose(s, lost)
 		}
 	}
 }
@@ -221,18 +234,18 @@ func (w *Writer) isLast() bool {
 }
 
 // lose counts lines that the sink did not take.
-func (w *Writer) lose(lines int) (empty bool) {
+func (w *Writer) lose(s *sender, lines int) (empty bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dropped += lines
 	if len(w.lines) > 0 {
-		signal(w.first)
+		signal(s.first)
 	}
 	return len(w.lines) == 0
 }
 
-func (w *Writer) append(batch []invocation.LogLine) error {
-	ctx, cancel := context.WithTimeout(w.ctx, appendTimeout)
+func (w *Writer) append(ctx context.Context, batch []invocation.LogLine) error {
+	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	return w.sink.AppendLog(ctx, w.source, batch)
 }
