@@ -322,24 +322,23 @@ func (e *Executor) invoke(ctx context.Context, d queue.Delivery, begun store.Beg
 // finish records an attempt's end. It tries again for a while, because what it
 // cannot record is work that has to be done twice.
 func (e *Executor) finish(ctx context.Context, d queue.Delivery, number int, end store.End, lines []invocation.LogLine, say speaker) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
+	until := time.Now().Add(finishTimeout)
 	for pause := finishBackoff; ; pause = min(2*pause, finishPause) {
-		err := e.tryFinish(ctx, d, number, end, lines)
+		err := e.tryFinish(ctx, until, d, number, end, lines)
 		if err == nil || errors.Is(err, store.ErrFenced) || fault.Is(err, fault.NotFound) {
 			return err
 		}
 		say.warn("recording the end of the attempt failed; trying again", slog.Duration("pause", pause), slog.Any("error", err))
-		select {
-		case <-ctx.Done():
+		time.Sleep(min(pause, time.Until(until)))
+		if !time.Now().Before(until) {
 			return err
-		case <-time.After(pause):
 		}
 	}
 }
 
-func (e *Executor) tryFinish(ctx context.Context, d queue.Delivery, number int, end store.End, lines []invocation.LogLine) error {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+func (e *Executor) tryFinish(ctx context.Context, until time.Time, d queue.Delivery, number int, end store.End, lines []invocation.LogLine) error {
+	ctx, cancel := context.WithTimeout(ctx, min(storeTimeout, time.Until(until)))
 	defer cancel()
 	return e.cfg.Ends.Finish(ctx, d, number, end, lines)
 }
