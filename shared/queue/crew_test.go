@@ -30,7 +30,7 @@ func newCrew(b *bundle) *crew {
 	always := newLooks()
 	always.atMost = 0
 	return &crew{bundle: b, kind: function.Background, lanes: NewLanes(b.rdb, log),
-		loop: &loopClient{UniversalClient: b.rdb, server: "w1", log: log, due: new(dueTimes), looks: always,
+		loop: &loopClient{UniversalClient: b.rdb, server: "w1", empty: map[function.Kind]time.Time{}, log: log, due: new(dueTimes), looks: always,
 			waker: newWaker(b.rdb, log), clock: &clock{rdb: b.rdb, log: log, now: time.Now}}}
 }
 

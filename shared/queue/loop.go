@@ -13,8 +13,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// maxTaken bounds the tasks of one script, during which Redis does nothing else.
-const maxTaken = 64
+const (
+	// maxTaken bounds the tasks of one script, during which Redis does nothing else.
+	maxTaken = 64
+	// takeGap lets slots that come free one shortly after the other be filled by one
+	// script, while most of them are taken: what waits then waits for slots anyway.
+	takeGap = time.Millisecond
+	// emptyFor is how long a queue that was found empty is taken for empty while one
+	// behind it is not. The bell tells at once what comes while both are.
+	emptyFor = 5 * time.Millisecond
+)
 
 var (
 	//go:embed take.lua
@@ -48,6 +56,10 @@ type loopClient struct {
 	// slots is how many handlers run at once, and busy how many do, or are about to.
 	slots int
 	busy  atomic.Int64
+	// took is when a script gave us tasks, and empty when one found a queue empty.
+	// Only asynq's dequeuing goroutine uses them.
+	took  time.Time
+	empty map[function.Kind]time.Time
 	// taken are tasks that are ours and that asynq has not asked for yet: as many as
 	// there were free slots, so they do not wait for anybody. Only asynq's
 	// dequeuing goroutine uses it, and giveBack after its end.
@@ -139,17 +151,31 @@ func (c *loopClient) dequeue(ctx context.Context, kind function.Kind, take func(
 		cmd.SetErr(redis.Nil)
 		return cmd
 	}
+	last := kind == queues[len(queues)-1]
+	if c.rang == "" {
+		if !last && time.Since(c.empty[kind]) < emptyFor {
+			cmd.SetErr(redis.Nil)
+			return cmd
+		}
+		if wait := takeGap - time.Since(c.took); wait > 0 && 2*c.room() < c.slots {
+			c.waker.sleep(wait)
+		}
+	}
 	c.rang = ""
 	var err error
-	c.taken, err = take(min(max(c.slots-int(c.busy.Load()), 1), maxTaken))
+	c.taken, err = take(min(c.room(), maxTaken))
 	switch {
 	case err == nil && len(c.taken) > 0:
+		c.took = time.Now()
 		c.waker.took(kind)
 		c.answer(cmd, kind)
 		return cmd
 	case err == nil:
 		err = redis.Nil
-		if kind == queues[len(queues)-1] {
+		if !last {
+			c.empty[kind] = time.Now()
+		}
+		if last {
 			c.rang = c.waker.park()
 		}
 	default:
@@ -159,6 +185,9 @@ func (c *loopClient) dequeue(ctx context.Context, kind function.Kind, take func(
 	cmd.SetErr(err)
 	return cmd
 }
+
+// room is how many slots there are for more tasks: one at least, asynq's, that asks.
+func (c *loopClient) room() int { return max(c.slots-int(c.busy.Load()), 1) }
 
 // take takes tasks with what asynq gave its own script.
 func (c *loopClient) take(ctx context.Context, kind function.Kind, keys []string, args []any, most int) (tasks []takenTask, err error) {

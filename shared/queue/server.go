@@ -134,7 +134,7 @@ func (s *Server) newLoop(i int) *asynq.Server {
 	}
 	rdb := &loopClient{
 		UniversalClient: s.cfg.Redis, waker: s.waker, clock: s.clock, due: &s.due, looks: s.looks, settler: s.cfg.Settler,
-		server: uuid.NewString(), log: s.cfg.Logger, slots: concurrency,
+		server: uuid.NewString(), log: s.cfg.Logger, slots: concurrency, empty: map[function.Kind]time.Time{},
 	}
 	s.clients = append(s.clients, rdb)
 	cfg := asynq.Config{

@@ -342,7 +342,7 @@ func TestHandBackTwiceTakesNothing(t *testing.T) {
 			t.Parallel()
 			b := setupOn(t, open(t))
 			b.enqueue("a")
-			c := &loopClient{UniversalClient: b.rdb, server: "w1", log: testLog(t), due: new(dueTimes), looks: newLooks(), waker: newWaker(b.rdb, testLog(t)), clock: &clock{rdb: b.rdb, log: testLog(t), now: time.Now}}
+			c := &loopClient{UniversalClient: b.rdb, server: "w1", empty: map[function.Kind]time.Time{}, log: testLog(t), due: new(dueTimes), looks: newLooks(), waker: newWaker(b.rdb, testLog(t)), clock: &clock{rdb: b.rdb, log: testLog(t), now: time.Now}}
 			q := function.Background
 			activate := func() {
 				t.Helper()
