@@ -162,6 +162,36 @@ func FuzzReadJournal(f *testing.F) {
 	})
 }
 
+// A start that is read without a decoder says what a decoder reads in it.
+func FuzzReadStart(f *testing.F) {
+	for _, text := range []string{
+		`{"n":1,"worker":"vm-8d783328","start":1795960000123}`, `{"n":01,"worker":"w","start":1}`, `{"n":1,"worker":"\u0041","start":1}`,
+		`{"n":1,"worker":"ü","start":1}`, `{"n":+1,"worker":"w","start":1}`, `{"n":1,"worker":"w","start":1}}`, `{"n":1,"worker":"","start":9}`,
+		`{"n":1,"worker":"w","start":1,"end":2}`, `{"n":1,"worker":"a\tb","start":1}`, `{"n":1,"worker":"w"}`, ``,
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		text += "\n"
+		got, ok := readStart(text)
+		if !ok {
+			return
+		}
+		var want journalLine
+		if err := json.Unmarshal([]byte(text), &want); err != nil || got != want {
+			t.Errorf("readStart(%q) = %+v, want %+v, %v", text, got, want, err)
+		}
+	})
+}
+
+func TestReadStart(t *testing.T) {
+	t.Parallel()
+	got, ok := readStart(`{"n":2,"worker":"vm-8d783328","start":1795960000123}` + "\n")
+	if want := (journalLine{Number: 2, Worker: "vm-8d783328", Start: 1795960000123}); !ok || got != want {
+		t.Errorf("readStart = %+v, %v, want %+v", got, ok, want)
+	}
+}
+
 // No ID from outside makes a key that holds a brace or a colon of its own, and
 // so leaves its slot or its namespace.
 func FuzzIDs(f *testing.F) {
