@@ -51,3 +51,28 @@ func FuzzPayload(f *testing.F) {
 		}
 	})
 }
+
+// What is remembered of one payload is never taken for another.
+func TestReadsEachPayload(t *testing.T) {
+	t.Parallel()
+	var r lastTarget
+	for _, payload := range []string{`{"site":"a"}`, `{"site":"a"}`, `{"site":"b"}`, `{"site":1}`, `{"site":"b"}`, `{"site":"a"}`, ``} {
+		var want Target
+		wantErr := json.Unmarshal([]byte(payload), &want)
+		got, err := r.target([]byte(payload))
+		if (err == nil) != (wantErr == nil) || err == nil && got != want {
+			t.Errorf("target(%q) = %+v, %v, want %+v, %v", payload, got, err, want, wantErr)
+		}
+	}
+}
+
+func BenchmarkTarget(b *testing.B) {
+	var r lastTarget
+	payload := []byte(`{"site":"shop","deploy":"0123456789abcdef01234567","function":"send-mail","published":true}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.target(payload); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,6 +82,7 @@ type Server struct {
 	handed   atomic.Int64  // hand-backs so far
 	due      dueTimes
 	looks    *looks
+	read     lastTarget
 
 	ctx    context.Context // ends with ErrStopping
 	cancel context.CancelCauseFunc
@@ -266,10 +268,11 @@ func grow() {
 func (s *Server) process(lease context.Context, t *asynq.Task) error {
 	id, _ := asynq.GetTaskID(lease)
 	queue, _ := asynq.GetQueueName(lease)
-	d := Delivery{ID: id, Queue: function.Kind(queue)}
-	if err := json.Unmarshal(t.Payload(), &d.Target); err != nil {
+	target, err := s.read.target(t.Payload())
+	if err != nil {
 		return buryError{"the payload is not a target: " + err.Error()}
 	}
+	d := Delivery{ID: id, Queue: function.Kind(queue), Target: target}
 	if !s.enter() {
 		return errHandBack // pulled at the very moment of Stop
 	}
@@ -283,11 +286,33 @@ func (s *Server) process(lease context.Context, t *asynq.Task) error {
 	defer context.AfterFunc(s.ctx, func() { cancel(ErrStopping) })()
 	s.due.forget(id)
 	s.cfg.Settler.took(id) // by an earlier delivery, whose lease was over before asynq asked
-	err := s.handle(ctx, d)
+	err = s.handle(ctx, d)
 	if retry, ok := errors.AsType[retryError](err); ok {
 		s.due.set(id, retry.after)
 	}
 	return err
+}
+
+// lastTarget is the payload that was read last, with what it says: all calls of a
+// function have the same one, and they often come one after the other.
+type lastTarget struct{ last atomic.Pointer[readTarget] }
+
+type readTarget struct {
+	payload []byte
+	target  Target
+}
+
+// target reads a payload.
+func (r *lastTarget) target(payload []byte) (Target, error) {
+	if last := r.last.Load(); last != nil && bytes.Equal(last.payload, payload) {
+		return last.target, nil
+	}
+	var t Target
+	if err := json.Unmarshal(payload, &t); err != nil {
+		return Target{}, err
+	}
+	r.last.Store(&readTarget{payload, t})
+	return t, nil
 }
 
 func (s *Server) handle(ctx context.Context, d Delivery) (err error) {
