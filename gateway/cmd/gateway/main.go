@@ -57,12 +57,21 @@ package main
 import (
 	"log/slog"
 	"os"
+	"runtime/debug"
 
 	"github.com/nightshift/nightshift/gateway"
 	"github.com/nightshift/nightshift/shared/daemon"
 )
 
+// gcPercent is how much garbage may stand beside what is in use, in percent of it. Go
+// takes 100. An accepted call leaves 11 KB of garbage, and with 150 the collector has
+// 5 µs less to do for it, of 64, for 2.5 MiB more of memory.
+const gcPercent = 150
+
 func main() {
+	if os.Getenv("GOGC") == "" { // else it is the operator's to say
+		debug.SetGCPercent(gcPercent)
+	}
 	os.Exit(daemon.Main("gateway", func(cfg gateway.Config, log *slog.Logger) (daemon.Service, error) {
 		cfg.Logger = log
 		return gateway.New(cfg)
