@@ -11,31 +11,33 @@
 -- Atomic. The steps say whose work counts; so a task that is not active any more,
 -- because its lease was over, is gone as well. If it is back in its queue it stays
 -- there: whoever is given it finds the work done. A try that is repeated changes nothing.
-local done, expires = 0, nil
+local ended, done, expires = {}, {}, nil
 
 local function finish(id, at)
   local verdict = check()
   if verdict ~= 1 and verdict ~= 0 then return verdict end
   if verdict == 1 then apply() end
-  local task = tasks .. id
   if redis.call('LREM', queue .. 'active', 0, id) > 0 then
-    redis.call('ZREM', queue .. 'lease', id)
-    redis.call('DEL', task)
-    done, expires = done + 1, at
-  elseif redis.call('EXISTS', task) == 1 then
+    done[#done + 1], expires = id, at
+  elseif redis.call('EXISTS', tasks .. id) == 1 then
     return verdict
   end
-  free(id)
+  ended[#ended + 1] = id
   return verdict
 end
 
 load('waiting', 'site_limit', 'released', 'capacity', 'until')
 local results = serve(4, 2, finish)
--- One more than was ended: a lane that could not be looked at before catches up.
-promote(done + 1)
-save()
-if done > 0 then
-  if redis.call('INCRBY', KEYS[3], done) == done then redis.call('EXPIREAT', KEYS[3], expires) end
-  redis.call('INCRBY', queue .. 'processed', done)
+if #done > 0 then
+  local gone = {}
+  for i, id in ipairs(done) do gone[i] = tasks .. id end
+  redis.call('ZREM', queue .. 'lease', unpack(done))
+  redis.call('DEL', unpack(gone))
+  if redis.call('INCRBY', KEYS[3], #done) == #done then redis.call('EXPIREAT', KEYS[3], expires) end
+  redis.call('INCRBY', queue .. 'processed', #done)
 end
+if #ended > 0 then free(ended) end
+-- One more than was ended: a lane that could not be looked at before catches up.
+promote(#done + 1)
+save()
 return results

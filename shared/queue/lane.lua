@@ -57,6 +57,18 @@ local function number(field)
   return n
 end
 
+-- need reads at once what number would read one by one of these bounds of lanes.
+local function need(list, ...)
+  local missing = {}
+  for _, lane in ipairs(list) do
+    for i = 1, select('#', ...) do
+      local field = select(i, ...) .. lane
+      if not known[field] then missing[#missing + 1] = field end
+    end
+  end
+  if #missing > 0 then load(unpack(missing)) end
+end
+
 local function set(field, n)
   known[field], changed[field] = n, true
 end
@@ -88,20 +100,22 @@ local function due(at) return math.ceil(at / 1000) end
 
 local function site_of(lane) return string.match(lane, '^(.*)/') end
 
--- full says whether all lanes together have what the fleet can run.
-local function full() return number('until') > 0 and number('released') >= number('capacity') end
+-- spare is how many slots more all lanes together may have.
+local function spare() return number('until') > 0 and number('capacity') - number('released') or math.huge end
 
 -- obstacle says what keeps the lane from one more slot, for the task: '' its own
--- window, or what parked says else; nil if nothing does but the fleet.
+-- window, or what parked says else; nil if nothing does but the fleet, and then for
+-- how many slots that is so.
 local function obstacle(lane, id)
   local slots = number('slots:' .. lane)
   if lane == suspects then
     if slots > 0 then return '' end
     local home = id and redis.call('HGET', tasks .. id, 'home')
     local window = home and number('limit:' .. home) or 0
-    return window > 0 and number('slots:' .. home) >= window and home or nil
+    return window > 0 and number('slots:' .. home) >= window and home or nil, 1
   end
-  if number('site_limit') > 0 then
+  local limited = number('site_limit') > 0
+  if limited then
     local site = site_of(lane)
     if number('slots:' .. site) >= number('site_limit') then return site end
   end
@@ -111,12 +125,26 @@ local function obstacle(lane, id)
     window = math.max(1, capacity - math.max(1, math.floor(capacity / 8)))
   end
   if window > 0 and slots >= window then return '' end
+  return nil, limited and 1 or window > 0 and window - slots or math.huge
+end
+
+-- behind is, while promote has taken lanes out of the ring, what comes behind the
+-- others; else nil.
+local behind
+
+-- queue_up puts a lane to the end of the ring.
+local function queue_up(lane)
+  if behind then
+    behind[#behind + 1] = lane
+  else
+    redis.call('RPUSH', ring, lane)
+  end
 end
 
 -- back puts a parked lane into the ring.
 local function back(lane)
   redis.call('HDEL', parked, lane)
-  redis.call('RPUSH', ring, lane)
+  queue_up(lane)
 end
 
 -- park takes note of what a lane with waiting tasks waits for.
@@ -133,12 +161,16 @@ local function unblock(site)
   if lane then back(lane) end
 end
 
--- unpark puts the lane back if its own window kept it out. The suspects come
--- first that wait for the lane, so that it cannot take each slot before them.
-local function unpark(lane)
-  local why = redis.call('HMGET', parked, lane, suspects)
-  if why[1] == '' then back(lane) end
-  if why[2] == lane then
+-- unpark puts lanes back if their own window kept them out. The suspects come
+-- first that wait for one of them, so that it cannot take each slot before them.
+local function unpark(...)
+  local why, first = redis.call('HMGET', parked, suspects, ...), false
+  for i = 1, select('#', ...) do
+    local lane = select(i, ...)
+    if why[i + 1] == '' then back(lane) end
+    first = first or why[1] == lane
+  end
+  if first then
     redis.call('HDEL', parked, suspects)
     redis.call('LPUSH', ring, suspects)
   end
@@ -168,23 +200,34 @@ local function count(lane, n)
   if lane ~= suspects and number('site_limit') > 0 then add('slots:' .. site_of(lane), n) end
 end
 
--- free takes the task's slot back, reports whether it had one, and puts back who
--- waited for it: first another lane of the site, else this one would take each.
-local function free(id)
-  local lane = redis.call('HGET', held, id)
-  if not lane then return false end
-  redis.call('HDEL', held, id)
-  count(lane, -1)
-  local home = lane == suspects and redis.call('GET', lanes .. 'suspect')
-  if home then
-    redis.call('DEL', lanes .. 'suspect')
-    add('slots:' .. home, -1)
+-- free takes the slots of tasks back, and puts back who waited for them: first
+-- other lanes of the site, else these would take each. It returns how many had one.
+local function free(ids)
+  local lanes_of = redis.call('HMGET', held, unpack(ids))
+  local drop, done, each = {'HDEL', held}, {}, {}
+  for i, id in ipairs(ids) do
+    local lane = lanes_of[i]
+    if lane and not done[id] then
+      done[id], drop[#drop + 1], done[#done + 1] = true, id, lane
+      if not each[lane] then each[lane], each[#each + 1] = true, lane end
+    end
   end
-  if number('waiting') == 0 then return true end
-  unblock(site_of(lane))
-  unpark(lane)
-  if home then unpark(home) end
-  return true
+  if #done == 0 then return 0 end
+  redis.call(unpack(drop))
+  need(each, 'slots:')
+  for _, lane in ipairs(done) do
+    count(lane, -1)
+    local home = lane == suspects and redis.call('GET', lanes .. 'suspect')
+    if home then
+      redis.call('DEL', lanes .. 'suspect')
+      add('slots:' .. home, -1)
+      each[#each + 1] = not each[home] and home or nil
+    end
+  end
+  if number('waiting') == 0 then return #done end
+  for _, lane in ipairs(done) do unblock(site_of(lane)) end
+  unpark(unpack(each))
+  return #done
 end
 
 -- mark writes the task's state, and since when it is pending, 0 if it is not; of
@@ -198,14 +241,23 @@ local function mark(id, state, lane, message)
   end
 end
 
+-- hold gives tasks that are about to be pending their slots.
+local function hold(ids, lane_of)
+  local old, lost, held_by = redis.call('HMGET', held, unpack(ids)), {}, {'HSET', held}
+  for i, id in ipairs(ids) do
+    if old[i] then lost[#lost + 1] = id end -- of a task of this ID that was deleted
+    held_by[#held_by + 1] = id
+    held_by[#held_by + 1] = lane_of[id]
+  end
+  if #lost > 0 then free(lost) end
+  redis.call(unpack(held_by))
+end
+
 -- release gives the task a slot and puts it at the tail of the pending list.
 local function release(id, lane, message)
   mark(id, 'pending', lane, message)
   redis.call('LPUSH', pending, id)
-  if redis.call('HSETNX', held, id, lane) == 0 then -- of a task of this ID that was deleted
-    free(id)
-    redis.call('HSET', held, id, lane)
-  end
+  hold({id}, {[id] = lane})
   count(lane, 1)
   if lane == suspects then
     local home = redis.call('HGET', tasks .. id, 'home')
@@ -220,7 +272,7 @@ local function admit(id, lane, message)
   local first, why = number('waits:' .. lane) == 0, nil
   if first then
     why = obstacle(lane, id)
-    if not why and not full() then return release(id, lane, message) end
+    if not why and spare() > 0 then return release(id, lane, message) end
   end
   mark(id, 'scheduled', lane, message)
   redis.call('ZADD', delayed, never, id)
@@ -228,47 +280,85 @@ local function admit(id, lane, message)
   if not first then return end
   set('waits:' .. lane, 1)
   add('waiting', 1)
-  if why then park(lane, why) else redis.call('RPUSH', ring, lane) end
+  if why then park(lane, why) else queue_up(lane) end
 end
 
--- first is the oldest task that still waits in the lane. Others have been
--- withdrawn, or were moved by asynq's own tools, and left their ID behind.
-local function first(lane)
+-- leaving are the tasks that promote has released so far, with their lanes.
+local leaving = {}
+
+-- oldest returns tasks that have waited longest in the lane, n at most and one at
+-- least if there is one, and whether there are IDs behind them. Those of tasks that
+-- were withdrawn, or moved by asynq's own tools, it removes from the list.
+local function oldest(lane, n)
   local waiting = lanes .. 'waiting:' .. lane
   for _ = 1, 100 do
-    local id = redis.call('LINDEX', waiting, 0)
-    if not id then return nil end
-    if tonumber(redis.call('ZSCORE', delayed, id) or 0) == never and redis.call('HGET', tasks .. id, 'lane') == lane then
-      return id
+    local ids = redis.call('LRANGE', waiting, 0, n)
+    local some = math.min(#ids, n)
+    if some == 0 then return {}, false end
+    local scores = redis.call('ZMSCORE', delayed, unpack(ids, 1, some))
+    local function waits(i)
+      local id = ids[i]
+      local here = not leaving[id] and tonumber(scores[i] or 0) == never and redis.call('HGET', tasks .. id, 'lane') == lane
+      if here then leaving[id] = lane end
+      return here
     end
-    redis.call('LPOP', waiting)
+    local gone = 0
+    while gone < some and not waits(gone + 1) do gone = gone + 1 end
+    if gone == 0 then
+      local found = 1
+      while found < some and waits(found + 1) do found = found + 1 end
+      return {unpack(ids, 1, found)}, #ids > found
+    end
+    redis.call('LPOP', waiting, gone)
+    if gone < some then leaving[ids[gone + 1]] = nil end -- it is found once more
   end
+  return {}, redis.call('EXISTS', waiting) == 1
 end
 
 -- promote releases waiting tasks while there is room, one lane after the other,
--- at most so many, and returns how many. Lanes that must not are parked.
+-- at most so many, and returns how many. Lanes that must not are parked. What lanes
+-- have in common is written once, at the end.
 local function promote(most)
   if number('waiting') == 0 then return 0 end
-  local released = 0
+  local turn, at, whole = {}, 1, false -- lanes out of the ring; whole: there are no more in it
+  local out, released = {}, 0
+  behind, leaving = {}, {}
   for _ = 1, most + 100 do
-    if released == most or full() then break end
-    local lane = redis.call('LPOP', ring)
+    if released == most or spare() <= 0 then break end
+    if at > #turn and not whole then
+      turn, at = redis.call('LPOP', ring, most - released) or {}, 1
+      whole = #turn < most - released
+      need(turn, 'slots:', 'limit:')
+    end
+    if at > #turn then turn, at, behind = behind, 1, {} end
+    local lane = turn[at]
     if not lane then break end
-    local waiting, id = lanes .. 'waiting:' .. lane, nil
-    if lane == suspects then id = first(lane) end
-    local why = obstacle(lane, id)
+    at = at + 1
+    local ids, more
+    if lane == suspects then ids, more = oldest(lane, 1) end
+    local why, room = obstacle(lane, ids and ids[1])
     if why then
       park(lane, why)
     else
-      id = id or first(lane)
-      if id then
-        redis.call('LPOP', waiting)
-        redis.call('ZREM', delayed, id)
-        release(id, lane)
-        released = released + 1
+      -- A lane that is alone need not take turns.
+      local alone = whole and at > #turn and #behind == 0
+      if not ids then ids, more = oldest(lane, alone and math.min(most - released, spare(), room) or 1) end
+      if #ids > 0 then redis.call('LPOP', lanes .. 'waiting:' .. lane, #ids) end
+      released = released + #ids
+      if lane == suspects then
+        for _, id in ipairs(ids) do
+          redis.call('ZREM', delayed, id)
+          release(id, lane)
+        end
+      else
+        for _, id in ipairs(ids) do
+          mark(id, 'pending')
+          out[#out + 1] = id
+        end
+        count(lane, #ids)
       end
-      if redis.call('EXISTS', waiting) == 1 then
-        redis.call('RPUSH', ring, lane)
+      if more then
+        queue_up(lane)
       else
         set('waits:' .. lane, 0)
         add('waiting', -1)
@@ -276,6 +366,16 @@ local function promote(most)
     end
     -- Of the site's lanes one is unblocked at a time; it may not have used the room.
     unblock(site_of(lane))
+  end
+  local front, tail = {'LPUSH', ring}, {'RPUSH', ring, unpack(behind)}
+  for i = #turn, at, -1 do front[#front + 1] = turn[i] end
+  if #front > 2 then redis.call(unpack(front)) end
+  if #tail > 2 then redis.call(unpack(tail)) end
+  behind = nil
+  if #out > 0 then
+    redis.call('ZREM', delayed, unpack(out))
+    redis.call('LPUSH', pending, unpack(out))
+    hold(out, leaving)
   end
   return released
 end

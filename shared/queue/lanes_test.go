@@ -322,6 +322,39 @@ func TestNotBefore(t *testing.T) {
 	})
 }
 
+// A lane that is alone releases several tasks at once: in turn, each once, and none
+// that is withdrawn.
+func TestReleasesSeveralOfALane(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, c *crew) {
+		c.sweep(0, 0)
+		for _, id := range ids(10) {
+			c.put(id, "shop/f")
+		}
+		for _, id := range []string{"t000", "t003", "t004"} {
+			gone, err := c.client.Withdraw(t.Context(), c.kind, id)
+			if c.must(err); !gone {
+				t.Fatalf("%s is still there", id)
+			}
+		}
+		c.put("t003", "shop/f") // whose ID stands twice in the lane now
+		c.sweep(8, 0)           // of which one lane has all but one
+		if got, want := c.takeAll(), []string{"t001", "t002", "t003", "t005", "t006", "t007", "t008"}; !slices.Equal(got, want) {
+			t.Errorf("released %v; want %v", got, want)
+		}
+		c.picture().check(t, nil)
+		c.end("t001", "done")
+		if got := c.takeAll(); !slices.Equal(got, []string{"t009"}) {
+			t.Errorf("released %v then; want t009", got)
+		}
+		c.end("t002", "done")
+		if got := c.takeAll(); len(got) != 0 {
+			t.Errorf("released %v at last; want none", got)
+		}
+		c.picture().check(t, nil)
+	})
+}
+
 // The leader's sweep admits what is due, of both sets, for all workers.
 func TestSweepAdmitsWhatIsDue(t *testing.T) {
 	t.Parallel()

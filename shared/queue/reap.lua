@@ -20,7 +20,7 @@ local function hand_back(id)
   handed[#handed + 1] = id
   if redis.call('HINCRBY', tasks .. id, 'crashed', 1) > 1 and lane and lane ~= suspects then
     suspected[#suspected + 1] = id
-    free(id)
+    free({id})
     redis.call('HSET', tasks .. id, 'lane', suspects, 'home', lane)
     admit(id, suspects)
   else

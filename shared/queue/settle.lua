@@ -74,7 +74,7 @@ if not active then
   if state == 'pending' or state == 'active' then return redis.error_reply('NOT FOUND') end
 end
 load('waiting', 'site_limit', 'released', 'capacity', 'until')
-free(id)
+free({id})
 -- Two, not one: a lane that could not be looked at before catches up.
 promote(2)
 save()

@@ -45,7 +45,7 @@ for i = 1, #slots[2], 2 do
   local id = slots[2][i]
   local state = redis.call('HGET', tasks .. id, 'state')
   if state ~= 'pending' and state ~= 'active' then
-    if free(id) then lost[#lost + 1] = id end
+    if free({id}) > 0 then lost[#lost + 1] = id end
   end
 end
 local delays = arrive('scheduled')
