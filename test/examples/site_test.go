@@ -3,6 +3,7 @@ package examples
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -98,12 +99,21 @@ func dev(t *testing.T, name string) *site {
 		env = append(env, key+"="+value)
 	}
 	t.Cleanup(func() { check(t, harness.RemoveReadOnly(s.kept)) })
-	s.start(harness.Spec{
+	p := s.start(harness.Spec{
 		Name: "dev", Path: filepath.Join("bin", "nightshift"), Dir: s.dir, Env: env,
 		Args: []string{"dev", "examples/" + name, "--port", portOf(s.data), "--admin-port", portOf(admin)},
 	}, "http://"+s.data, "http://"+s.standIn)
+	eventually(t, func() error { // the gateway answers before there is anything to serve
+		if p.Log.Count(deployed) == 0 {
+			return errors.New("nightshift dev has deployed nothing yet")
+		}
+		return nil
+	})
 	return s
 }
+
+// deployed is what nightshift dev says when the site is there.
+var deployed = regexp.MustCompile(`(?m)^Ready after`)
 
 // variables are those of the site, with the addresses of this run.
 func (s *site) variables() map[string]string {
@@ -121,7 +131,7 @@ func (s *site) ports() []string {
 }
 
 // start starts a process and waits until each of the URLs answers.
-func (s *site) start(spec harness.Spec, urls ...string) {
+func (s *site) start(spec harness.Spec, urls ...string) *harness.Process {
 	s.Helper()
 	var fleet harness.Fleet
 	p, err := fleet.Start(spec)
@@ -144,6 +154,7 @@ func (s *site) start(spec harness.Spec, urls ...string) {
 			return res.Body.Close()
 		})
 	}
+	return p
 }
 
 // The addresses that READMEs and netlify.toml have, and the test replaces.
