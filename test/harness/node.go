@@ -39,7 +39,7 @@ func (f *Fleet) StartNode(ctx context.Context, name string, args ...string) (*No
 }
 
 func (f *Fleet) newNode(name string) (*Node, error) {
-	dir, err := os.MkdirTemp("", "redis")
+	dir, err := RedisDir()
 	return &Node{fleet: f, name: name, dir: dir}, err
 }
 

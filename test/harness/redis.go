@@ -28,11 +28,16 @@ type Redis struct {
 	env        []string
 }
 
+// RedisDir makes a folder for the data of a Redis, below NIGHTSHIFT_TEST_REDIS_DIR or,
+// without it, where temporary files are. A disk that others write to can hold up fsync,
+// and Redis with it, for seconds; a folder in memory cannot. Socket paths are limited
+// to about 100 bytes, which folders of tests exceed.
+func RedisDir() (string, error) { return os.MkdirTemp(os.Getenv("NIGHTSHIFT_TEST_REDIS_DIR"), "redis") }
+
 // StartRedis starts a server of its own for the fleet. env is added to its
 // environment.
 func (f *Fleet) StartRedis(ctx context.Context, d Durability, env ...string) (*Redis, error) {
-	// Socket paths are limited to about 100 bytes, which folders of tests exceed.
-	dir, err := os.MkdirTemp("", "redis")
+	dir, err := RedisDir()
 	if err != nil {
 		return nil, err
 	}

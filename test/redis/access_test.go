@@ -36,7 +36,7 @@ func startGuarded(w *world) *guarded {
 	w.Helper()
 	g := &guarded{w: w}
 	var err error
-	g.dir, err = os.MkdirTemp("", "redis")
+	g.dir, err = harness.RedisDir()
 	w.must(err)
 	users, err := os.ReadFile(filepath.Join(harness.Root(), "deploy/redis/users.acl"))
 	w.must(err)
