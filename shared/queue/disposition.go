@@ -18,7 +18,7 @@ func Done() Disposition { return Disposition{} }
 // RetryIn delivers the task again after d, at the tail of its lane: never
 // earlier, and released at most 2 s later if the lane has room, because asynq
 // keeps whole seconds, and this server and the leader look once a second. While
-// neither does, another server finds it within 5 s more.
+// neither does, another server finds it within 10 s more.
 func RetryIn(d time.Duration) Disposition { return Disposition{retryError{max(d, 0)}} }
 
 // Bury moves the task to asynq's archive, where asynqmon shows it with the

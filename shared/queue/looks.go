@@ -10,7 +10,7 @@ import (
 // lookInterval bounds the time between two looks of a worker for tasks whose time
 // has come. The leader's sweep looks each second, for all; a worker is there for
 // when nobody leads, and for the retries that it has written itself.
-const lookInterval = 5 * time.Second
+const lookInterval = 10 * time.Second
 
 // looks says when a worker looks for tasks whose time has come: when the next one
 // that it knows of is due, and now and then for those that it does not know.

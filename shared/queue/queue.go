@@ -112,7 +112,7 @@ type Task struct {
 	// Timeout is the function's own limit, more than 0. asynq's stands 30 s above it.
 	Timeout time.Duration
 	// NotBefore is when it may run at the earliest, by the clock of Redis; it is
-	// looked for once a second ([Lanes]), and each 5 s while nobody leads. Zero, or
+	// looked for once a second ([Lanes]), and each 10 s while nobody leads. Zero, or
 	// past: now.
 	NotBefore time.Time
 	// Concurrency bounds how many tasks of the same site and function are pending

@@ -23,7 +23,7 @@ const (
 	// reapInterval bounds the time between two looks at a queue. While no lease can be
 	// over, there is nothing to hand back but tasks that are active without one, which
 	// only a loss of data leaves.
-	reapInterval = 5 * time.Second
+	reapInterval = 10 * time.Second
 )
 
 //go:embed reap.lua
@@ -53,7 +53,7 @@ func NewReaper(rdb redis.UniversalClient, log *slog.Logger) *Reaper {
 
 // Sweep does one round and returns how many tasks it handed back, at most 200
 // per queue. It asks Redis about a queue only when a lease there may be over, and
-// each 5 s. The error is [fault.Unavailable]; the count is right with it too.
+// each 10 s. The error is [fault.Unavailable]; the count is right with it too.
 func (r *Reaper) Sweep(ctx context.Context) (int, error) {
 	var (
 		n    int

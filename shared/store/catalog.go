@@ -14,11 +14,9 @@ import (
 )
 
 // catalogCheck is how often a watcher asks for the version, beside when it has
-// (re-)connected: for what pub/sub lost although the connection seemed to stand.
-const catalogCheck = 5 * time.Second
-
-// catalogRetry is the pause after a read of the catalog that failed.
-const catalogRetry = 750 * time.Millisecond
+// (re-)connected: what pub/sub lost although the connection seemed to stand is
+// known within a second, with some time left to read it.
+const catalogCheck = 750 * time.Millisecond
 
 // Catalog is what all callers route by: each site's published deploy, and the
 // newest ones of its branches.
@@ -106,11 +104,11 @@ func parseVersion(cmd *redis.StringCmd) (int64, error) {
 }
 
 // WatchCatalog calls fn with the catalog: once at the start, and after each
-// change, until ctx ends, and then returns the context's error. Pub/sub tells it at
-// once. What was sent while the connection was broken it finds when that stands
-// again, and everything else that pub/sub lost within 5 s. While Redis is away it
-// keeps quiet and goes on afterwards. fn is never called twice at once, and must not
-// change what it is given.
+// change, within a second, until ctx ends, and then returns the context's error.
+// Pub/sub tells it at once; a look when it stands again after a break, and checks of
+// the version, catch what pub/sub lost. While Redis is away it keeps quiet and goes
+// on afterwards. fn is never called twice at once, and must not change what it is
+// given.
 func (s *Store) WatchCatalog(ctx context.Context, fn func(Catalog)) error {
 	return s.watchCatalog(ctx, catalogCheck, fn)
 }
@@ -139,16 +137,11 @@ func (s *Store) watchCatalog(ctx context.Context, check time.Duration, fn func(C
 	defer timer.Stop()
 	var seen *Catalog
 	for {
-		catalog, changed, err := s.newerCatalog(ctx, seen)
-		if changed {
+		if catalog, changed := s.newerCatalog(ctx, seen); changed {
 			fn(catalog)
 			seen = &catalog
 		}
-		if err != nil {
-			timer.Reset(min(check, catalogRetry))
-		} else {
-			timer.Reset(check)
-		}
+		timer.Reset(check)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -158,18 +151,18 @@ func (s *Store) watchCatalog(ctx context.Context, check time.Duration, fn func(C
 	}
 }
 
-// newerCatalog reads the catalog if it is another one than seen. A version that
-// went back counts as a change: then Redis has lost data, and what it has now is
-// what holds.
-func (s *Store) newerCatalog(ctx context.Context, seen *Catalog) (catalog Catalog, changed bool, err error) {
+// newerCatalog reads the catalog if it is another one than seen. A Redis that does
+// not answer has nothing newer. A version that went back counts as a change: then
+// Redis has lost data, and what it has now is what holds.
+func (s *Store) newerCatalog(ctx context.Context, seen *Catalog) (catalog Catalog, changed bool) {
 	before := Catalog{}
 	if seen != nil {
 		before = *seen
 		version, err := s.CatalogVersion(ctx)
 		if err != nil || version == seen.Version {
-			return Catalog{}, false, err
+			return Catalog{}, false
 		}
 	}
-	catalog, err = s.catalog(ctx, before)
-	return catalog, err == nil, err
+	catalog, err := s.catalog(ctx, before)
+	return catalog, err == nil
 }

@@ -236,6 +236,16 @@ func (s *Store) TrimIndex(ctx context.Context) (removed int, err error) {
 // ceilMillis is the first millisecond that is not before t.
 func ceilMillis(t time.Time) int64 { return t.Add(time.Millisecond - 1).UnixMilli() }
 
+// unfinishedKeys are the index's sets of records that are not finished.
+func unfinishedKeys(kind function.Kind) (keys []string) {
+	for _, state := range states {
+		if !state.Terminal() {
+			keys = append(keys, indexKey(kind)+string(state))
+		}
+	}
+	return keys
+}
+
 // Unfinished lists records of a kind that are queued, running or failed, oldest
 // first, up to limit, 1 to 200; other limits are brought to the nearest. after is
 // "" for the oldest; next is what to go on after, and "" at the end. A page may
@@ -252,14 +262,20 @@ func (s *Store) Unfinished(ctx context.Context, kind function.Kind, after string
 		return nil, "", err
 	}
 	limit = min(max(limit, 1), maxListed)
+	sets := unfinishedKeys(kind)
+	// As a rule there are none, and then one command does.
+	some, err := s.rdb.Exists(ctx, sets...).Result()
+	if err != nil {
+		return nil, "", failed(ctx, err, doing)
+	}
+	if some == 0 {
+		return nil, "", nil
+	}
 	// Of each state those of the very millisecond, and then the ones that follow.
 	var parts []*redis.ZSliceCmd
 	_, err = s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for _, state := range states {
-			if state.Terminal() {
-				continue
-			}
-			at, set := strconv.FormatInt(from.created, 10), indexKey(kind)+string(state)
+		at := strconv.FormatInt(from.created, 10)
+		for _, set := range sets {
 			if after != "" {
 				parts = append(parts, pipe.ZRangeByScoreWithScores(ctx, set, &redis.ZRangeBy{Min: at, Max: at}))
 			}

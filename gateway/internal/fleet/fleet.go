@@ -1,9 +1,11 @@
 // Package fleet knows the live workers and picks one for each sync call.
 //
-// What it knows is up to a second old: workers report to Redis, the fleet reads
-// the list each second. Between two reads it counts its own calls on top of
-// what the workers reported, and drops a worker that refuses connections at
-// once. If Redis does not answer, the last list stays: sync calls need no Redis.
+// What it knows is about a second old while calls come: workers report to Redis,
+// and a call that meets an older list has it read again, behind its back. Without
+// calls it is read each 3 s, so that the first call finds hardly a worker that is
+// gone. Between two reads the fleet counts its own calls on top of what the workers
+// reported, and drops a worker that refuses connections at once. If Redis does not
+// answer, the last list stays: sync calls need no Redis.
 package fleet
 
 import (
@@ -17,11 +19,14 @@ import (
 	"github.com/nightshift/nightshift/shared/store"
 )
 
-// Defaults of Config, and the least time between two reads of the list.
 const (
-	defaultInterval = time.Second
-	defaultWait     = 2 * time.Second
-	minPause        = 50 * time.Millisecond
+	// maxAge is how old a list a call may meet that has none read.
+	maxAge = time.Second
+	// idleInterval is the time between two reads of the list without calls.
+	idleInterval = 3 * time.Second
+	// minPause is the least time between two reads.
+	minPause    = 50 * time.Millisecond
+	defaultWait = 2 * time.Second
 )
 
 // Lister lists the live workers, draining ones included.
@@ -33,8 +38,6 @@ type Lister interface {
 type Config struct {
 	Workers Lister
 	Logger  *slog.Logger
-	// Interval is the time between two reads of the list. Default 1 s.
-	Interval time.Duration
 	// Wait is how long a call waits for the first worker to appear. Default 2 s.
 	Wait time.Duration
 }
@@ -46,6 +49,7 @@ type Fleet struct {
 	wake chan struct{} // asks Run to read the list now
 
 	mu      sync.Mutex
+	asked   time.Time // when the list was last read, or could not be
 	members map[string]*member
 	changed chan struct{} // closed and replaced after each read of the list
 }
@@ -68,9 +72,6 @@ type Lease struct {
 
 // New makes a fleet that knows no worker yet.
 func New(cfg Config) *Fleet {
-	if cfg.Interval == 0 {
-		cfg.Interval = defaultInterval
-	}
 	if cfg.Wait == 0 {
 		cfg.Wait = defaultWait
 	}
@@ -82,8 +83,8 @@ func New(cfg Config) *Fleet {
 
 // Run reads the list until ctx ends.
 func (f *Fleet) Run(ctx context.Context) {
-	ticker := time.NewTicker(f.cfg.Interval)
-	defer ticker.Stop()
+	timer := time.NewTimer(idleInterval)
+	defer timer.Stop()
 	failing := false
 	for ctx.Err() == nil {
 		err := f.read(ctx)
@@ -101,9 +102,10 @@ func (f *Fleet) Run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-time.After(minPause):
 		}
+		timer.Reset(idleInterval - minPause)
 		select {
 		case <-ctx.Done():
-		case <-ticker.C:
+		case <-timer.C:
 		case <-f.wake:
 		}
 	}
@@ -114,11 +116,12 @@ func (f *Fleet) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	workers, err := f.cfg.Workers.Workers(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = time.Now()
 	if err != nil {
 		return err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	next := make(map[string]*member, len(workers))
 	for _, w := range workers {
 		m := f.members[w.ID]
@@ -146,10 +149,7 @@ func (f *Fleet) Pick(ctx context.Context, warmKey string, tried []string, wait b
 		if lease != nil || !wait {
 			return lease, lease != nil
 		}
-		select {
-		case f.wake <- struct{}{}:
-		default:
-		}
+		f.look()
 		select {
 		case <-ctx.Done():
 			return nil, false
@@ -158,11 +158,22 @@ func (f *Fleet) Pick(ctx context.Context, warmKey string, tried []string, wait b
 	}
 }
 
+// look asks Run to read the list now.
+func (f *Fleet) look() {
+	select {
+	case f.wake <- struct{}{}:
+	default: // it is asked already
+	}
+}
+
 // pick is Pick without waiting. changed is closed once there is a list newer
 // than the one that it looked at.
 func (f *Fleet) pick(warmKey string, tried []string) (lease *Lease, changed <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if time.Since(f.asked) >= maxAge {
+		f.look()
+	}
 	var best *member
 	ties := 0
 	for _, m := range f.members {

@@ -106,7 +106,7 @@ func TestTriedAndDropped(t *testing.T) {
 		if got := f.Size(); got != 1 {
 			t.Errorf("after a drop %d workers are known, want 1", got)
 		}
-		time.Sleep(2 * time.Second) // on the bubble's clock: it reports again
+		time.Sleep(idleInterval) // on the bubble's clock: it reports again
 		if got := f.Size(); got != 2 {
 			t.Errorf("after the next list %d workers are known, want 2", got)
 		}
@@ -122,6 +122,47 @@ func TestWaitsForAWorker(t *testing.T) {
 			t.Errorf("Pick = %v, %v after %v; want the late worker soon after 700ms", lease, ok, time.Since(begun))
 		}
 	})
+}
+
+// With a call each 100 ms the list is read about each second, without any each 3 s;
+// and while it cannot be read no more often than that.
+func TestReadsAsOftenAsCallsNeed(t *testing.T) {
+	for name, err := range map[string]error{"Redis answers": nil, "Redis is away": errors.New("away")} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, f *Fleet, l *list) {
+				l.set(err, store.Worker{ID: "a"})
+				reads := func(calls bool) int {
+					l.mu.Lock()
+					before := l.reads
+					l.mu.Unlock()
+					for range 300 { // half a minute
+						time.Sleep(100 * time.Millisecond)
+						if calls {
+							pick(t, f, "k").Release()
+						}
+					}
+					synctest.Wait()
+					l.mu.Lock()
+					defer l.mu.Unlock()
+					return l.reads - before
+				}
+				if got := reads(true); got < 25 || got > 30 {
+					t.Errorf("with calls the list is read %d times in 30 s", got)
+				}
+				if got := reads(false); got < 9 || got > 11 {
+					t.Errorf("without calls the list is read %d times in 30 s", got)
+				}
+				time.Sleep(maxAge)
+				l.set(nil, store.Worker{ID: "b"})
+				pick(t, f, "k").Release()
+				time.Sleep(minPause)
+				synctest.Wait()
+				if got := pick(t, f, "k").ID; got != "b" {
+					t.Errorf("soon after calls have come again, one goes to %s, which is gone", got)
+				}
+			}, store.Worker{ID: "a"})
+		})
+	}
 }
 
 func TestGivesUpWaiting(t *testing.T) {
@@ -151,7 +192,7 @@ func TestKeepsTheLastListWithoutRedis(t *testing.T) {
 			t.Errorf("the call went to %q, want a", got)
 		}
 		l.set(nil)
-		time.Sleep(2 * time.Second)
+		time.Sleep(idleInterval)
 		if _, ok := f.Pick(t.Context(), "k", nil, false); ok {
 			t.Error("a worker that is gone was picked")
 		}
