@@ -106,7 +106,7 @@ func TestTriedAndDropped(t *testing.T) {
 		if got := f.Size(); got != 1 {
 			t.Errorf("after a drop %d workers are known, want 1", got)
 		}
-		time.Sleep(idleInterval) // on the bubble's clock: it reports again
+		time.Sleep(idleInterval + minPause) // on the bubble's clock: it reports again
 		if got := f.Size(); got != 2 {
 			t.Errorf("after the next list %d workers are known, want 2", got)
 		}
@@ -192,7 +192,7 @@ func TestKeepsTheLastListWithoutRedis(t *testing.T) {
 			t.Errorf("the call went to %q, want a", got)
 		}
 		l.set(nil)
-		time.Sleep(idleInterval)
+		time.Sleep(idleInterval + minPause)
 		if _, ok := f.Pick(t.Context(), "k", nil, false); ok {
 			t.Error("a worker that is gone was picked")
 		}
