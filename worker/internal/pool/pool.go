@@ -221,11 +221,19 @@ func (p *Pool) Start(context.Context) error {
 		if p.bootstrap, err = node.Install(dir); err != nil {
 			return err
 		}
+		p.running.Go(p.compile)
 	}
 	p.oom.grew() // kills from before do not count
 	p.started = true
 	p.running.Go(p.upkeep)
 	return nil
+}
+
+// compile makes later processes start a little sooner.
+func (p *Pool) compile() {
+	if err := node.Compile(p.ctx, p.cfg.Node, p.bootstrap); err != nil && p.ctx.Err() == nil {
+		p.log.Warn("the Node bootstrap is not compiled ahead, so that processes start somewhat later", "error", err)
+	}
 }
 
 // Stop ends all processes, running ones too: with TERM, and KILL after the

@@ -5,7 +5,7 @@ const { pathToFileURL } = require('node:url')
 const { Error, Promise, complain, process, stringify } = require('./intrinsics.cjs')
 
 const OWN_PATH = __dirname + '/'
-const OWN = pathToFileURL(OWN_PATH).href // file:///…/
+const OWN = pathToFileURL(OWN_PATH).href // file:///.../
 const MAX_CAUSES = 5
 // Netlify's own bootstrap, which function bundles made for Netlify contain.
 const NETLIFY = '___netlify-bootstrap.mjs'

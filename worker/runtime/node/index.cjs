@@ -6,7 +6,6 @@
 // in user code is reported with the user's own stack; after anything but a
 // plain rejection the process ends, so that nothing half-broken is reused.
 
-require('./heap.cjs') // before anything is loaded
 const { install: installAwslambda } = require('./awslambda.cjs')
 const { Client } = require('./client.cjs')
 const { install: installNetlify } = require('./context.cjs')

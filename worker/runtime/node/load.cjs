@@ -13,14 +13,15 @@ const { invokeV2, keepFetch } = require('./v2.cjs')
 // it: (event, invocation, reply) => Promise.
 //
 // What can only be CommonJS is loaded as import() would load it, but without import():
-// the first one of a process takes Node 5 ms or more.
+// the first one of a process takes Node 5 ms or more. importModule is import(), see
+// start.cjs.
 async function load({ dir, entry, api, env }) {
   process.chdir(dir)
   if (api === 2) keepFetch()
   const file = path.join(dir, entry)
   let exports
   try {
-    exports = entry.endsWith('.cjs') ? { default: Module._load(file) } : await import(pathToFileURL(file).href)
+    exports = entry.endsWith('.cjs') ? { default: Module._load(file) } : await importModule(pathToFileURL(file).href)
   } catch (error) {
     throw await locate(error, file)
   }

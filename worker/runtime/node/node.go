@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,29 +40,56 @@ const EnvVar = "NIGHTSHIFT_NODE"
 // Install writes the bootstrap into a directory, which must exist, and returns
 // the path of the file that Node is to be started with.
 func Install(dir string) (string, error) {
-	bootstrap, err := joined()
+	rest, err := joined()
 	if err != nil {
 		return "", err
+	}
+	var first []byte
+	for _, name := range []string{heap, start} {
+		source, err := sources.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		first = append(first, source...)
 	}
 	alone, err := sources.ReadFile(standIn)
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "bootstrap.cjs")
-	err = errors.Join(os.WriteFile(path, bootstrap, 0o444), os.WriteFile(filepath.Join(dir, standIn), alone, 0o444))
+	err = errors.Join(os.WriteFile(path, first, 0o444),
+		os.WriteFile(filepath.Join(dir, entry), rest, 0o444), os.WriteFile(filepath.Join(dir, standIn), alone, 0o444))
 	if err != nil {
 		return "", fmt.Errorf("writing the Node bootstrap: %w", err)
 	}
 	return path, nil
 }
 
+// Compile has Node compile what [Install] wrote to the path, so that processes
+// started later need not. Those started meanwhile, and all if it fails, compile it
+// themselves. It takes a tenth of a second, and at most 10 s.
+func Compile(ctx context.Context, node, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, node, path, "compile")
+	cmd.Env = []string{} // nil would mean ours
+	cmd.WaitDelay = time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("compiling the Node bootstrap: %w: %s", err, out)
+	}
+	return nil
+}
+
 const (
+	heap    = "heap.cjs"
+	start   = "start.cjs"
 	entry   = "index.cjs"
 	standIn = "stand-in.cjs" // loaded as a function's module is
 )
 
-// joined is the bootstrap as one file, because finding, reading and compiling a
-// file of its own for each module takes Node as long as all that they do.
+// joined is the bootstrap, but for what runs before it, as one file, because finding,
+// reading and compiling a file of its own for each module takes Node as long as all
+// that they do.
 func joined() ([]byte, error) {
 	entries, err := sources.ReadDir(".")
 	if err != nil {
@@ -70,7 +98,7 @@ func joined() ([]byte, error) {
 	var all bytes.Buffer
 	all.WriteString("'use strict'\nconst own = {\n")
 	for _, file := range entries {
-		if file.Name() == standIn {
+		if slices.Contains([]string{heap, start, standIn}, file.Name()) {
 			continue
 		}
 		source, err := sources.ReadFile(file.Name())

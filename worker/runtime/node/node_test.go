@@ -65,3 +65,56 @@ func TestFindNode(t *testing.T) {
 		})
 	}
 }
+
+// What is compiled ahead is taken by a Node with our usual flags, and by none with
+// others, which compiles as if there was nothing.
+func TestCompile(t *testing.T) {
+	t.Parallel()
+	path, _, err := node.FindNode(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	bootstrap, err := node.Install(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := filepath.Join(dir, "told.cjs")
+	const tell = `const vm = require('node:vm');
+const { Script } = vm;
+vm.Script = class extends Script {
+  constructor(...args) {
+    super(...args);
+    console.log(this.cachedDataRejected);
+    process.exit();
+  }
+};`
+	if err := os.WriteFile(told, []byte(tell), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rejected := func(flags ...string) string {
+		cmd := exec.CommandContext(t.Context(), path, append(flags, "--require", told, bootstrap)...)
+		cmd.Env = []string{}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	if got := rejected(); got != "undefined" {
+		t.Errorf("before it is compiled, the compiled code is rejected: %s; want undefined", got)
+	}
+	for range 2 { // again over what is there
+		if err := node.Compile(t.Context(), path, bootstrap); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for flag, want := range map[string]string{"--no-deprecation": "false", "--max-old-space-size=512": "false", "--no-opt": "true"} {
+		if got := rejected(flag); got != want {
+			t.Errorf("with %s the compiled code is rejected: %s; want %s", flag, got, want)
+		}
+	}
+	if err := node.Compile(t.Context(), filepath.Join(dir, "nothing"), bootstrap); err == nil {
+		t.Error("compiled without Node")
+	}
+}

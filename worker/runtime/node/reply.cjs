@@ -11,7 +11,7 @@ const PRELUDE_END = Buffer.alloc(8)
 class Reply {
   #client
   #id
-  state = 'none' // → 'streaming' → 'sent', or straight to 'sent'
+  state = 'none' // then 'streaming', then 'sent', or straight to 'sent'
 
   constructor(client, id) {
     this.#client = client

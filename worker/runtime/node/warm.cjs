@@ -14,7 +14,7 @@ async function warm() {
   const response = context.json(await request.json())
   const reader = response.body.getReader()
   while (!(await reader.read()).done);
-  await import('./stand-in.cjs')
+  await importModule('./stand-in.cjs')
 }
 
 module.exports = { warm }
