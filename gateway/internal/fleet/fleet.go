@@ -49,7 +49,7 @@ type Fleet struct {
 	wake chan struct{} // asks Run to read the list now
 
 	mu      sync.Mutex
-	asked   time.Time // when the list was last read, or could not be
+	asked   time.Time // when the list was last asked for
 	members map[string]*member
 	changed chan struct{} // closed and replaced after each read of the list
 }
@@ -115,13 +115,15 @@ func (f *Fleet) Run(ctx context.Context) {
 func (f *Fleet) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	workers, err := f.cfg.Workers.Workers(ctx)
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.asked = time.Now()
+	f.asked = time.Now() // calls that come meanwhile need not ask again
+	f.mu.Unlock()
+	workers, err := f.cfg.Workers.Workers(ctx)
 	if err != nil {
 		return err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	next := make(map[string]*member, len(workers))
 	for _, w := range workers {
 		m := f.members[w.ID]

@@ -18,9 +18,14 @@ type list struct {
 	workers []store.Worker
 	err     error
 	reads   int
+	takes   time.Duration // a read
 }
 
 func (l *list) Workers(context.Context) ([]store.Worker, error) {
+	l.mu.Lock()
+	takes := l.takes
+	l.mu.Unlock()
+	time.Sleep(takes) // on the bubble's clock
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reads++
@@ -131,6 +136,9 @@ func TestReadsAsOftenAsCallsNeed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, f *Fleet, l *list) {
 				l.set(err, store.Worker{ID: "a"})
+				l.mu.Lock()
+				l.takes = 250 * time.Millisecond // so that calls come meanwhile
+				l.mu.Unlock()
 				reads := func(calls bool) int {
 					l.mu.Lock()
 					before := l.reads
@@ -155,7 +163,7 @@ func TestReadsAsOftenAsCallsNeed(t *testing.T) {
 				time.Sleep(maxAge)
 				l.set(nil, store.Worker{ID: "b"})
 				pick(t, f, "k").Release()
-				time.Sleep(minPause)
+				time.Sleep(minPause + time.Second)
 				synctest.Wait()
 				if got := pick(t, f, "k").ID; got != "b" {
 					t.Errorf("soon after calls have come again, one goes to %s, which is gone", got)

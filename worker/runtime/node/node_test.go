@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/nightshift/nightshift/shared/fault"
 	"github.com/nightshift/nightshift/worker/runtime/node"
@@ -78,6 +79,14 @@ func TestCompile(t *testing.T) {
 	bootstrap, err := node.Install(dir)
 	if err != nil {
 		t.Fatal(err)
+	}
+	// V8 keeps and reads two bytes for each character of a source that has others.
+	source, err := os.ReadFile(filepath.Join(dir, "index.cjs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at := strings.IndexFunc(string(source), func(r rune) bool { return r > unicode.MaxASCII }); at >= 0 {
+		t.Errorf("the bootstrap is not ASCII: %q", source[at:min(len(source), at+40)])
 	}
 	told := filepath.Join(dir, "told.cjs")
 	const tell = `const vm = require('node:vm');
