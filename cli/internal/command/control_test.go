@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 // callback, which notes what it was asked.
 type controlled struct {
 	*httptest.Server
-	asked []string // method, path and query, key if there is one, body
+	mu    sync.Mutex // some commands ask several things at once
+	asked []string   // method, path and query, key if there is one, body
 }
 
 func newControlled(t *testing.T) *controlled {
@@ -39,7 +41,9 @@ func newControlled(t *testing.T) *controlled {
 			if r.Header.Get("Idempotency-Key") != "" {
 				key = " with a key"
 			}
+			c.mu.Lock()
 			c.asked = append(c.asked, strings.TrimSpace(r.Method+" "+strings.TrimPrefix(r.URL.RequestURI(), "/api/v1")+key+" "+sent.String()))
+			c.mu.Unlock()
 			w.WriteHeader(status)
 			if body != nil {
 				_ = json.NewEncoder(w).Encode(body)
